@@ -1,0 +1,43 @@
+"""The files that stages write and read, named once; all relative to the folder of params.yaml.
+
+dvc.yaml names the same files to DVC; `tests/pipelines/test_paths.py` holds the two together.
+"""
+
+from pathlib import Path
+
+FACES = Path("data/faces.safetensors")
+MANIFEST = Path("data/manifest.csv")
+AUDIT = Path("data/audit.json")
+CONTACT_SHEET = Path("data/contact_sheet.png")
+SOURCE = Path("models/source.safetensors")
+FEATURES = Path("data/features.safetensors")
+TEST_METRICS = Path("metrics/test.json")
+PREDICTIONS = Path("data/predictions.safetensors")
+REPORT_PAGE = Path("reports/index.html")
+REPORT_TEXT = Path("reports/results.md")
+REGISTERED = Path("metrics/champion.json")
+
+
+def model(name: str) -> Path:
+    """The trained network of one experiment."""
+    return Path("models") / f"{name}.safetensors"
+
+
+def train_metrics(name: str) -> Path:
+    """Final training and validation figures of one experiment."""
+    return Path("metrics/train") / f"{name}.json"
+
+
+def curves(name: str) -> Path:
+    """Per-epoch figures of one experiment."""
+    return Path("plots/curves") / f"{name}.csv"
+
+
+def confusion(name: str) -> Path:
+    """Actual and predicted subject of every test image, for one experiment."""
+    return Path("plots/confusion") / f"{name}.csv"
+
+
+def run_record(name: str) -> Path:
+    """What is needed to find or rebuild one experiment's MLflow run."""
+    return Path("runs") / f"{name}.json"

@@ -1,0 +1,249 @@
+"""params.yaml as typed, validated, frozen models: the one place that says what may be tuned.
+
+Everything is checked before any work starts: types (no silent conversions), ranges, unknown
+keys, and what one key demands of another. Units are in the field descriptions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML, YAMLError
+
+from src.errors import ConfigError
+from src.models.backbones import BACKBONES
+
+PARAMS = Path("params.yaml")
+
+Policy = Literal["fail", "drop", "warn"]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: immutable, strictly typed, no key that is not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Audit(Section):
+    """What to do about each kind of finding; `drop` takes images from training, never from test."""
+
+    unreadable: Policy = "warn"
+    empty_subject: Policy = "warn"
+    duplicate: Policy = "drop"
+    near_duplicate: Policy = "warn"
+    conflicting_label: Policy = "warn"
+    near_distance: Annotated[int, Field(ge=0, le=16)] = 4  # bits of 64 that may differ
+
+
+class Data(Section):
+    """Where the faces come from and how they are packed and split."""
+
+    origin: str = Field(min_length=1)
+    image_size: Annotated[int, Field(ge=16, le=1024)] = 64  # pixels, square
+    fit: Literal["crop", "stretch", "pad"] = "crop"  # how a non-square picture becomes square
+    val_fraction: Fraction = 0.15  # of each subject's training images
+    test_fraction: Fraction = 0.2  # of each subject's images, where the origin has no test split
+    max_pixels: Count = 50_000_000  # a larger picture is refused unread
+    audit: Audit = Audit()
+
+
+class Pretrain(Section):
+    """The source task made here: naming synthetic identities that share nothing with the target."""
+
+    subjects: Annotated[int, Field(ge=2)]
+    images_per_subject: Count
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    weight_decay: NonNegative
+
+
+class Model(Section):
+    """The network all experiments start from."""
+
+    backbone: str = "resnet18"
+    stem: Literal["stride1", "standard"] = "stride1"
+
+
+class Recipe(Section):
+    """How to train, whatever is trained."""
+
+    optimizer: Literal["adam", "adamw", "sgd"]
+    learning_rate: Positive
+    momentum: Probability = 0.9  # sgd only
+    weight_decay: NonNegative = 0.0  # never on norms or biases
+    multipliers: dict[str, NonNegative] = {}  # learning-rate factor per block; others 1
+    schedule: Literal["constant", "step", "exponential", "cosine", "onecycle"] = "constant"
+    warmup_epochs: NonNegative = 0.0
+    head_epochs: Annotated[int, Field(ge=0)] = 0  # epochs that train only the head, first
+    label_smoothing: Probability = 0.0
+    batchnorm: Literal["adapt", "freeze", "recalibrate", "train"]
+    normalize: bool  # with the mean and deviation that belong to the weights
+    flip: bool  # horizontal, half of the images
+    select: Literal["best", "last"]  # which epoch's weights are kept
+
+
+class Head(Section):
+    """Linear where `hidden` is empty; else Linear, Dropout, ReLU per width, then Linear."""
+
+    hidden: tuple[Annotated[int, Field(ge=1, le=16384)], ...] = ()
+    dropout: tuple[Probability, ...] = ()  # one per hidden layer
+
+    @model_validator(mode="after")
+    def _one_dropout_per_layer(self) -> Head:
+        if len(self.dropout) not in (0, len(self.hidden)):
+            raise ValueError(
+                f"{len(self.dropout)} dropout rates for {len(self.hidden)} hidden layers; "
+                "give one per layer, or [] for none"
+            )
+        return self
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The dropout rate of each hidden layer."""
+        return self.dropout or (0.0,) * len(self.hidden)
+
+
+class Experiment(Section):
+    """One row of the comparison: which blocks train, under which head, for how long."""
+
+    train: tuple[str, ...] = Field(min_length=1)  # block names, or `all`
+    head: Head = Head()
+    batch_size: Count
+    epochs: Count
+    recipe: str | None = None  # a name under recipes; the common one where null
+    learning_rate: Positive | None = None  # instead of the recipe's
+
+    @model_validator(mode="after")
+    def _head_always_trains(self) -> Experiment:
+        if not {"head", "all"} & set(self.train):
+            raise ValueError("a new head must train; add `head` to the list, or say [all]")
+        return self
+
+
+class Engine(Section):
+    """How the work is done; nothing here may change a result beyond rounding."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    cache_fraction: Fraction = 0.25  # of free memory that cached activations may take
+    cache_prefix: bool = True  # compute what is frozen once
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    data: Data
+    weights: Annotated[str, Field(pattern=r"^(imagenet|pretrain|scratch|file:.+)$")]
+    pretrain: Pretrain
+    model: Model
+    recipe: str
+    recipes: dict[Name, Recipe] = Field(min_length=1)
+    experiments: dict[Name, Experiment] = Field(min_length=1)
+    engine: Engine = Engine()
+
+    @model_validator(mode="after")
+    def _blocks_exist(self) -> Params:
+        if self.model.backbone not in BACKBONES:
+            raise ValueError(
+                f"model.backbone is {self.model.backbone!r}; use one of {_names(BACKBONES)}"
+            )
+        blocks = dict.fromkeys((*BACKBONES[self.model.backbone].blocks, "head", "all"))
+        for key, experiment in self.experiments.items():
+            for block in experiment.train:
+                if block not in blocks:
+                    raise ValueError(
+                        f"experiments.{key}.train names {block!r}, which {self.model.backbone} "
+                        f"does not have; use {_names(blocks)}"
+                    )
+        for key, recipe in self.recipes.items():
+            for block in recipe.multipliers:
+                if block not in blocks:
+                    raise ValueError(
+                        f"recipes.{key}.multipliers names {block!r}, which "
+                        f"{self.model.backbone} does not have; use {_names(blocks)}"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Params:
+        for where, name in [("recipe", self.recipe)] + [
+            (f"experiments.{key}.recipe", experiment.recipe)
+            for key, experiment in self.experiments.items()
+            if experiment.recipe
+        ]:
+            if name not in self.recipes:
+                raise ValueError(
+                    f"{where} is {name!r}, which is not under recipes; use {_names(self.recipes)}"
+                )
+        return self
+
+    def recipe_of(self, name: str) -> Recipe:
+        """The recipe experiment `name` trains by, its own learning rate in place."""
+        experiment = self.experiments[name]
+        recipe = self.recipes[experiment.recipe or self.recipe]
+        if experiment.learning_rate is None:
+            return recipe
+        return recipe.model_copy(update={"learning_rate": experiment.learning_rate})
+
+
+def _names(mapping: Mapping[str, object]) -> str:
+    return ", ".join(mapping)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML 1.2 file, read as DVC reads it (`1e-3` is a number).
+
+    Raises ConfigError where the file is missing or is not YAML.
+    """
+    try:
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(str(path), "no such file", "run from the project's folder") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        what = getattr(error, "problem", None) or "not a text file in UTF-8"
+        raise ConfigError(where, f"not valid YAML ({what})", "mend the line named") from None
+
+
+def validate(model: type[S], raw: Any, where: str) -> S:
+    """`raw` as a `model`; raises ConfigError naming every key that is wrong, on one line."""
+    try:
+        # Through JSON, whose strict mode takes a list for a tuple and nothing else unasked.
+        return model.model_validate_json(json.dumps(raw))
+    except (TypeError, ValueError) as error:
+        problems = error.errors() if isinstance(error, ValidationError) else []
+        what = "; ".join(_problem(problem) for problem in problems) or str(error)
+        raise ConfigError(where, what, "see the comments in params.yaml") from None
+
+
+def _problem(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+    if problem["type"] == "extra_forbidden":
+        return f"{key} is not a known key"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "missing":
+        message = "is required"
+    given = problem["input"]
+    shown = "" if isinstance(given, dict | list) else f" (got {given!r})"
+    return f"{key}: {message}{shown}" if key else message
+
+
+def load_params(path: Path = PARAMS) -> Params:
+    """Read and validate params.yaml; raises ConfigError."""
+    return validate(Params, read_yaml(path), str(path))
