@@ -1,7 +1,7 @@
 """The pretrained networks this project knows, as tables of named blocks.
 
 A block is the unit that is frozen, trained, cached or given its own learning rate. The table
-holds module paths of torchvision's network, from the image to the pooled features, so that
+holds module paths of torchvision's network, from the image to the last feature map, so that
 parameter names stay torchvision's own. Nothing heavy is imported until a network is built.
 """
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Backbone:
     """One torchvision architecture.
 
-    `blocks` maps a block's name to the module paths it runs, in order; pooling belongs to the
-    last. `head` is the module that a new head replaces, `features` the width it takes.
+    `blocks` maps a block's name to the module paths it runs, in order. `head` is the module
+    that a new head replaces, `features` the width it takes after global average pooling.
     `stem_strides` are the convolutions whose stride 2 becomes 1 in the `stride1` stem.
     """
 
@@ -29,15 +29,21 @@ class Backbone:
     blocks: Mapping[str, tuple[str, ...]]
     head: str
     features: int
-    stem_strides: tuple[str, ...] = ()
+    stem_strides: tuple[str, ...]
 
-    def build(self) -> nn.Module:
-        """torchvision's network with random weights and no classifier of its own."""
+    def build(self, stem: str) -> nn.Module:
+        """torchvision's network with random weights, the stem asked for, and no classifier."""
+        from src.models.imports import without_dynamo
+
+        with without_dynamo():
+            from torchvision import models
         from torch import nn
-        from torchvision import models
 
         network: nn.Module = models.get_model(self.name, weights=None)
         network.set_submodule(self.head, nn.Identity())
+        if stem == "stride1":
+            for path in self.stem_strides:
+                network.get_submodule(path).stride = (1, 1)  # type: ignore[assignment]
         return network
 
 
@@ -47,10 +53,10 @@ def _resnet(name: str, features: int) -> Backbone:
         "conv2_x": ("layer1",),
         "conv3_x": ("layer2",),
         "conv4_x": ("layer3",),
-        "conv5_x": ("layer4", "avgpool"),
+        "conv5_x": ("layer4",),
     }
-    shortcut = "conv2" if features == 2048 else "conv1"  # bottlenecks stride in their 3x3
-    strides = ("conv1", f"layer2.0.{shortcut}", "layer2.0.downsample.0")
+    strided = "conv2" if features == 2048 else "conv1"  # a bottleneck strides in its 3x3
+    strides = ("conv1", f"layer2.0.{strided}", "layer2.0.downsample.0")
     return Backbone(name, MappingProxyType(blocks), "fc", features, strides)
 
 

@@ -1,0 +1,47 @@
+"""A trained network as its users see it: pictures in, subjects and probabilities out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from src.models.network import ModelSpec, Network, load_network, normalize
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network in evaluation mode with what is needed to feed it."""
+
+    network: Network
+    spec: ModelSpec
+
+    @classmethod
+    def load(cls, path: Path) -> Classifier:
+        """Read a model file; raises WeightsError."""
+        network, spec = load_network(path)
+        return cls(network.to(memory_format=torch.channels_last), spec)  # type: ignore[call-overload]
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Names, in the order of the logits."""
+        return self.spec.subjects
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square pictures the network takes, in pixels."""
+        return self.spec.image_size
+
+    @torch.inference_mode()
+    def logits(self, images: Tensor, batch_size: int = 128) -> Tensor:
+        """(N, 3, S, S) uint8 to (N, classes) float32, in full precision."""
+        if not len(images):
+            return torch.empty(0, len(self.subjects))
+        parts = [self.network(normalize(part, self.spec)) for part in images.split(batch_size)]
+        return torch.cat(parts)
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """(N, 3, S, S) uint8 to (N, classes) float32; each row sums to one."""
+        return self.logits(images).softmax(1)

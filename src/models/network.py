@@ -1,0 +1,128 @@
+"""A torchvision network with a new head, callable from any block to any block."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from src.errors import WeightsError
+from src.files import atomic
+from src.models.backbones import BACKBONES
+from src.models.head import build_head
+
+Norm = nn.modules.batchnorm._BatchNorm
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that is needed to rebuild a trained network and feed it; stored beside its weights.
+
+    `mean` and `deviation` are per channel, of images scaled to [0, 1]; zeros and ones where
+    the network was trained without normalisation. Sizes are in pixels.
+    """
+
+    backbone: str
+    stem: str
+    image_size: int
+    subjects: tuple[str, ...]
+    hidden: tuple[int, ...] = ()
+    dropout: tuple[float, ...] = ()
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    @property
+    def head_parameter_prefix(self) -> str:
+        """What the head's parameter names start with, for instance `fc.`."""
+        return f"{BACKBONES[self.backbone].head}."
+
+
+class Network(nn.Module):
+    """torchvision's modules under their own names, run block by block.
+
+    Blocks are numbered from the image: `blocks[0]` is the stem, `len(blocks)` the head. Global
+    average pooling belongs to the last block, so `run(x, 0, len(blocks))` gives (N, features).
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.backbone = BACKBONES[spec.backbone]
+        self.blocks = tuple(self.backbone.blocks)
+        for name, child in self.backbone.build(spec.stem).named_children():
+            self.add_module(name, child)
+        head = build_head(self.backbone.features, spec.hidden, spec.dropout, len(spec.subjects))
+        self.set_submodule(self.backbone.head, head)
+
+    @property
+    def head(self) -> nn.Module:
+        """The classifier that turns (N, features) into (N, classes) logits."""
+        return self.get_submodule(self.backbone.head)
+
+    def block(self, name: str) -> list[nn.Module]:
+        """The modules of one block, in the order they run; `head` is a block here."""
+        if name == "head":
+            return [self.head]
+        return [self.get_submodule(path) for path in self.backbone.blocks[name]]
+
+    def run(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Blocks `start` up to, not including, `stop`; pooled after the last block."""
+        for name in self.blocks[start:stop]:
+            for module in self.block(name):
+                x = module(x)
+        if start < len(self.blocks) <= stop:
+            x = F.adaptive_avg_pool2d(x, 1).flatten(1)
+        return x
+
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        """(N, classes) logits of normalised images, or of the output of block `start - 1`."""
+        logits: Tensor = self.head(self.run(x, start, len(self.blocks)))
+        return logits
+
+
+def save_network(path: Path, state: Mapping[str, Tensor], spec: ModelSpec) -> None:
+    """Write weights and spec as one safetensors file, atomically and byte for byte the same."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, metadata={"spec": json.dumps(asdict(spec))})
+
+
+def load_state(path: Path) -> tuple[dict[str, Tensor], ModelSpec]:
+    """Weights and spec of a file that `save_network` wrote; raises WeightsError otherwise."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            raw = json.loads((file.metadata() or {})["spec"])
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        fields = {key: tuple(v) if isinstance(v, list) else v for key, v in raw.items()}
+        return state, ModelSpec(**fields)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        raise WeightsError(
+            str(path), "not a trained network of this project", "run `dvc repro` to make it"
+        ) from None
+
+
+def load_network(path: Path) -> tuple[Network, ModelSpec]:
+    """A trained network in evaluation mode; raises WeightsError."""
+    state, spec = load_state(path)
+    if spec.backbone not in BACKBONES:
+        raise WeightsError(str(path), f"unknown backbone {spec.backbone!r}", "train it again")
+    network = Network(spec)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(str(path), str(error), "train it again") from None
+    return network.eval(), spec
+
+
+def normalize(images: Tensor, spec: ModelSpec) -> Tensor:
+    """(N, 3, H, W) uint8 to float32 in [0, 1], less the mean, over the deviation; channels last."""
+    mean = torch.tensor(spec.mean, device=images.device).view(3, 1, 1)
+    deviation = torch.tensor(spec.deviation, device=images.device).view(3, 1, 1)
+    x = images.to(memory_format=torch.channels_last).float().div_(255)
+    return x.sub_(mean).div_(deviation)

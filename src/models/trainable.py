@@ -1,0 +1,51 @@
+"""What trains, and what BatchNorm does where nothing trains.
+
+The modes, for frozen blocks:
+  adapt        batch statistics; running statistics drift. Scale and shift are trained nowhere,
+               not even in unfrozen blocks: the published system's way.
+  freeze       running statistics are used and never change.
+  recalibrate  as freeze, after estimating them once anew on the training images.
+  train        as in unfrozen blocks: batch statistics, scale and shift trained.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from src.models.network import Network, Norm
+
+
+def resolve(network: Network, train: tuple[str, ...]) -> frozenset[str]:
+    """Block names that train, `all` spelled out."""
+    return frozenset((*network.blocks, "head") if "all" in train else train)
+
+
+def unfreeze(network: Network, trained: frozenset[str], batchnorm: str) -> None:
+    """Set `requires_grad` of every parameter."""
+    for name in (*network.blocks, "head"):
+        for module in _modules(network, name):
+            norm = isinstance(module, Norm)
+            trains = batchnorm == "train" if norm and name not in trained else name in trained
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(trains and not (norm and batchnorm == "adapt"))
+
+
+def training_mode(network: Network, trained: frozenset[str], batchnorm: str) -> None:
+    """Training mode throughout, except what must not drift: frozen blocks, unless they adapt."""
+    network.train()
+    if batchnorm in ("freeze", "recalibrate"):
+        for name in frozenset(network.blocks) - trained:
+            for module in network.block(name):
+                module.eval()
+
+
+def frozen_prefix(network: Network, trained: frozenset[str], batchnorm: str) -> int:
+    """How many leading blocks give the same output all through training."""
+    if batchnorm not in ("freeze", "recalibrate"):
+        return 0
+    flags = [name in trained for name in network.blocks]
+    return flags.index(True) if any(flags) else len(flags)
+
+
+def _modules(network: Network, name: str) -> list[nn.Module]:
+    return [module for top in network.block(name) for module in top.modules()]
