@@ -22,7 +22,7 @@ class Classifier:
     def load(cls, path: Path) -> Classifier:
         """Read a model file; raises WeightsError."""
         network, spec = load_network(path)
-        return cls(network.to(memory_format=torch.channels_last), spec)  # type: ignore[call-overload]
+        return cls(network.to(memory_format=torch.channels_last), spec)
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -39,7 +39,9 @@ class Classifier:
         """(N, 3, S, S) uint8 to (N, classes) float32, in full precision."""
         if not len(images):
             return torch.empty(0, len(self.subjects))
-        parts = [self.network(normalize(part, self.spec)) for part in images.split(batch_size)]
+        parts = [
+            self.network(normalize(part, self.spec)) for part in torch.split(images, batch_size)
+        ]
         return torch.cat(parts)
 
     def probabilities(self, images: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""Import torchvision and build optimisers without TorchDynamo, which takes longer than torch.
+"""Import torchvision and run optimisers without TorchDynamo, which takes longer than torch.
 
-torch 2.15 imports the whole compiler the first time an optimiser is built, and torchvision for
+torch 2.15 imports the whole compiler when the first optimiser is built, and torchvision does for
 one function that only RoIAlign calls: about five seconds in each of a pipeline's processes, none
-of which compiles anything. Inside `without_dynamo` a stand-in answers those imports; outside it
-nothing is changed, so `torch.compile` still works afterwards.
+of which compiles anything. Inside `without_dynamo` a stand-in answers those imports, with
+functions that do nothing; afterwards all is as before, and `torch.compile` works.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from types import ModuleType
 from typing import Any
 
 
-def _undecorated(function: Any = None, *_: Any, **__: Any) -> Any:
-    return function
+def _nothing(argument: Any = None, *_: Any, **__: Any) -> Any:
+    """Stands for `disable(function)`, which marks a function, and for `graph_break()`."""
+    return argument
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def without_dynamo() -> Iterator[None]:
         yield
         return
     dynamo, utils = ModuleType("torch._dynamo"), ModuleType("torch._dynamo.utils")
-    dynamo.__dict__.update(disable=_undecorated, utils=utils, __path__=[])
+    dynamo.__dict__.update(disable=_nothing, graph_break=_nothing, utils=utils, __path__=[])
     utils.__dict__.update(is_compile_supported=lambda _device: False)
     stand_ins = {module.__name__: module for module in (dynamo, utils)}
     sys.modules.update(stand_ins)
@@ -35,3 +36,4 @@ def without_dynamo() -> Iterator[None]:
     finally:
         for name in stand_ins:
             sys.modules.pop(name, None)
+        vars(sys.modules["torch"]).pop("_dynamo", None)

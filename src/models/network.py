@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -99,12 +100,15 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], ModelSpec]:
         with safe_open(path, framework="pt") as file:
             raw = json.loads((file.metadata() or {})["spec"])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        fields = {key: tuple(v) if isinstance(v, list) else v for key, v in raw.items()}
-        return state, ModelSpec(**fields)
+        return state, ModelSpec(**{key: _frozen(value) for key, value in raw.items()})
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         raise WeightsError(
             str(path), "not a trained network of this project", "run `dvc repro` to make it"
         ) from None
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def load_network(path: Path) -> tuple[Network, ModelSpec]:
