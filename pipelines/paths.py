@@ -33,9 +33,19 @@ def curves(name: str) -> Path:
     return Path("plots/curves") / f"{name}.csv"
 
 
+def weight_change(name: str) -> Path:
+    """How far each parameter of one experiment moved."""
+    return Path("plots/weight_change") / f"{name}.csv"
+
+
 def confusion(name: str) -> Path:
     """Actual and predicted subject of every test image, for one experiment."""
     return Path("plots/confusion") / f"{name}.csv"
+
+
+def evaluation(name: str) -> Path:
+    """Pictures and tables of one experiment's test result."""
+    return Path("plots/test") / name
 
 
 def run_record(name: str) -> Path:

@@ -1,0 +1,84 @@
+"""Stage `evaluate`: the only one that reads the test split, once for each trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, fields
+
+from pipelines import paths
+from src.cli import parser, run
+from src.config import load_params
+from src.data.faceset import FaceSet, Split
+from src.errors import OriginError, StaleInputError
+from src.evaluation.metrics import SubjectScore, per_subject, score
+from src.evaluation.mistakes import worst_mistakes
+from src.evaluation.pictures import confusion_figure, mistakes_figure, worst_subjects_figure
+from src.evaluation.predictions import Predictions
+from src.files import write_csv, write_json
+from src.plotting import save_png
+
+MISTAKES = 12  # shown in a picture
+EXAMPLES = "  python -m pipelines.evaluate\n  dvc repro evaluate"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Score every experiment's network on the test images and keep its answers."""
+    parser("pipelines.evaluate", str(main.__doc__), EXAMPLES).parse_args(argv)
+    faces = FaceSet.load(paths.FACES)
+    predictions = predict(tuple(load_params().experiments), faces)
+    predictions.save(paths.PREDICTIONS)
+    for name in predictions.logits:
+        write_experiment(name, faces, predictions)
+    scores = {
+        name: score(logits, predictions.labels) for name, logits in predictions.logits.items()
+    }
+    write_json(paths.TEST_METRICS, {name: result.as_dict() for name, result in scores.items()})
+
+
+def predict(names: tuple[str, ...], faces: FaceSet) -> Predictions:
+    """What each experiment's network answers on the test images.
+
+    Raises OriginError where there are none, StaleInputError where a network was trained for
+    other subjects or another image size, WeightsError where one is missing.
+    """
+    from src.models.classifier import Classifier
+
+    images, labels = faces.part(Split.test)
+    if not len(images):
+        raise OriginError(
+            str(paths.FACES), "the test split is empty", "raise data.test_fraction in params.yaml"
+        )
+    logits = {}
+    for name in names:
+        classifier = Classifier.load(paths.model(name))
+        if (classifier.subjects, classifier.image_size) != (faces.subjects, images.shape[-1]):
+            raise StaleInputError(
+                str(paths.model(name)),
+                "trained for other subjects or another image size than the dataset's",
+                f"run `dvc repro train@{name}`",
+            )
+        logits[name] = classifier.logits(images).numpy()
+    return Predictions(logits, labels.numpy(), faces.rows(Split.test).numpy(), faces.subjects)
+
+
+def write_experiment(name: str, faces: FaceSet, predictions: Predictions) -> None:
+    """Tables and pictures of one experiment's answers."""
+    subjects, folder = predictions.subjects, paths.evaluation(name)
+    predicted = predictions.predicted(name)
+    pairs = zip(predictions.labels, predicted, strict=True)
+    write_csv(
+        paths.confusion(name),
+        ("actual", "predicted"),
+        ((subjects[actual], subjects[answer]) for actual, answer in pairs),
+    )
+    scores = per_subject(predictions.labels, predicted, subjects)
+    header = [field.name for field in fields(SubjectScore)]
+    write_csv(folder / "per_subject.csv", header, map(astuple, scores))
+    mistakes = worst_mistakes(faces, predictions, name, MISTAKES)
+    save_png(confusion_figure(predictions, name), folder / "confusion.png")
+    save_png(mistakes_figure(faces, mistakes, subjects), folder / "worst_mistakes.png")
+    save_png(worst_subjects_figure(faces, predictions, name, scores), folder / "worst_subjects.png")
+
+
+if __name__ == "__main__":
+    run(main)

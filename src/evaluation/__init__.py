@@ -1,0 +1,1 @@
+"""How good a trained network is, how sure that is, and whether a difference is beyond chance."""

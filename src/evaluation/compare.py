@@ -1,0 +1,83 @@
+"""Whether one experiment is better than another, or only luckier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two classifiers on the same images.
+
+    `difference` is the first's accuracy less the second's, within [-1, 1]; `only_first` and
+    `only_second` count the images that only one of them got right; `p` is two-sided.
+    """
+
+    difference: float
+    only_first: int
+    only_second: int
+    p: float
+
+
+@dataclass(frozen=True)
+class AcrossSeeds:
+    """Two classifiers, each trained once per seed: mean difference, 95% interval, two-sided p."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Paired:
+    """The exact McNemar test (McNemar, 1947) of two (N,) arrays: was image i answered right?
+
+    Under the null hypothesis an image that only one of the two gets right is as likely to be
+    the first's as the second's, so their number is binomial with p = 1/2. It asks whether
+    these two trained networks differ, not whether two ways of training do: for that, train
+    several seeds and use `across_seeds`.
+    """
+    from scipy.stats import binomtest
+
+    only_first = int((first & ~second).sum())
+    only_second = int((second & ~first).sum())
+    discordant = only_first + only_second
+    p = float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
+    return Paired((only_first - only_second) / len(first), only_first, only_second, p)
+
+
+def across_seeds(first: Sequence[float], second: Sequence[float]) -> AcrossSeeds:
+    """Paired t-test (Student, 1908) of accuracies, entry i of both trained from seed i.
+
+    Raises ValueError where there are not two or more seeds, the same number for both.
+    """
+    from scipy.stats import ttest_rel
+
+    if len(first) != len(second) or len(first) < 2:
+        raise ValueError("a paired comparison needs the same two or more seeds on both sides")
+    differences = [a - b for a, b in zip(first, second, strict=True)]
+    mean = sum(differences) / len(differences)
+    if max(differences) - min(differences) < 1e-12:  # no spread: the statistic is 0/0 or infinite
+        return AcrossSeeds(mean, mean, mean, 1.0 if abs(mean) < 1e-12 else 0.0)
+    result = ttest_rel(first, second)
+    interval = result.confidence_interval(0.95)
+    return AcrossSeeds(mean, float(interval.low), float(interval.high), float(result.pvalue))
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """p values adjusted for having asked several questions at once (Holm, 1979), in their order.
+
+    The chance that even one of the adjusted values falls below 0.05 by luck is at most 5%.
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, p_values[index] * (len(p_values) - rank)))
+        adjusted[index] = largest
+    return tuple(adjusted)

@@ -1,0 +1,65 @@
+"""Which answers were wrong and most sure of it, and which subjects suffer most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from src.data.faceset import FaceSet, Split
+from src.evaluation.metrics import SubjectScore
+from src.evaluation.predictions import Predictions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One wrong answer.
+
+    `row` is the image's row in the packed dataset, `lookalike` that of the predicted
+    subject's most similar training image, or None where that subject has none. Subjects are
+    indices; `probability` is what the network gave to its answer.
+    """
+
+    row: int
+    actual: int
+    predicted: int
+    probability: float
+    lookalike: int | None
+
+
+def worst_mistakes(
+    faces: FaceSet, predictions: Predictions, experiment: str, count: int
+) -> tuple[Mistake, ...]:
+    """The wrong answers given with the highest probability, most sure first."""
+    probabilities = predictions.probabilities(experiment).max(axis=1)
+    predicted = predictions.predicted(experiment)
+    wrong = [index for index, right in enumerate(predictions.correct(experiment)) if not right]
+    wrong.sort(key=lambda index: -probabilities[index])  # stable: ties stay in dataset order
+    return tuple(
+        Mistake(
+            row=int(predictions.rows[index]),
+            actual=int(predictions.labels[index]),
+            predicted=int(predicted[index]),
+            probability=float(probabilities[index]),
+            lookalike=_lookalike(faces, int(predictions.rows[index]), int(predicted[index])),
+        )
+        for index in wrong[:count]
+    )
+
+
+def _lookalike(faces: FaceSet, row: int, subject: int) -> int | None:
+    """Row of `subject`'s training image nearest to image `row` in mean squared pixel distance."""
+    candidates = faces.rows(Split.train)
+    candidates = candidates[faces.labels[candidates] == subject]
+    if not len(candidates):
+        return None
+    difference: Tensor = faces.images[candidates].float() - faces.images[row].float()
+    return int(candidates[difference.square().mean(dim=(1, 2, 3)).argmin()])
+
+
+def worst_subjects(scores: tuple[SubjectScore, ...], count: int) -> tuple[int, ...]:
+    """Indices of the subjects with images whose recall is lowest, then F1; none that is perfect."""
+    found = [index for index, score in enumerate(scores) if score.images and score.recall < 1]
+    return tuple(sorted(found, key=lambda index: (scores[index].recall, scores[index].f1))[:count])

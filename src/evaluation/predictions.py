@@ -1,0 +1,76 @@
+"""What every experiment answered on the test images, kept so that nothing asks the test twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from src.errors import StaleInputError
+from src.files import atomic
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Logits of every experiment on the same N test images.
+
+    logits: per experiment (N, C) float32. labels: (N,) int64, an index into `subjects`.
+    rows: (N,) int64, the images' row numbers in the packed dataset.
+    """
+
+    logits: Mapping[str, NDArray[np.float32]]
+    labels: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    subjects: tuple[str, ...]
+
+    def predicted(self, experiment: str) -> NDArray[np.int64]:
+        """(N,) the subject each image was called."""
+        answer: NDArray[np.int64] = self.logits[experiment].argmax(axis=1)
+        return answer
+
+    def correct(self, experiment: str) -> NDArray[np.bool_]:
+        """(N,) whether each image was answered right."""
+        right: NDArray[np.bool_] = self.predicted(experiment) == self.labels
+        return right
+
+    def probabilities(self, experiment: str) -> NDArray[np.float32]:
+        """(N, C), each row summing to one."""
+        from scipy.special import softmax
+
+        shares: NDArray[np.float32] = softmax(self.logits[experiment], axis=1)
+        return shares
+
+    def save(self, path: Path) -> None:
+        """Write atomically; the same predictions always give the same bytes."""
+        from safetensors.numpy import save_file
+
+        tensors: dict[str, NDArray[Any]] = {"labels": self.labels, "rows": self.rows}
+        tensors |= {f"logits/{name}": logits for name, logits in self.logits.items()}
+        about = {"subjects": self.subjects, "experiments": tuple(self.logits)}
+        with atomic(path) as temporary:
+            save_file(tensors, temporary, metadata={"about": json.dumps(about)})
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Read a file that `save` wrote; raises StaleInputError where it is not one."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as file:
+                about = json.loads((file.metadata() or {})["about"])
+                return cls(
+                    {name: file.get_tensor(f"logits/{name}") for name in about["experiments"]},
+                    file.get_tensor("labels"),
+                    file.get_tensor("rows"),
+                    tuple(about["subjects"]),
+                )
+        except (OSError, SafetensorError, KeyError, ValueError):
+            raise StaleInputError(
+                str(path), "not a file of predictions", "run `dvc repro evaluate` to make it"
+            ) from None

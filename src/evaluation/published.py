@@ -1,0 +1,54 @@
+"""The published figures that ours stand beside.
+
+They come from the system this project rebuilds: 100 FaceScrub subjects, 40 training and 10
+test images each, 64x64 pixels. Another dataset than the user's, so the order of the rows
+compares, the level does not.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+DATASET = "100 FaceScrub subjects"
+
+
+@dataclass(frozen=True)
+class Published:
+    """One row of the published table; accuracies within [0, 1]."""
+
+    train_accuracy: float
+    test_accuracy: float
+    epochs: int
+    batch_size: int
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    text = files("src.evaluation").joinpath("published", name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+@cache
+def table() -> dict[str, Published]:
+    """The published row of each experiment, by its name."""
+    return {
+        row["experiment"]: Published(
+            float(row["train_acc"]),
+            float(row["test_acc"]),
+            int(row["epochs"]),
+            int(row["batch_size"]),
+        )
+        for row in _rows("table.csv")
+    }
+
+
+@cache
+def curves() -> dict[str, tuple[float, ...]]:
+    """Published test accuracy after each epoch, by experiment."""
+    series: defaultdict[str, list[float]] = defaultdict(list)
+    for row in _rows("curves.csv"):
+        series[row["experiment"]].append(float(row["test_acc"]))
+    return {name: tuple(values) for name, values in series.items()}
