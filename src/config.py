@@ -83,10 +83,17 @@ class Recipe(Section):
     learning_rate: Positive
     momentum: Probability = 0.9  # sgd only
     weight_decay: NonNegative = 0.0  # never on norms or biases
-    multipliers: dict[str, NonNegative] = {}  # learning-rate factor per block; others 1
+    multipliers: dict[str, NonNegative] = {}  # learning-rate factor per block; 0 freezes it
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = (
+        1.0  # factor from each block to the one below
+    )
     schedule: Literal["constant", "step", "exponential", "cosine", "onecycle"] = "constant"
-    warmup_epochs: NonNegative = 0.0
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.1  # step: at each third; exponential: per epoch
+    warmup_epochs: NonNegative = 0.0  # linear, before cosine
     head_epochs: Annotated[int, Field(ge=0)] = 0  # epochs that train only the head, first
+    patience: Annotated[int, Field(ge=0)] = (
+        0  # epochs without a better one before stopping; 0 never
+    )
     label_smoothing: Probability = 0.0
     batchnorm: Literal["adapt", "freeze", "recalibrate", "train"]
     normalize: bool  # with the mean and deviation that belong to the weights

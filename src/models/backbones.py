@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,18 +56,16 @@ def _resnet(name: str, features: int) -> Backbone:
     }
     strided = "conv2" if features == 2048 else "conv1"  # a bottleneck strides in its 3x3
     strides = ("conv1", f"layer2.0.{strided}", "layer2.0.downsample.0")
-    return Backbone(name, MappingProxyType(blocks), "fc", features, strides)
+    return Backbone(name, blocks, "fc", features, strides)
 
 
 def _mobilenet_v2() -> Backbone:
     blocks = {f"features.{index}": (f"features.{index}",) for index in range(19)}
     strides = ("features.0.0", "features.2.conv.1.0")
-    return Backbone("mobilenet_v2", MappingProxyType(blocks), "classifier", 1280, strides)
+    return Backbone("mobilenet_v2", blocks, "classifier", 1280, strides)
 
 
-BACKBONES: Mapping[str, Backbone] = MappingProxyType(
-    {
-        backbone.name: backbone
-        for backbone in (_resnet("resnet18", 512), _resnet("resnet50", 2048), _mobilenet_v2())
-    }
-)
+BACKBONES: Mapping[str, Backbone] = {
+    backbone.name: backbone
+    for backbone in (_resnet("resnet18", 512), _resnet("resnet50", 2048), _mobilenet_v2())
+}

@@ -1,0 +1,145 @@
+"""Features of a frozen backbone whose BatchNorm adapts: the published system's Baseline.
+
+Batch statistics make an image's features depend on the batch it is in, and running statistics
+drift, so nothing can be computed once per image. It can be computed once per (seed, batch size,
+epoch), though, for the head has no say in it: every head with the same seed and batch size sees
+the same features. They are kept in a scratch file, which whoever comes next extends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from src.data.faceset import FaceSet, Split
+from src.files import atomic
+from src.models.network import ModelSpec, Network
+from src.training.device import Compute
+from src.training.inputs import Pictures
+from src.training.order import epoch_order
+from src.training.prefix import normalized
+
+
+@dataclass(frozen=True)
+class AdaptingFeatures:
+    """Features per epoch: (E, N, D) and (E, M, D), in the compute type to save space.
+
+    `statistics` holds every BatchNorm buffer after each epoch, as (E, ...).
+    """
+
+    values: Tensor
+    val_values: Tensor
+    labels: Tensor
+    val_labels: Tensor
+    statistics: dict[str, Tensor]
+
+    def training(self, epoch: int) -> Tensor:
+        """(1, N, D) float32 of the epoch, numbered from 1; flips are already in it."""
+        return self.values[epoch - 1 : epoch].float()
+
+    def validation(self, epoch: int) -> Tensor:
+        """(M, D) float32, with the running statistics as they were after the epoch."""
+        return self.val_values[epoch - 1].float()
+
+    def buffers_after(self, epoch: int) -> dict[str, Tensor]:
+        """The backbone's BatchNorm statistics as they were after the epoch."""
+        return {name: rows[epoch - 1] for name, rows in self.statistics.items()}
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Which passes over the training images the backbone sees."""
+
+    seed: int
+    batch_size: int
+    epochs: int
+    flip: bool
+
+
+def adapting_features(
+    faces: FaceSet,
+    network: Network,
+    spec: ModelSpec,
+    passes: Passes,
+    compute: Compute,
+    scratch: Path,
+) -> AdaptingFeatures:
+    """Run the frozen backbone in training mode through every epoch, or take up a scratch file.
+
+    `scratch` must be named by all that the features depend on, epochs aside.
+    """
+    images, labels = faces.part(Split.train)
+    val_images, val_labels = faces.part(Split.val)
+    images, val_images = images.to(compute.device), val_images.to(compute.device)
+    names = [name for name, _ in network.named_buffers()]
+    stored = _load(scratch)
+    done = len(stored["values"]) if stored else 0
+    rows_of = [stored] if stored else []
+    if stored:
+        network.load_state_dict({name: stored[name][-1] for name in names}, strict=False)
+    pending = range(done + 1, passes.epochs + 1)
+    for number in track(pending, "backbone, adapting", console=Console(stderr=True)):
+        values = _training_pass(network, Pictures(images, spec), passes, number, compute)
+        val_values = _validation_pass(network, val_images, spec, compute)
+        buffers = {name: network.get_buffer(name).detach().cpu().clone() for name in names}
+        epoch = {"values": values.cpu(), "val_values": val_values.cpu(), **buffers}
+        rows_of.append({name: tensor[None] for name, tensor in epoch.items()})
+    joined = {name: torch.cat([row[name] for row in rows_of]) for name in rows_of[0]}
+    if pending:
+        with atomic(scratch) as temporary:
+            save_file(joined, temporary)
+    return AdaptingFeatures(
+        joined["values"].to(compute.device),
+        joined["val_values"].to(compute.device),
+        labels.to(compute.device),
+        val_labels.to(compute.device),
+        {name: joined[name] for name in names},
+    )
+
+
+@torch.no_grad()
+def _training_pass(
+    network: Network,
+    pictures: Pictures,
+    passes: Passes,
+    number: int,
+    compute: Compute,
+) -> Tensor:
+    network.train()
+    rows, views = epoch_order(passes.seed, number, len(pictures), passes.flip)
+    parts = []
+    batches = (torch.split(rows, passes.batch_size), torch.split(views, passes.batch_size))
+    for part, view in zip(*batches, strict=True):
+        with compute.autocast():
+            inputs = pictures.batch(part.to(compute.device), view.to(compute.device))
+            parts.append(network.run(inputs, 0, len(network.blocks)).to(compute.dtype))
+    in_order = torch.cat(parts)
+    values = torch.empty_like(in_order)
+    values[rows.to(compute.device)] = in_order
+    return values
+
+
+@torch.no_grad()
+def _validation_pass(network: Network, images: Tensor, spec: ModelSpec, compute: Compute) -> Tensor:
+    network.eval()
+    with compute.autocast():
+        parts = [
+            network.run(normalized(part, spec), 0, len(network.blocks)).to(compute.dtype)
+            for part in torch.split(images, 128)
+        ]
+    return torch.cat(parts)
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+        return tensors
+    except (OSError, SafetensorError):
+        return {}

@@ -1,0 +1,71 @@
+"""Which processor does the work, in which precision, and how it is made repeatable."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+from src.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device and the precision its matrix products run in."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Mixed precision: products in `dtype`, parameters and reductions in float32."""
+        enabled = self.dtype != torch.float32
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=enabled)
+
+    @property
+    def name(self) -> str:
+        """For tags and tables: the GPU's name, or the processor's with its thread count."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return f"{_processor()}, {torch.get_num_threads()} threads"
+
+    def free_memory(self) -> int:
+        """Bytes that could be taken now."""
+        if self.device.type == "cuda":
+            return torch.cuda.mem_get_info(self.device)[0]
+        return int(psutil.virtual_memory().available)
+
+
+def resolve(device: str, precision: str) -> Compute:
+    """The device and precision that `auto` stands for here; raises ConfigError without CUDA."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("engine.device", "no CUDA device is here", "use auto or cpu")
+    kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    if precision == "auto":
+        precision = "bfloat16" if _native_bfloat16(kind) else "float32"
+    if kind == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cuda.matmul.allow_tf32 = True
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return Compute(torch.device(kind), getattr(torch, precision))
+
+
+def _native_bfloat16(kind: str) -> bool:
+    """Whether bfloat16 products are done in hardware: emulated ones are slower than float32."""
+    if kind == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    capability: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capability.get("avx512_bf16") or capability.get("amx_bf16"))
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
+    except (OSError, StopIteration):
+        return "CPU"

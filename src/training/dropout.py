@@ -1,0 +1,39 @@
+"""Dropout whose pattern is a function of (seed, step, layer, row, unit) and of nothing else.
+
+Counter-based random numbers (Salmon et al., 2011) need no state: a head draws the same pattern
+alone, in a batch of fifty, padded to a greater width, on a CPU or on a GPU.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+UNITS = 16  # bits of the counter that number the units of a layer; rows take the rest
+
+
+def _mix(x: Tensor) -> Tensor:
+    """A bijection of int32 that spreads every bit (after lowbias32, Wellons 2018); in place."""
+    x ^= x >> 16
+    x *= 0x7FEB352D
+    x ^= x >> 15
+    x *= -0x7B935975  # 0x846CA68B as a signed number
+    x ^= x >> 16
+    return x
+
+
+def counters(rows: int, units: int, device: torch.device) -> Tensor:
+    """(rows, units) int32, mixed once; the same for every head and step."""
+    row = torch.arange(rows, dtype=torch.int32, device=device).view(-1, 1) << UNITS
+    return _mix(row | torch.arange(units, dtype=torch.int32, device=device))
+
+
+def keep(mixed: Tensor, keys: Tensor, rates: Tensor) -> Tensor:
+    """(H, rows, units) bool: which units stay, each with probability 1 - rate.
+
+    `mixed` comes from `counters`; `keys` (H,) int32 are one per head for this step and layer;
+    `rates` (H,) float32 in [0, 1).
+    """
+    numbers = _mix(mixed ^ keys.view(-1, 1, 1))
+    thresholds = (rates.double() * 2**32 - 2**31).round().to(torch.int64).view(-1, 1, 1)
+    return numbers >= thresholds.to(torch.int32)

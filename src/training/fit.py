@@ -1,0 +1,219 @@
+"""One experiment from source weights to a fitted network, by the cheapest way that is exact.
+
+A frozen backbone under a fixed BatchNorm: heads on features. Under `adapt`: heads on features per
+epoch. Anything else: the loop, from the end of the frozen prefix where it can be cached.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from src.config import Experiment, Params, Recipe
+from src.data.faceset import FaceSet, Split
+from src.models.head import initialize_head
+from src.models.imports import without_dynamo
+from src.models.network import ModelSpec, Network
+from src.models.trainable import frozen_prefix, unfreeze
+from src.models.weights import SourceWeights, load_source
+from src.training.adapting import AdaptingFeatures, Passes, adapting_features
+from src.training.checkpoint import Checkpoint
+from src.training.device import Compute
+from src.training.features import Features, Made, embed
+from src.training.heads import HeadTask, train_heads
+from src.training.inputs import Pictures
+from src.training.loop import Examples, Plan, train
+from src.training.optimizers import trained_blocks
+from src.training.order import stream
+from src.training.prefix import cache_prefix, recalibrate
+from src.training.result import Epoch, Fitted, OnEpoch, choose
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What an experiment starts from, with the digests of the files it was read from."""
+
+    faces: FaceSet
+    source: SourceWeights
+    faces_digest: str
+    source_digest: str
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One experiment, ready to run: `scratch` is a folder for what may be thrown away."""
+
+    inventory: Inventory
+    experiment: Experiment
+    recipe: Recipe
+    params: Params
+    compute: Compute
+    scratch: Path
+    name: str
+
+    def spec(self) -> ModelSpec:
+        """What the trained network will be."""
+        faces, source = self.inventory.faces, self.inventory.source
+        spec = ModelSpec(
+            self.params.model.backbone,
+            self.params.model.stem,
+            faces.images.shape[-1],
+            faces.subjects,
+            self.experiment.head.hidden,
+            self.experiment.head.rates,
+        )
+        if not self.recipe.normalize:
+            return spec
+        return replace(spec, mean=source.mean, deviation=source.deviation)
+
+    def made(self) -> Made:
+        """What features for this experiment must have been made from."""
+        spec = self.spec()
+        return Made(
+            self.inventory.faces_digest,
+            self.inventory.source_digest,
+            "recalibrate" if self.recipe.batchnorm == "recalibrate" else "freeze",
+            spec.mean,
+            spec.deviation,
+            spec.backbone,
+            spec.stem,
+        )
+
+    def network(self) -> Network:
+        """The network before training, on the device: source weights under a new head."""
+        network = Network(self.spec())
+        load_source(network, self.inventory.source)
+        initialize_head(network.head, stream(self.params.seed, 3))
+        return network.to(self.compute.device).to(memory_format=torch.channels_last)
+
+
+def fit(work: Fit, on_epoch: OnEpoch, features: Features | None = None) -> Fitted:
+    """Train the experiment; `features` are used where they fit it, else made anew."""
+    network = work.network()
+    trained = trained_blocks(network, work.experiment.train, work.recipe)
+    before = {name: tensor.detach().clone() for name, tensor in network.named_parameters()}
+    unfreeze(network, trained, work.recipe.batchnorm)
+    trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    if trained == {"head"} and work.recipe.batchnorm != "train":
+        history = _fit_head(work, network, on_epoch, features)
+    else:
+        history = _fit_network(work, network, trained, on_epoch)
+    parameters = dict(network.named_parameters())
+    return Fitted(
+        network.state_dict(),
+        work.spec(),
+        history,
+        choose(history, work.recipe.select),
+        trainable,
+        sum(p.numel() for p in parameters.values()),
+        {
+            name: (parameters[name].detach() - tensor).norm().item()
+            for name, tensor in before.items()
+        },
+    )
+
+
+def _fit_head(
+    work: Fit, network: Network, on_epoch: OnEpoch, features: Features | None
+) -> tuple[Epoch, ...]:
+    def report(_task: int, epoch: Epoch) -> bool:
+        on_epoch(epoch)
+        return True
+
+    source = _feature_source(work, network, features)
+    classes = len(work.inventory.faces.subjects)
+    (head,) = train_heads([head_task(work)], source, classes, report)
+    network.load_state_dict(source.buffers_after(head.chosen.number), strict=False)
+    network.head.load_state_dict(head.state)
+    return head.history
+
+
+def _feature_source(
+    work: Fit, network: Network, features: Features | None
+) -> Features | AdaptingFeatures:
+    if work.recipe.batchnorm != "adapt":
+        suited = features if features and _suits(features, work) else make_features(work)
+        return suited.to(work.compute.device)
+    seed, batch_size = work.params.seed, work.experiment.batch_size
+    key = digest_of(work.made(), seed, batch_size, work.recipe.flip, work.compute)
+    return adapting_features(
+        work.inventory.faces,
+        network,
+        work.spec(),
+        Passes(seed, batch_size, work.experiment.epochs, work.recipe.flip),
+        work.compute,
+        work.scratch / f"adapting-{key[:20]}.safetensors",
+    )
+
+
+def _suits(features: Features, work: Fit) -> bool:
+    return features.made == work.made() and len(features.values) > int(work.recipe.flip)
+
+
+def head_task(work: Fit) -> HeadTask:
+    """The experiment's head as the batched engine takes it."""
+    head, recipe = work.experiment.head, work.recipe
+    rate = recipe.learning_rate * recipe.multipliers.get("head", 1.0)
+    return HeadTask(
+        head.hidden,
+        head.rates,
+        recipe.model_copy(update={"learning_rate": rate}),
+        work.experiment.epochs,
+        work.experiment.batch_size,
+        work.params.seed,
+    )
+
+
+def make_features(work: Fit) -> Features:
+    """Features that suit the experiment, flips included where its recipe flips."""
+    network = work.network()
+    if work.recipe.batchnorm == "recalibrate":
+        _recalibrate(work, network, frozenset(network.blocks))
+    return embed(
+        work.inventory.faces, network, work.spec(), work.recipe.flip, work.made(), work.compute
+    )
+
+
+def _recalibrate(work: Fit, network: Network, blocks: frozenset[str]) -> None:
+    images, _ = work.inventory.faces.part(Split.train)
+    recalibrate(network, blocks, images.to(work.compute.device), work.spec(), work.compute)
+
+
+def _fit_network(
+    work: Fit, network: Network, trained: frozenset[str], on_epoch: OnEpoch
+) -> tuple[Epoch, ...]:
+    recipe, compute = work.recipe, work.compute
+    if recipe.batchnorm == "recalibrate":
+        _recalibrate(work, network, frozenset(network.blocks) - trained)
+    training, validation = (
+        Examples(Pictures(images.to(compute.device), work.spec()), labels.to(compute.device))
+        for images, labels in map(work.inventory.faces.part, (Split.train, Split.val))
+    )
+    stop = frozen_prefix(network, trained, recipe.batchnorm)
+    if stop and work.params.engine.cache_prefix:
+        training = _cached(training, network, stop, 2 if recipe.flip else 1, work)
+        validation = _cached(validation, network, stop, 1, work)
+    plan = Plan(
+        recipe, trained, work.experiment.epochs, work.experiment.batch_size, work.params.seed
+    )
+    key = digest_of(work.made(), work.experiment, recipe, work.params.seed, compute)
+    checkpoint = Checkpoint(work.scratch / f"{work.name}.checkpoint", key)
+    with without_dynamo():
+        history = train(network, plan, training, validation, compute, on_epoch, checkpoint)
+    checkpoint.remove()
+    return history
+
+
+def _cached(examples: Examples, network: Network, stop: int, views: int, work: Fit) -> Examples:
+    fraction = work.params.engine.cache_fraction
+    assert isinstance(examples.inputs, Pictures)  # noqa: S101
+    cached = cache_prefix(network, stop, examples.inputs, views, work.compute, fraction)
+    return Examples(cached, examples.labels) if cached else examples
+
+
+def digest_of(*facts: object) -> str:
+    """A digest of what a result is a function of, by the facts' printed form."""
+    return hashlib.sha256(repr(facts).encode()).hexdigest()

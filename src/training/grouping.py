@@ -1,0 +1,61 @@
+"""Which heads are worth training as one batch: launches saved against arithmetic on padding."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from src.training.heads import HeadTask
+
+# Seconds that a step costs before any arithmetic, and the rate of the arithmetic; measured by
+# `python -m src.benchmark --experiment heads`. Only their product matters, and only roughly.
+LAUNCH = {"cpu": 5e-4, "cuda": 5e-4}
+FLOPS = {"cpu": 1e11, "cuda": 2e13}
+
+
+def group_tasks(
+    tasks: Sequence[HeadTask], features: int, classes: int, device: torch.device
+) -> list[list[int]]:
+    """Task numbers in groups to train together, cheapest first.
+
+    Heads can share a batch when depth, batch size, length and all of the recipe but rate and
+    decay agree. Among those, neighbours in size are joined while that costs less than apart.
+    """
+    alike: dict[Any, list[int]] = defaultdict(list)
+    for number, task in enumerate(tasks):
+        shared = task.recipe.model_copy(update={"learning_rate": 1.0, "weight_decay": 0.0})
+        key = (len(task.hidden), task.batch_size, task.epochs, shared.model_dump_json())
+        alike[key].append(number)
+    groups = []
+    for numbers in alike.values():
+        ordered = sorted(numbers, key=lambda n: (_flops([tasks[n]], features, classes), n))
+        group = [ordered[0]]
+        for number in ordered[1:]:
+            joined = _seconds([tasks[n] for n in (*group, number)], features, classes, device)
+            apart = _seconds([tasks[n] for n in group], features, classes, device) + _seconds(
+                [tasks[number]], features, classes, device
+            )
+            if joined <= apart:
+                group.append(number)
+            else:
+                groups.append(group)
+                group = [number]
+        groups.append(group)
+    return groups
+
+
+def _seconds(tasks: list[HeadTask], features: int, classes: int, device: torch.device) -> float:
+    return LAUNCH[device.type] + _flops(tasks, features, classes) / FLOPS[device.type]
+
+
+def _flops(tasks: list[HeadTask], features: int, classes: int) -> float:
+    """Of one training step of heads padded to their widest: 2 forward, 4 backward per weight."""
+    widths = [max(layer) for layer in zip(*(task.hidden for task in tasks), strict=True)]
+    sizes = [features, *widths, classes]
+    weights: int = sum(a * b for a, b in itertools.pairwise(sizes))
+    return 6.0 * weights * tasks[0].batch_size * len(tasks)

@@ -1,0 +1,253 @@
+"""Many heads trained at once over cached features, each exactly as if it were trained alone.
+
+Heads of one depth are stacked, their widths padded with zeros. A padded unit has zero weights on
+both sides, so its activation and all its gradients are zero and Adam leaves it where it is: no
+mask is needed and the arithmetic of the real units is unchanged. Forward and backward are
+written out as batched matrix products; `tests/training/test_heads.py` holds them against
+autograd and torch.optim, one head at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from src.config import Recipe
+from src.models.head import build_head, initialize_head
+from src.training.dropout import counters, keep
+from src.training.grouping import group_tasks
+from src.training.order import epoch_order, stream
+from src.training.result import Epoch, choose, ends_early
+from src.training.schedules import factor
+from src.training.stacked import Stacked
+
+
+@dataclass(frozen=True)
+class HeadTask:
+    """One head to train, by its recipe's optimiser, rate, decay, schedule and patience."""
+
+    hidden: tuple[int, ...]
+    dropout: tuple[float, ...]
+    recipe: Recipe
+    epochs: int
+    batch_size: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """A trained head: the state of `build_head`'s module after the chosen epoch."""
+
+    state: dict[str, Tensor]
+    history: tuple[Epoch, ...]
+    chosen: Epoch
+
+
+class FeatureSource(Protocol):
+    """Features of the training images, which may differ per epoch, and of the validation ones."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64."""
+
+    @property
+    def val_labels(self) -> Tensor:
+        """(M,) int64."""
+
+    def training(self, epoch: int, /) -> Tensor:
+        """(views, N, D) float32."""
+
+    def validation(self, epoch: int, /) -> Tensor:
+        """(M, D) float32."""
+
+
+Keep = Callable[[int, Epoch], bool]
+
+
+def _always(_task: int, _epoch: Epoch) -> bool:
+    return True
+
+
+def train_heads(
+    tasks: Sequence[HeadTask], features: FeatureSource, classes: int, on_epoch: Keep = _always
+) -> list[FittedHead]:
+    """Train every task's head; results are in the order of the tasks.
+
+    `on_epoch(task number, epoch)` is called after each epoch of each head; a head for which it
+    returns False stops there and its share of the batch is freed.
+    """
+    width = features.training(1).shape[-1]
+    fitted: dict[int, FittedHead] = {}
+    for members in group_tasks(tasks, width, classes, features.labels.device):
+        group = _Group([tasks[i] for i in members], members, features, classes)
+        fitted.update(group.train(on_epoch))
+    return [fitted[i] for i in range(len(tasks))]
+
+
+class _Group:
+    """Heads of one depth, batch size, schedule and length, trained as one batched problem."""
+
+    def __init__(
+        self, tasks: list[HeadTask], members: list[int], features: FeatureSource, classes: int
+    ) -> None:
+        self.tasks, self.members, self.features = tasks, members, features
+        self.device = features.labels.device
+        self.classes = classes
+        width = features.training(1).shape[-1]
+        self.heads = [_new_head(task, width, classes) for task in tasks]
+        self.stacked = Stacked.of(self.heads, [task.recipe for task in tasks], self.device)
+        self.histories: list[tuple[Epoch, ...]] = [() for _ in tasks]
+        self.best: list[dict[str, Tensor]] = [{} for _ in tasks]
+        self.mixed: dict[tuple[int, int], Tensor] = {}
+
+    def train(self, on_epoch: Keep) -> dict[int, FittedHead]:
+        """Run to the end of every head; returns results by task number."""
+        done: dict[int, FittedHead] = {}
+        number = 0
+        while self.tasks:
+            number += 1
+            epochs = self._epoch(number)
+            going = []
+            for slot, epoch in enumerate(epochs):
+                task = self.tasks[slot]
+                self.histories[slot] = history = (*self.histories[slot], epoch)
+                if choose(history, task.recipe.select) is epoch:
+                    self.best[slot] = self.stacked.state(slot, self.heads[slot])
+                wanted = on_epoch(self.members[slot], epoch)
+                if (
+                    wanted
+                    and number < task.epochs
+                    and not ends_early(history, task.recipe.patience)
+                ):
+                    going.append(slot)
+                else:
+                    chosen = choose(history, task.recipe.select)
+                    done[self.members[slot]] = FittedHead(self.best[slot], history, chosen)
+            if len(going) < len(self.tasks):
+                self._keep(going)
+        return done
+
+    def _keep(self, slots: list[int]) -> None:
+        self.tasks = [self.tasks[i] for i in slots]
+        self.members = [self.members[i] for i in slots]
+        self.heads = [self.heads[i] for i in slots]
+        self.histories = [self.histories[i] for i in slots]
+        self.best = [self.best[i] for i in slots]
+        if slots:
+            self.stacked = self.stacked.keep(slots, [task.hidden for task in self.tasks])
+
+    def _epoch(self, number: int) -> list[Epoch]:
+        started = time.perf_counter()
+        first, heads = self.tasks[0], len(self.tasks)
+        features = self.features.training(number)
+        images = features.shape[1]
+        steps = -(-images // first.batch_size)
+        rows = self._orders(number, images, features.shape[0])
+        table = features.flatten(0, 1)
+        labels = self.features.labels.repeat(features.shape[0])
+        totals = torch.zeros(2, heads, device=self.device)
+        for step in range(steps):
+            part = rows[:, step * first.batch_size : (step + 1) * first.batch_size]
+            done = (number - 1) * steps + step
+            scale = factor(first.recipe, done, steps, first.epochs)
+            totals += self._step(table[part], labels[part], done, scale)
+        seconds = time.perf_counter() - started
+        train_loss, train_accuracy = (totals / images).tolist()
+        val_loss, val_accuracy = self._validate(number)
+        share = seconds / heads
+        return [
+            Epoch(
+                number,
+                train_loss[slot],
+                train_accuracy[slot],
+                val_loss[slot],
+                val_accuracy[slot],
+                task.recipe.learning_rate * scale,
+                share,
+                images / share,
+            )
+            for slot, task in enumerate(self.tasks)
+        ]
+
+    def _orders(self, number: int, images: int, views: int) -> Tensor:
+        """(H, N) rows of the flattened (views x N) table, in each head's own order."""
+        orders = {}
+        for task in self.tasks:
+            if task.seed not in orders:
+                rows, view = epoch_order(task.seed, number, images, task.recipe.flip)
+                orders[task.seed] = (view * images if views > 1 else 0) + rows
+        return torch.stack([orders[task.seed] for task in self.tasks]).to(self.device)
+
+    def _step(self, inputs: Tensor, labels: Tensor, step: int, scale: float) -> Tensor:
+        """One optimiser step; returns (2, H) summed loss and number right."""
+        activations = self._forward(inputs, step)
+        logits = activations[-1]
+        smoothing = self.tasks[0].recipe.label_smoothing
+        log_probabilities = logits.log_softmax(2)
+        target = nn.functional.one_hot(labels, self.classes).float()
+        target = target * (1 - smoothing) + smoothing / self.classes
+        loss = -(target * log_probabilities).sum((1, 2))
+        right = (logits.argmax(2) == labels).sum(1)
+        gradient = (log_probabilities.exp_() - target).div_(labels.shape[1])
+        self._backward(activations, gradient, scale)
+        return torch.stack([loss, right])
+
+    def _forward(self, inputs: Tensor, step: int | None) -> list[Tensor]:
+        """Inputs, hidden activations and logits, each (H, B, width); dropout where `step`."""
+        activations = [inputs]
+        for layer, (weight, bias) in enumerate(self.stacked.layers):
+            output = torch.baddbmm(bias, activations[-1], weight)
+            if layer < len(self.stacked.layers) - 1:
+                if step is not None:
+                    output = self._dropped(output, step, layer)
+                output.relu_()
+            activations.append(output)
+        return activations
+
+    def _dropped(self, output: Tensor, step: int, layer: int) -> Tensor:
+        rates = self.stacked.rates[layer]
+        if rates is None:
+            return output
+        shape = (output.shape[1], output.shape[2])
+        if shape not in self.mixed:
+            self.mixed[shape] = counters(*shape, self.device)
+        kept = keep(self.mixed[shape], dropout_keys(self.tasks, step, layer, self.device), rates)
+        return output.mul_(kept).mul_(self.stacked.scales[layer])
+
+    def _backward(self, activations: list[Tensor], gradient: Tensor, scale: float) -> None:
+        gradients: list[tuple[Tensor, Tensor]] = []
+        for layer in reversed(range(len(self.stacked.layers))):
+            inputs, weight = activations[layer], self.stacked.layers[layer][0]
+            gradients.append((inputs.mT @ gradient, gradient.sum(1, keepdim=True)))
+            if layer:
+                gradient = (gradient @ weight.mT).mul_(inputs > 0)
+                if self.stacked.rates[layer - 1] is not None:
+                    gradient.mul_(self.stacked.scales[layer - 1])
+        self.stacked.update(gradients[::-1], scale)
+
+    def _validate(self, number: int) -> tuple[list[float], list[float]]:
+        features = self.features.validation(number)
+        labels = self.features.val_labels
+        logits = self._forward(features.expand(len(self.tasks), -1, -1), None)[-1]
+        loss = nn.functional.cross_entropy(
+            logits.flatten(0, 1), labels.repeat(len(self.tasks)), reduction="none"
+        )
+        accuracy = (logits.argmax(2) == labels).float().mean(1)
+        return loss.view(len(self.tasks), -1).mean(1).tolist(), accuracy.tolist()
+
+
+def dropout_keys(tasks: Sequence[HeadTask], step: int, layer: int, device: torch.device) -> Tensor:
+    """(H,) int32, one number per head for this step and layer."""
+    keys = [stream(task.seed, 4, step, layer).initial_seed() & 0x7FFFFFFF for task in tasks]
+    return torch.tensor(keys, dtype=torch.int32, device=device)
+
+
+def _new_head(task: HeadTask, features: int, classes: int) -> nn.Module:
+    head = build_head(features, task.hidden, task.dropout, classes)
+    initialize_head(head, stream(task.seed, 3))
+    return head

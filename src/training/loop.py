@@ -1,0 +1,161 @@
+"""The training loop for networks: what trains of one, from wherever its frozen prefix ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from src.config import Recipe
+from src.models.network import Network
+from src.models.trainable import training_mode, unfreeze
+from src.training.checkpoint import Checkpoint
+from src.training.device import Compute
+from src.training.inputs import Inputs
+from src.training.optimizers import build_optimizer, set_rate
+from src.training.order import epoch_order, stream
+from src.training.result import Epoch, OnEpoch, choose, ends_early
+from src.training.schedules import factor
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs of N images with their (N,) int64 labels, on one device."""
+
+    inputs: Inputs
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and by what recipe to train which blocks."""
+
+    recipe: Recipe
+    trained: frozenset[str]
+    epochs: int
+    batch_size: int
+    seed: int
+
+
+def train(
+    network: Network,
+    plan: Plan,
+    training: Examples,
+    validation: Examples,
+    compute: Compute,
+    on_epoch: OnEpoch,
+    checkpoint: Checkpoint | None = None,
+) -> tuple[Epoch, ...]:
+    """Train `network` in place, leave it with the chosen epoch's weights, return the history.
+
+    Randomness comes from the seed and the epoch's number alone, so a run that goes on from a
+    checkpoint ends in the same bytes as one that was never stopped.
+    """
+    unfreeze(network, plan.trained, plan.recipe.batchnorm)
+    optimizer = build_optimizer(network, plan.recipe)
+    history: tuple[Epoch, ...] = ()
+    best = _copy(network)
+    if checkpoint and (found := checkpoint.load()):
+        state, history = found
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        best = state["best"]
+    while len(history) < plan.epochs and not (
+        history and ends_early(history, plan.recipe.patience)
+    ):
+        number = len(history) + 1
+        epoch = _epoch(number, network, plan, optimizer, training, validation, compute)
+        history = (*history, epoch)
+        if choose(history, plan.recipe.select) is epoch:
+            best = _copy(network)
+        on_epoch(epoch)
+        if checkpoint:
+            state = {
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "best": best,
+            }
+            checkpoint.save(state, history)
+    network.load_state_dict(best)
+    return history
+
+
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def _epoch(
+    number: int,
+    network: Network,
+    plan: Plan,
+    optimizer: Optimizer,
+    training: Examples,
+    validation: Examples,
+    compute: Compute,
+) -> Epoch:
+    started = time.perf_counter()
+    trained = frozenset({"head"}) if number <= plan.recipe.head_epochs else plan.trained
+    unfreeze(network, trained, plan.recipe.batchnorm)
+    training_mode(network, trained, plan.recipe.batchnorm)
+    images = len(training.labels)
+    rows, views = epoch_order(plan.seed, number, images, plan.recipe.flip)
+    steps = -(-images // plan.batch_size)
+    totals = torch.zeros(2, device=compute.device)
+    with torch.random.fork_rng(devices=_cuda(compute)):
+        torch.manual_seed(stream(plan.seed, 2, number).initial_seed())
+        for step, (part, view) in enumerate(_batches(rows, views, plan.batch_size, compute)):
+            done = (number - 1) * steps + step
+            set_rate(optimizer, factor(plan.recipe, done, steps, plan.epochs))
+            with compute.autocast():
+                logits = network(training.inputs.batch(part, view), training.inputs.start)
+            logits, labels = logits.float(), training.labels[part]
+            loss = F.cross_entropy(logits, labels, label_smoothing=plan.recipe.label_smoothing)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            totals += tally(logits.detach(), labels, loss.detach())
+    train_loss, train_accuracy = (totals / images).tolist()
+    seconds = time.perf_counter() - started
+    val_loss, val_accuracy = evaluate(network, validation, compute)
+    rate = max(group["lr"] for group in optimizer.param_groups)
+    speed = images / seconds
+    return Epoch(number, train_loss, train_accuracy, val_loss, val_accuracy, rate, seconds, speed)
+
+
+def _batches(
+    rows: Tensor, views: Tensor, size: int, compute: Compute
+) -> Iterator[tuple[Tensor, Tensor]]:
+    rows, views = rows.to(compute.device), views.to(compute.device)
+    return zip(torch.split(rows, size), torch.split(views, size), strict=True)
+
+
+def tally(logits: Tensor, labels: Tensor, mean_loss: Tensor) -> Tensor:
+    """(2,) summed loss and number right, kept on the device so that no step waits for the host."""
+    return torch.stack([mean_loss * len(labels), (logits.argmax(1) == labels).sum()])
+
+
+@torch.no_grad()
+def evaluate(network: Network, examples: Examples, compute: Compute) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy in evaluation mode."""
+    network.eval()
+    totals = torch.zeros(2, device=compute.device)
+    rows = torch.arange(len(examples.labels), device=compute.device)
+    for part in torch.split(rows, EVALUATION_BATCH):
+        with compute.autocast():
+            inputs = examples.inputs.batch(part, torch.zeros_like(part))
+            logits = network(inputs, examples.inputs.start).float()
+        labels = examples.labels[part]
+        totals += tally(logits, labels, F.cross_entropy(logits, labels))
+    loss, accuracy = (totals / len(rows)).tolist()
+    return loss, accuracy
+
+
+def _cuda(compute: Compute) -> list[torch.device]:
+    return [compute.device] if compute.device.type == "cuda" else []

@@ -1,0 +1,26 @@
+"""The order of training images, and which view of each, as a pure function of seed and epoch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+
+def stream(*numbers: int) -> Generator:
+    """A CPU generator whose draws depend on all of `numbers` and nothing else."""
+    state = 0
+    for number in numbers:  # splitmix64 (Steele et al., 2014), so that near seeds are far apart
+        state = (state ^ number) * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15 & (2**64 - 1)
+        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & (2**64 - 1)
+        state = (state ^ state >> 27) * 0x94D049BB133111EB & (2**64 - 1)
+        state ^= state >> 31
+    return Generator().manual_seed(state & (2**63 - 1))
+
+
+def epoch_order(seed: int, epoch: int, images: int, flip: bool) -> tuple[Tensor, Tensor]:
+    """(images,) int64 row numbers in a random order, and (images,) int64 views: 1 is flipped."""
+    generator = stream(seed, 1, epoch)
+    rows = torch.randperm(images, generator=generator)
+    if not flip:
+        return rows, torch.zeros(images, dtype=torch.int64)
+    return rows, torch.randint(2, (images,), generator=generator)

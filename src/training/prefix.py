@@ -1,0 +1,130 @@
+"""A frozen prefix is run once: its folded, half-precision copy fills a cache, flips included.
+
+Within a memory budget the cache is a plain tensor; past it, a memory-mapped temporary file where
+the disk has room; else there is none, and the loop runs the whole network.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from src.models.network import ModelSpec, Network, Norm
+from src.training.device import Compute
+from src.training.inputs import Activations, Pictures
+
+BATCH = 64
+
+
+def folded_prefix(network: Network, stop: int, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """Blocks before `stop` for inference: BatchNorm folded into convolutions, in `dtype`.
+
+    Folding takes a convolution and the BatchNorm registered right after it as one, which is the
+    order in which torchvision's networks run them.
+    """
+    prefix = copy.deepcopy(network).eval().requires_grad_(False)
+    for module in list(prefix.modules()):
+        _fold_children(module)
+    prefix.to(dtype=dtype).to(memory_format=torch.channels_last)
+    return lambda images: prefix.run(images.to(dtype), 0, stop)
+
+
+def _fold_children(module: nn.Module) -> None:
+    names = [name for name, _ in module.named_children()]
+    for name, following in itertools.pairwise(names):
+        convolution, norm = getattr(module, name), getattr(module, following)
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, Norm):
+            setattr(module, name, fuse_conv_bn_eval(convolution, norm))
+            setattr(module, following, nn.Identity())
+
+
+@torch.no_grad()
+def recalibrate(
+    network: Network, blocks: frozenset[str], images: Tensor, spec: ModelSpec, compute: Compute
+) -> None:
+    """Estimate the running statistics of `blocks` anew, as the mean over batches of `images`.
+
+    Adaptive batch normalisation (Li et al., 2017): the source's statistics give way to the
+    target's, the weights stay.
+    """
+    norms = [
+        module
+        for name in network.blocks
+        if name in blocks
+        for top in network.block(name)
+        for module in top.modules()
+        if isinstance(module, Norm)
+    ]
+    network.eval()
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    for part in torch.split(images, BATCH):
+        with compute.autocast():
+            network.run(normalized(part, spec), 0, len(network.blocks))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()
+
+
+def normalized(images: Tensor, spec: ModelSpec) -> Tensor:
+    """All rows of (N, 3, S, S) uint8 images, unflipped, as a network takes them."""
+    rows = torch.arange(len(images), device=images.device)
+    return Pictures(images, spec).batch(rows, torch.zeros_like(rows))
+
+
+@torch.no_grad()
+def cache_prefix(
+    network: Network,
+    stop: int,
+    pictures: Pictures,
+    views: int,
+    compute: Compute,
+    fraction: float,
+) -> Activations | None:
+    """Run blocks before `stop` once on every view; None where neither memory nor disk suffices.
+
+    `fraction` is the share of free memory the cache may take.
+    """
+    prefix = folded_prefix(network, stop, compute.dtype)
+    device = pictures.images.device
+    values: Tensor | None = None
+    rows = torch.arange(len(pictures), device=device)
+    for view in range(views):
+        for part in torch.split(rows, BATCH):
+            output = prefix(pictures.batch(part, torch.full_like(part, view)))
+            output = output.permute(0, 2, 3, 1) if output.ndim == 4 else output
+            if values is None:
+                shape = (views, len(pictures), *output.shape[1:])
+                budget = int(fraction * compute.free_memory())
+                values = allocate(shape, output.dtype, device, budget)
+                if values is None:
+                    return None
+            values[view, part[0] : part[-1] + 1] = output
+    return None if values is None else Activations(values, stop)
+
+
+def allocate(
+    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, budget: int
+) -> Tensor | None:
+    """An uninitialised tensor within `budget` bytes, else one in a file, else None."""
+    elements = torch.Size(shape).numel()
+    size = elements * dtype.itemsize
+    if size <= budget:
+        return torch.empty(shape, dtype=dtype, device=device)
+    folder = Path(tempfile.gettempdir())
+    if device.type != "cpu" or size > shutil.disk_usage(folder).free // 2:
+        return None
+    with tempfile.NamedTemporaryFile(dir=folder) as file:  # the mapping outlives the name
+        flat = torch.from_file(file.name, shared=True, size=elements, dtype=dtype)
+    return flat.view(shape)

@@ -1,0 +1,56 @@
+"""What a training run gives back, whichever engine ran it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from src.models.network import ModelSpec
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training images. `seconds` and `images_per_second` are wall time."""
+
+    number: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    seconds: float
+    images_per_second: float
+
+    @property
+    def merit(self) -> tuple[float, float]:
+        """Orders epochs by validation accuracy, then by lower validation loss."""
+        return self.val_accuracy, -self.val_loss
+
+
+OnEpoch = Callable[[Epoch], None]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network: its weights after the chosen epoch, and how it got there."""
+
+    state: Mapping[str, Tensor]
+    spec: ModelSpec
+    history: tuple[Epoch, ...]
+    chosen: Epoch
+    trainable_parameters: int
+    total_parameters: int
+    weight_change: Mapping[str, float]
+
+
+def choose(history: tuple[Epoch, ...], select: str) -> Epoch:
+    """The epoch whose weights are kept: the last, or the (first) best on validation."""
+    return history[-1] if select == "last" else max(history, key=lambda epoch: epoch.merit)
+
+
+def ends_early(history: tuple[Epoch, ...], patience: int) -> bool:
+    """Whether `patience` epochs have passed without a better one; never where it is 0."""
+    best = choose(history, "best").number
+    return bool(patience) and history[-1].number - best >= patience

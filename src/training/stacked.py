@@ -1,0 +1,148 @@
+"""The parameters and optimiser state of several heads, as stacked and padded tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from src.config import Recipe
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8  # Adam's (Kingma and Ba, 2015), torch's defaults
+
+
+@dataclass
+class Stacked:
+    """Layer l of all H heads: weight (H, in, out) and bias (H, 1, out), zeros where padded.
+
+    `rates` and `scales` are, per hidden layer, the dropout rates (H,) and 1 / (1 - rate)
+    (H, 1, 1), or None where no head drops anything. `moments` are the optimiser's, per tensor.
+    """
+
+    layers: list[tuple[Tensor, Tensor]]
+    moments: list[list[Tensor]]
+    rates: list[Tensor | None]
+    scales: list[Tensor]
+    recipes: list[Recipe]
+    steps: int = 0
+
+    @classmethod
+    def of(cls, heads: list[nn.Module], recipes: list[Recipe], device: torch.device) -> Stacked:
+        """Stack heads of one depth, each padded to the widest in every layer."""
+        linears = [_linears(head) for head in heads]
+        layers = []
+        for layer in zip(*linears, strict=True):
+            rows = max(linear.in_features for linear in layer)
+            columns = max(linear.out_features for linear in layer)
+            weight = torch.zeros(len(heads), rows, columns)
+            bias = torch.zeros(len(heads), 1, columns)
+            for slot, linear in enumerate(layer):
+                weight[slot, : linear.in_features, : linear.out_features] = linear.weight.detach().T
+                bias[slot, 0, : linear.out_features] = linear.bias.detach()
+            layers.append((weight.to(device), bias.to(device)))
+        rates, scales = [], []
+        for index in range(len(layers) - 1):
+            rate = torch.tensor([_rates(head)[index] for head in heads], device=device)
+            rates.append(rate if rate.any() else None)
+            scales.append((1 / (1 - rate)).view(-1, 1, 1))
+        tensors = [tensor for layer in layers for tensor in layer]
+        moments = [[torch.zeros_like(tensor) for tensor in tensors] for _ in range(2)]
+        return cls(layers, moments, rates, scales, recipes)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Weight, bias, weight, bias, from the first layer on."""
+        return [tensor for layer in self.layers for tensor in layer]
+
+    def state(self, slot: int, head: nn.Module) -> dict[str, Tensor]:
+        """One head's parameters under the names of `head`, without the padding; copies."""
+        names = [name for name, module in head.named_modules() if isinstance(module, nn.Linear)]
+        state = {}
+        for name, linear, (weight, bias) in zip(names, _linears(head), self.layers, strict=True):
+            dot = f"{name}." if name else ""
+            used = weight[slot, : linear.in_features, : linear.out_features]
+            state[f"{dot}weight"] = used.T.contiguous().cpu().clone()
+            state[f"{dot}bias"] = bias[slot, 0, : linear.out_features].cpu().clone()
+        return state
+
+    def keep(self, slots: list[int], hidden: list[tuple[int, ...]]) -> Stacked:
+        """Only some heads, cut to the widest that is left in every layer."""
+        widths = [max(layer) for layer in zip(*hidden, strict=True)]
+        rows = [self.layers[0][0].shape[1], *widths]
+        columns = [*widths, self.layers[-1][0].shape[2]]
+        index = torch.tensor(slots, device=self.layers[0][0].device)
+
+        def cut(tensor: Tensor, layer: int) -> Tensor:
+            kept = tensor[index]
+            used = kept if kept.shape[1] == 1 else kept[:, : rows[layer]]
+            return used[..., : columns[layer]].contiguous()
+
+        layers = [(cut(w, i), cut(b, i)) for i, (w, b) in enumerate(self.layers)]
+        moments = [[cut(t, i // 2) for i, t in enumerate(moment)] for moment in self.moments]
+        rates = [None if rate is None else rate[index] for rate in self.rates]
+        scales = [scale[index] for scale in self.scales]
+        recipes = [self.recipes[i] for i in slots]
+        return Stacked(layers, moments, rates, scales, recipes, self.steps)
+
+    def update(self, gradients: list[tuple[Tensor, Tensor]], scale: float) -> None:
+        """One step of every head's optimiser, by torch's fused kernels; biases do not decay."""
+        self.steps += 1
+        flat = [tensor for layer in gradients for tensor in layer]
+        alike = len({(r.learning_rate, r.weight_decay) for r in self.recipes}) == 1
+        slots = [slice(None)] if alike else [slice(i, i + 1) for i in range(len(self.recipes))]
+        for recipe, slot in zip(self.recipes, slots, strict=False):
+            for kind, decay in ((0, recipe.weight_decay), (1, 0.0)):
+                parts = [
+                    [tensor[slot] for tensor in tensors[kind::2]]
+                    for tensors in (self.tensors, flat, *self.moments)
+                ]
+                _apply(recipe, parts, self.steps, recipe.learning_rate * scale, decay)
+
+
+def _apply(
+    recipe: Recipe, parts: list[list[Tensor]], steps: int, rate: float, decay: float
+) -> None:
+    parameters, gradients, first, second = parts
+    if recipe.optimizer == "sgd":
+        torch._fused_sgd_(
+            parameters,
+            gradients,
+            first,
+            weight_decay=decay,
+            momentum=recipe.momentum,
+            lr=rate,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+            is_first_step=steps == 1,
+        )
+        return
+    counts = [torch.tensor(float(steps), device=parameters[0].device) for _ in parameters]
+    options: dict[str, Any] = {
+        "lr": rate,
+        "beta1": BETAS[0],
+        "beta2": BETAS[1],
+        "weight_decay": decay,
+        "eps": EPSILON,
+        "amsgrad": False,
+        "maximize": False,
+    }
+    kernel = torch._fused_adam_ if recipe.optimizer == "adam" else torch._fused_adamw_
+    kernel(parameters, gradients, first, second, [], counts, **options)
+
+
+def _linears(head: nn.Module) -> list[nn.Linear]:
+    return [module for module in head.modules() if isinstance(module, nn.Linear)]
+
+
+def _rates(head: nn.Module) -> list[float]:
+    """Dropout per hidden layer, 0 where `build_head` left the module out."""
+    rates: list[float] = []
+    for module in head.children():
+        if isinstance(module, nn.Linear):
+            rates.append(0.0)
+        elif isinstance(module, nn.Dropout):
+            rates[-1] = module.p
+    return rates
