@@ -1,0 +1,131 @@
+"""`python -m src.predict PHOTO...`: whose face is it? The champion's answer, or a file's."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.cli import parser, run
+from src.config import Data
+from src.errors import ImageError
+
+if TYPE_CHECKING:
+    from src.models.classifier import Classifier
+
+EXAMPLES = """\
+  python -m src.predict photo.jpg
+  python -m src.predict --json --top 3 photos/*.jpg
+  python -m src.predict --model models/ModelC.safetensors photo.jpg"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One photo's likeliest subjects, best first."""
+
+    photo: str
+    subjects: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Name the likeliest subjects of face photos."""
+    arguments = _arguments(argv)
+    data = Data(origin="-", fit=arguments.fit)
+    classifier = load_classifier(arguments.model)
+    answers = predict(classifier, arguments.photos, arguments.top, data)
+    (_print_json if arguments.json else _print_tables)(answers)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    arguments = parser("src.predict", str(main.__doc__), EXAMPLES)
+    arguments.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
+    arguments.add_argument(
+        "--model", type=Path, help="a model file; by default the champion registered in MLflow"
+    )
+    arguments.add_argument("--top", type=int, default=5, help="subjects per photo (5)")
+    arguments.add_argument(
+        "--fit",
+        choices=("crop", "stretch", "pad"),
+        default="crop",
+        help="how a photo becomes square; data.fit of the training (crop)",
+    )
+    arguments.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parsed = arguments.parse_args(argv)
+    if parsed.top < 1:
+        arguments.error("--top must be 1 or more")
+    return parsed
+
+
+def load_classifier(model: Path | None) -> Classifier:
+    """The network in a model file, or the champion; raises WeightsError, TrackingError."""
+    from src.models.classifier import Classifier
+
+    if model is None:
+        from src.tracking.registry import champion_weights
+
+        model = champion_weights()
+    return Classifier.load(model)
+
+
+def predict(
+    classifier: Classifier, photos: Sequence[Path], top: int, data: Data
+) -> tuple[Answer, ...]:
+    """Each photo's `top` likeliest subjects; raises ImageError for the first unusable one."""
+    import numpy as np
+    import torch
+
+    from src.data.decode import decode
+
+    data = data.model_copy(update={"image_size": classifier.image_size})
+    pixels = np.stack([decode(os.fspath(photo), _read(photo), data) for photo in photos])
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    best = classifier.probabilities(images).topk(min(top, len(classifier.subjects)))
+    return tuple(
+        Answer(os.fspath(photo), tuple(classifier.subjects[i] for i in order), tuple(values))
+        for photo, order, values in zip(
+            photos, best.indices.tolist(), best.values.tolist(), strict=True
+        )
+    )
+
+
+def _read(photo: Path) -> bytes:
+    try:
+        return photo.read_bytes()
+    except OSError as error:
+        what = (error.strerror or "cannot be read").lower()
+        raise ImageError(str(photo), what, "give the path of a picture file") from None
+
+
+def _print_json(answers: Sequence[Answer]) -> None:
+    lines = [
+        {
+            "photo": answer.photo,
+            "subjects": [
+                {"subject": subject, "probability": round(probability, 6)}
+                for subject, probability in zip(answer.subjects, answer.probabilities, strict=True)
+            ],
+        }
+        for answer in answers
+    ]
+    print(json.dumps(lines, indent=2))
+
+
+def _print_tables(answers: Sequence[Answer]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    for answer in answers:
+        table = Table("subject", title=answer.photo, title_justify="left")
+        table.add_column("probability", justify="right")
+        for subject, probability in zip(answer.subjects, answer.probabilities, strict=True):
+            table.add_row(subject, f"{probability:.1%}")
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,66 @@
+"""`python -m src.tracking reconcile`: make the MLflow runs that restored outputs speak of."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from src.cli import parser, run
+from src.errors import UserError
+from src.tracking.reconcile import log_test, reconcile
+from src.tracking.record import RunRecord
+from src.tracking.registry import promote
+
+RECORDS, TEST, CHAMPION = "runs/*.json", "metrics/test.json", "metrics/champion.json"
+TEST_METRICS = ("accuracy", "accuracy_low", "accuracy_high", "top5")
+EXAMPLES = """\
+  dvc pull && python -m src.tracking reconcile
+  python -m src.tracking reconcile studies/hotdog"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Rebuild every run that DVC restored and MLflow does not have, once each."""
+    arguments = parser("src.tracking", str(main.__doc__), EXAMPLES)
+    arguments.add_argument("command", choices=["reconcile"])
+    arguments.add_argument(
+        "folders",
+        nargs="*",
+        type=Path,
+        help="folders that hold runs/*.json; by default this one and those under studies/",
+    )
+    folders = arguments.parse_args(argv).folders or [Path(), *sorted(Path("studies").glob("*/"))]
+    code = 0
+    for folder in folders:
+        for record in sorted(folder.glob(RECORDS)):
+            try:
+                reconcile_one(record, folder)
+            except UserError as error:
+                print(f"error: {error}", file=sys.stderr)
+                code = 2
+    return code
+
+
+def reconcile_one(path: Path, folder: Path) -> None:
+    """One record's run, its test metrics, and its promotion if it was the chosen one."""
+    done, name = reconcile(path), RunRecord.read(path).name
+    print(f"{path}: {'rebuilt' if done.rebuilt else 'present'} as run {done.run_id}")
+    test = _read(folder / TEST).get(name, {})
+    log_test(path, {f"test/{key}": test[key] for key in TEST_METRICS if key in test})
+    champion = _read(folder / CHAMPION)
+    if champion.get("name") == name:
+        print(f"{path}: {promote(path, champion['val_accuracy']).sentence}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+if __name__ == "__main__":
+    run(main)

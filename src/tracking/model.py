@@ -1,0 +1,80 @@
+"""Logging a trained network as an MLflow model: loadable, servable, and free of pickle."""
+
+from __future__ import annotations
+
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.tracking.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from numpy.typing import NDArray
+
+SERVING = Path(__file__).with_name("serving.py")
+PACKAGE = Path(__file__).parents[1]
+NEEDED = ("mlflow", "numpy", "pandas", "safetensors", "torch", "torchvision")
+
+
+def log_model(
+    store: Store, run_id: str, name: str, weights: Path, example: NDArray[np.uint8]
+) -> str:
+    """Log the model file `weights` under a run; returns the new model's id.
+
+    `example` is (N ≥ 2, S, S, 3) uint8 RGB pictures, stored as the model's input example. Their
+    size decides the signature.
+    """
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
+    from mlflow.pyfunc import save_model
+
+    if len(example) < 2:
+        raise ValueError("an input example has at least two images")
+    model = store.client.create_logged_model(
+        store.experiment_id, name=name, source_run_id=run_id, model_type="classifier"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        save_model(
+            path=path,
+            python_model=str(SERVING),
+            artifacts={"weights": str(weights.resolve())},
+            code_paths=[str(PACKAGE)],
+            signature=_signature(example.shape[1]),
+            input_example=example,
+            pip_requirements=[f"{package}=={_public(package)}" for package in NEEDED],
+            mlflow_model=Model(
+                artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id
+            ),
+        )
+        store.client.log_model_artifacts(model.model_id, str(path))
+    store.client.finalize_logged_model(model.model_id, "READY")
+    store.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return str(model.model_id)
+
+
+def _signature(size: int) -> ModelSignature:
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types.schema import Array
+
+    return ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, size, size, 3))]),
+        outputs=Schema(
+            [
+                ColSpec(DataType.string, "subject"),
+                ColSpec(DataType.double, "probability"),
+                ColSpec(Array(DataType.string), "top_subjects"),
+                ColSpec(Array(DataType.double), "top_probabilities"),
+            ]
+        ),
+    )
+
+
+def _public(package: str) -> str:
+    """The installed version without its local part (`+cpu`), which no index has."""
+    return version(package).split("+")[0]

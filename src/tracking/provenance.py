@@ -1,0 +1,121 @@
+"""What a run was made from: dataset version, code, stage, machine, libraries."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.config import read_yaml
+from src.files import digest
+from src.tracking.record import DatasetVersion
+
+if TYPE_CHECKING:
+    from src.data.faceset import FaceSet
+
+LIBRARIES = ("torch", "torchvision", "numpy", "mlflow", "dvc")
+SOURCES = ("*.py", "*.yaml", "*.toml", "*.dvc")  # what decides a result; outputs are no changes
+HOST, PROCESS = "process.host", "process.id"
+
+
+def dataset_version(
+    path: Path, faces: FaceSet, origin: str, lock: Path = Path("dvc.lock")
+) -> DatasetVersion:
+    """The version of the packed dataset `faces` in `path`, made from `origin`.
+
+    The origin's md5 is the one DVC recorded in `lock` (a folder's ends in `.dir`); None where DVC
+    has not recorded it.
+    """
+    return DatasetVersion(
+        name=Path(origin).name.split(".")[0] or origin,
+        path=path.as_posix(),
+        md5=digest(path),
+        origin=origin,
+        origin_md5=_recorded_md5(lock, origin),
+        images=len(faces),
+        subjects=len(faces.subjects),
+    )
+
+
+def _recorded_md5(lock: Path, path: str) -> str | None:
+    if not lock.exists():
+        return None
+    for stage in read_yaml(lock).get("stages", {}).values():
+        for dependency in stage.get("deps", ()):
+            if dependency["path"] == path:
+                return str(dependency["md5"]) if "md5" in dependency else None
+    return None
+
+
+def provenance(stage: str, dataset: DatasetVersion | None) -> dict[str, str]:
+    """A run's tags. `mlflow.*` fill the columns that MLflow's own pages have for them."""
+    commit, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", *SOURCES)
+    data = (
+        {
+            "data.md5": dataset.md5,
+            "data.origin": dataset.origin,
+            "data.origin_md5": dataset.origin_md5,
+        }
+        if dataset
+        else {}
+    )
+    tags = {
+        "mlflow.user": _user(),
+        "mlflow.source.name": stage,
+        "mlflow.source.type": "JOB",
+        "mlflow.source.git.commit": commit,
+        "git.commit": commit,
+        "git.dirty": None if dirty is None else str(bool(dirty)).lower(),
+        "dvc.stage": stage,
+        "dvc.experiment": os.environ.get("DVC_EXP_NAME"),
+        **data,
+        "version.python": platform.python_version(),
+        **{f"version.{name}": version(name) for name in LIBRARIES},
+        **process_tags(),
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """What a git command prints, stripped; None outside a repository or without git."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    done = subprocess.run(  # noqa: S603
+        [git, *arguments], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def process_tags() -> dict[str, str]:
+    """Which process writes a run: its host, number and start, by which an orphan is known."""
+    import psutil
+
+    process = psutil.Process()
+    return {HOST: socket.gethostname(), PROCESS: f"{process.pid}@{process.create_time():.2f}"}
+
+
+def is_orphan(tags: dict[str, str]) -> bool:
+    """Whether the process that opened a run, on this machine, is gone."""
+    import psutil
+
+    if tags.get(HOST) != socket.gethostname() or PROCESS not in tags:
+        return False
+    number, started = tags[PROCESS].split("@")
+    try:
+        return f"{psutil.Process(int(number)).create_time():.2f}" != started
+    except psutil.NoSuchProcess:
+        return True

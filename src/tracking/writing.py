@@ -1,0 +1,84 @@
+"""What a live run and a rebuilt one write alike: parameters, dataset, metrics in batches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from src.tracking.record import DatasetVersion, Point
+from src.tracking.store import Store
+
+T = TypeVar("T")
+MAX_PARAMS, MAX_METRICS = 100, 1000  # MLflow's limits for one call
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested parameters as `a.b.c: text`; what is not text is written as JSON."""
+    flat: dict[str, str] = {}
+    for key, value in params.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value if isinstance(value, str) else json.dumps(value)
+    return flat
+
+
+def start_run(
+    store: Store,
+    name: str,
+    started: int,
+    params: Mapping[str, str],
+    tags: Mapping[str, str],
+    dataset: DatasetVersion | None,
+) -> str:
+    """Open a run, RUNNING, with its parameters, tags and input; returns its id."""
+    from mlflow.entities import Param
+
+    run = store.client.create_run(store.experiment_id, started, dict(tags), name)
+    run_id = str(run.info.run_id)
+    for batch in _batches([Param(*item) for item in params.items()], MAX_PARAMS):
+        store.client.log_batch(run_id, params=batch)
+    if dataset:
+        _log_dataset(store, run_id, dataset)
+    return run_id
+
+
+def _log_dataset(store: Store, run_id: str, dataset: DatasetVersion) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    profile = {
+        "images": dataset.images,
+        "subjects": dataset.subjects,
+        "origin_md5": dataset.origin_md5,
+    }
+    source = json.dumps({"uri": dataset.origin})
+    entity = Dataset(
+        dataset.name, dataset.md5, "local", source, schema=None, profile=json.dumps(profile)
+    )
+    context = InputTag("mlflow.data.context", "training")
+    store.client.log_inputs(run_id, [DatasetInput(entity, [context])])
+
+
+def log_points(store: Store, run_id: str, points: Iterable[Point]) -> None:
+    """Write metrics in as few transactions as MLflow allows."""
+    from mlflow.entities import Metric
+
+    metrics = [
+        Metric(key, value, point.time, point.step)
+        for point in points
+        for key, value in point.metrics.items()
+    ]
+    for batch in _batches(metrics, MAX_METRICS):
+        store.client.log_batch(run_id, metrics=batch)
+
+
+def log_file(store: Store, run_id: str, path: Path, folder: str) -> None:
+    """Copy a file among a run's artifacts."""
+    store.client.log_artifact(run_id, str(path), folder or None)
+
+
+def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
