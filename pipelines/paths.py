@@ -13,6 +13,7 @@ SOURCE = Path("models/source.safetensors")
 FEATURES = Path("data/features.safetensors")
 TEST_METRICS = Path("metrics/test.json")
 PREDICTIONS = Path("data/predictions.safetensors")
+LEARNING = Path("plots/learning.csv")
 REPORT_PAGE = Path("reports/index.html")
 REPORT_TEXT = Path("reports/results.md")
 REGISTERED = Path("metrics/champion.json")
@@ -51,3 +52,16 @@ def evaluation(name: str) -> Path:
 def run_record(name: str) -> Path:
     """What is needed to find or rebuild one experiment's MLflow run."""
     return Path("runs") / f"{name}.json"
+
+
+SCRATCH = Path(".cache")
+
+
+def picture(name: str) -> Path:
+    """Curves of one experiment as a picture."""
+    return Path("plots/curves") / f"{name}.png"
+
+
+def layers(name: str) -> Path:
+    """The layer table of one experiment."""
+    return Path("reports/layers") / f"{name}.txt"

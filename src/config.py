@@ -197,9 +197,16 @@ class Params(Section):
                 )
         return self
 
+    def experiment(self, name: str) -> Experiment:
+        """The entry under `experiments`; raises ConfigError with the names there are."""
+        if name not in self.experiments:
+            mend = f"use one of {_names(self.experiments)}"
+            raise ConfigError(str(PARAMS), f"experiments has no {name!r}", mend)
+        return self.experiments[name]
+
     def recipe_of(self, name: str) -> Recipe:
         """The recipe experiment `name` trains by, its own learning rate in place."""
-        experiment = self.experiments[name]
+        experiment = self.experiment(name)
         recipe = self.recipes[experiment.recipe or self.recipe]
         if experiment.learning_rate is None:
             return recipe

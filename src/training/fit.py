@@ -107,6 +107,8 @@ def fit(work: Fit, on_epoch: OnEpoch, features: Features | None = None) -> Fitte
         work.spec(),
         history,
         choose(history, work.recipe.select),
+        trained,
+        len(work.inventory.faces.rows(Split.val)),
         trainable,
         sum(p.numel() for p in parameters.values()),
         {

@@ -40,6 +40,8 @@ class Fitted:
     spec: ModelSpec
     history: tuple[Epoch, ...]
     chosen: Epoch
+    trained: frozenset[str]  # block names
+    val_images: int
     trainable_parameters: int
     total_parameters: int
     weight_change: Mapping[str, float]

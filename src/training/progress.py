@@ -1,0 +1,34 @@
+"""A progress bar of epochs on stderr; nothing where stderr is not a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from src.training.result import Epoch, OnEpoch
+
+
+@contextmanager
+def epochs_bar(name: str, epochs: int) -> Iterator[OnEpoch]:
+    """Yield a function that moves the bar on by one epoch."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(name, total=epochs)
+
+        def advance(epoch: Epoch) -> None:
+            accuracy = f"{name}  validation {epoch.val_accuracy:.1%}"
+            bar.update(task, advance=1, description=accuracy)
+
+        yield advance
