@@ -13,12 +13,15 @@ UNITS = 16  # bits of the counter that number the units of a layer; rows take th
 
 
 def _mix(x: Tensor) -> Tensor:
-    """A bijection of int32 that spreads every bit (after lowbias32, Wellons 2018); in place."""
-    x ^= x >> 16
+    """Spread every bit of int32 numbers over all (lowbias32, Wellons 2018); in place.
+
+    Shifts of signed numbers copy the sign, so what they shift in is masked away.
+    """
+    x ^= (x >> 16) & 0xFFFF
     x *= 0x7FEB352D
-    x ^= x >> 15
+    x ^= (x >> 15) & 0x1FFFF
     x *= -0x7B935975  # 0x846CA68B as a signed number
-    x ^= x >> 16
+    x ^= (x >> 16) & 0xFFFF
     return x
 
 

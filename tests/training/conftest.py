@@ -1,0 +1,57 @@
+"""Small problems that every training test can afford."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from src.config import Recipe
+from src.data.faceset import FaceSet
+from src.models.network import ModelSpec, Network
+from src.training.device import Compute
+
+CPU32 = Compute(torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return Recipe(
+        optimizer="adamw",
+        learning_rate=0.01,
+        weight_decay=0.1,
+        label_smoothing=0.1,
+        schedule="onecycle",
+        batchnorm="freeze",
+        normalize=False,
+        flip=True,
+        select="best",
+    )
+
+
+@pytest.fixture
+def faces() -> FaceSet:
+    """Three subjects, told apart by the colour of noise: 8 training, 4 validation, 2 test each."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 120, (42, 3, 16, 16), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(3).repeat_interleave(14)
+    images[torch.arange(42), labels] += 60
+    split = torch.tensor([0] * 8 + [1] * 4 + [2] * 2, dtype=torch.uint8).repeat(3)
+    return FaceSet(images, labels, split, ("ann", "bob", "cyd"))
+
+
+@pytest.fixture
+def spec() -> ModelSpec:
+    return ModelSpec("resnet18", "stride1", 16, ("ann", "bob", "cyd"))
+
+
+@pytest.fixture
+def network(spec: ModelSpec) -> Network:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Network(spec)
+    for name, buffer in network.named_buffers():
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 2, generator=torch.Generator().manual_seed(1))
+        if name.endswith("running_mean"):
+            buffer.uniform_(-0.1, 0.1, generator=torch.Generator().manual_seed(2))
+    return network

@@ -1,0 +1,192 @@
+"""Batched heads against one head at a time, by autograd and torch.optim."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from src.config import Recipe
+from src.models.head import build_head, initialize_head
+from src.training.dropout import counters, keep
+from src.training.grouping import group_tasks
+from src.training.heads import HeadTask, dropout_keys, train_heads
+from src.training.order import epoch_order, stream
+from src.training.result import Epoch
+from src.training.schedules import factor
+
+CLASSES, WIDTH = 5, 24
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """Two views of Gaussian blobs, one per class, and as many for validation."""
+
+    values: Tensor
+    labels: Tensor
+    val_values: Tensor
+    val_labels: Tensor
+
+    def training(self, _epoch: int) -> Tensor:
+        return self.values
+
+    def validation(self, _epoch: int) -> Tensor:
+        return self.val_values
+
+
+@pytest.fixture
+def blobs() -> Blobs:
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(CLASSES, WIDTH, generator=generator)
+    labels = torch.arange(70) % CLASSES
+    val_labels = torch.arange(30) % CLASSES
+    values = centres[labels] + torch.randn(2, 70, WIDTH, generator=generator)
+    val_values = centres[val_labels] + torch.randn(30, WIDTH, generator=generator)
+    return Blobs(values, labels, val_values, val_labels)
+
+
+def train_alone(task: HeadTask, blobs: Blobs) -> tuple[nn.Module, list[float]]:
+    """The same head the plain way: modules, autograd, torch.optim; the last epoch's weights."""
+    head = build_head(WIDTH, task.hidden, task.dropout, CLASSES)
+    initialize_head(head, stream(task.seed, 3))
+    recipe = task.recipe
+    decayed = [p for p in head.parameters() if p.ndim > 1]
+    plain = [p for p in head.parameters() if p.ndim == 1]
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain}]
+    if recipe.optimizer == "sgd":
+        optimizer = torch.optim.SGD(groups, lr=1.0, momentum=recipe.momentum, weight_decay=0.0)
+    else:
+        optimizer = kinds[recipe.optimizer](groups, lr=1.0, weight_decay=0.0)
+    losses = []
+    steps = -(-70 // task.batch_size)
+    for number in range(1, task.epochs + 1):
+        rows, views = epoch_order(task.seed, number, 70, recipe.flip)
+        total = 0.0
+        for step in range(steps):
+            part = slice(step * task.batch_size, (step + 1) * task.batch_size)
+            x, y = blobs.values[views[part], rows[part]], blobs.labels[rows[part]]
+            done = (number - 1) * steps + step
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate * factor(recipe, done, steps, task.epochs)
+            logits = forward(head, x, task, done)
+            loss = nn.functional.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(y)
+        losses.append(total / 70)
+    return head, losses
+
+
+def forward(head: nn.Module, x: Tensor, task: HeadTask, step: int) -> Tensor:
+    layer = 0
+    for module in head if isinstance(head, nn.Sequential) else [head]:
+        if isinstance(module, nn.Dropout):
+            mixed = counters(x.shape[0], x.shape[1], x.device)
+            keys = dropout_keys([task], step, layer - 1, x.device)
+            x = x * keep(mixed, keys, torch.tensor([module.p]))[0] / (1 - module.p)
+        else:
+            x = module(x)
+        layer += isinstance(module, nn.Linear)
+    return x
+
+
+def tasks(recipe: Recipe) -> list[HeadTask]:
+    def task(
+        hidden: tuple[int, ...], dropout: tuple[float, ...], seed: int, rate: float
+    ) -> HeadTask:
+        own = recipe.model_copy(update={"learning_rate": rate, "select": "last"})
+        return HeadTask(hidden, dropout, own, epochs=4, batch_size=16, seed=seed)
+
+    return [
+        task((), (), 0, 0.01),
+        task((32, 16), (0.0, 0.0), 0, 0.01),
+        task((8, 40), (0.5, 0.2), 1, 0.003),
+        task((32, 16), (0.3, 0.0), 2, 0.02),
+        task((20,), (0.4,), 3, 0.01),
+        task((9,), (0.0,), 3, 0.02),
+        task((12, 10, 8), (0.1, 0.0, 0.6), 4, 0.01),
+    ]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_every_head_of_a_batch_ends_as_if_trained_alone(
+    recipe: Recipe, blobs: Blobs, optimizer: str
+) -> None:
+    recipe = recipe.model_copy(update={"optimizer": optimizer})
+    fitted = train_heads(tasks(recipe), blobs, CLASSES)
+    for task, result in zip(tasks(recipe), fitted, strict=True):
+        head, losses = train_alone(task, blobs)
+        assert [e.train_loss for e in result.history] == pytest.approx(losses, rel=1e-4)
+        for name, expected in head.state_dict().items():
+            torch.testing.assert_close(result.state[name], expected, rtol=2e-3, atol=2e-5)
+        val = nn.functional.cross_entropy(head.eval()(blobs.val_values), blobs.val_labels)
+        assert result.history[-1].val_loss == pytest.approx(val.item(), rel=1e-3)
+
+
+def test_a_batch_of_heads_is_really_one_group(recipe: Recipe) -> None:
+    two = [task for task in tasks(recipe) if len(task.hidden) == 2]
+    assert (
+        group_tasks(two, WIDTH, CLASSES, torch.device("cpu")) == [[1, 2, 0]]
+        or len(group_tasks(two, WIDTH, CLASSES, torch.device("cpu"))) == 1
+    )
+
+
+def test_dropping_a_head_leaves_the_others_unchanged(recipe: Recipe, blobs: Blobs) -> None:
+    two = [task for task in tasks(recipe) if len(task.hidden) == 2]
+    together = train_heads(two, blobs, CLASSES)
+
+    def stop_the_second(number: int, epoch: Epoch) -> bool:
+        return number != 1 or epoch.number < 2
+
+    pruned = train_heads(two, blobs, CLASSES, stop_the_second)
+    assert [len(result.history) for result in pruned] == [4, 2, 4]
+    for kept in (0, 2):
+        for name, expected in together[kept].state.items():
+            torch.testing.assert_close(pruned[kept].state[name], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_patience_stops_each_head_at_its_own_epoch(recipe: Recipe, blobs: Blobs) -> None:
+    patient = recipe.model_copy(update={"patience": 2, "schedule": "constant"})
+    two = [replace(t, epochs=40) for t in tasks(patient) if len(t.hidden) == 2]
+    two = [replace(t, recipe=t.recipe.model_copy(update={"select": "best"})) for t in two]
+    for result in train_heads(two, blobs, CLASSES):
+        assert len(result.history) == min(40, result.chosen.number + 2)
+
+
+def test_the_best_epoch_is_the_one_whose_weights_are_kept(recipe: Recipe, blobs: Blobs) -> None:
+    task = replace(tasks(recipe)[1], recipe=recipe, epochs=12)
+    (result,) = train_heads([task], blobs, CLASSES)
+    head = build_head(WIDTH, task.hidden, task.dropout, CLASSES)
+    head.load_state_dict(result.state)
+    accuracy = (head(blobs.val_values).argmax(1) == blobs.val_labels).float().mean().item()
+    assert accuracy == pytest.approx(result.chosen.val_accuracy)
+    assert accuracy == max(epoch.val_accuracy for epoch in result.history)
+
+
+def test_dropout_keeps_the_right_share_without_visible_pattern() -> None:
+    mixed = counters(256, 512, torch.device("cpu"))
+    rates = torch.tensor([0.0, 0.3, 0.5, 0.7])
+    keys = torch.tensor([1, 2, 3, 4], dtype=torch.int32)
+    kept = keep(mixed, keys, rates).float()
+    torch.testing.assert_close(kept.mean((1, 2)), 1 - rates, rtol=0, atol=0.005)
+    other = keep(mixed, keys + 1, rates).float()
+    for head in (1, 2, 3):
+        pairs = [
+            (kept[head][:, 1:], kept[head][:, :-1]),
+            (kept[head][1:], kept[head][:-1]),
+            (kept[head], other[head]),
+        ]
+        for a, b in pairs:
+            correlation = torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]
+            assert abs(correlation) < 0.02
+
+
+def test_a_head_draws_the_same_dropout_in_a_wider_and_taller_array() -> None:
+    key, rate = torch.tensor([7], dtype=torch.int32), torch.tensor([0.5])
+    small = keep(counters(10, 30, torch.device("cpu")), key, rate)
+    large = keep(counters(64, 100, torch.device("cpu")), key, rate)
+    assert torch.equal(small, large[:, :10, :30])
