@@ -1,0 +1,50 @@
+"""Every parameter that trains is in exactly one group, at its block's rate."""
+
+from __future__ import annotations
+
+import pytest
+
+from src.config import Recipe
+from src.models.backbones import BACKBONES
+from src.models.network import ModelSpec, Network
+from src.models.trainable import unfreeze
+from src.training.optimizers import block_rates, build_optimizer, parameter_groups, trained_blocks
+
+
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+@pytest.mark.parametrize("train", [("head",), ("all",)])
+def test_groups_cover_every_trained_parameter_exactly_once(
+    recipe: Recipe, backbone: str, train: tuple[str, ...]
+) -> None:
+    network = Network(ModelSpec(backbone, "standard", 32, ("a", "b")))
+    unfreeze(network, trained_blocks(network, train, recipe), "freeze")
+    grouped = [id(p) for group in parameter_groups(network, recipe) for p in group["params"]]
+    trained = [id(p) for p in network.parameters() if p.requires_grad]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) == set(trained)
+    assert len(trained) == (2 if train == ("head",) else len(list(network.parameters())))
+
+
+def test_weight_decay_spares_norms_and_biases(recipe: Recipe, network: Network) -> None:
+    for group in build_optimizer(network, recipe).param_groups:
+        for parameter in group["params"]:
+            assert (group["weight_decay"] > 0) == (parameter.ndim > 1)
+
+
+def test_multipliers_and_layer_decay_set_each_blocks_rate(recipe: Recipe, network: Network) -> None:
+    own = recipe.model_copy(
+        update={"learning_rate": 1.0, "multipliers": {"head": 10.0}, "layer_decay": 0.5}
+    )
+    assert block_rates(network, own) == {
+        "conv1": 0.5**5,
+        "conv2_x": 0.5**4,
+        "conv3_x": 0.5**3,
+        "conv4_x": 0.25,
+        "conv5_x": 0.5,
+        "head": 10.0,
+    }
+
+
+def test_a_multiplier_of_zero_freezes_the_block(recipe: Recipe, network: Network) -> None:
+    own = recipe.model_copy(update={"multipliers": {"conv1": 0.0, "conv2_x": 0.0}})
+    assert trained_blocks(network, ("all",), own) == {"head", "conv3_x", "conv4_x", "conv5_x"}
