@@ -1,0 +1,45 @@
+# The few commands of the project; `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Stages run `python`, so the environment's must come first.
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
+PRESET ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test lint ui clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/.ready ## make .venv with the exact versions of requirements.lock
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: $(PYTHON) is older than 3.11; run make PYTHON=python3.12 (or newer)"; exit 2; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+repro: setup ## run the pipeline (PRESET=smoke or another of conf/ runs it as an experiment)
+ifeq ($(PRESET),)
+	$(RUN) dvc repro
+else
+	$(RUN) sh -c 'dvc exp run $$(python -m src.preset $(PRESET))'
+endif
+
+test: setup lint ## check style and types, then run all tests
+	$(RUN) pytest
+
+lint: setup ## ruff and mypy
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+
+ui: setup ## open the MLflow UI on http://127.0.0.1:5000
+	$(RUN) mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000
+
+clean: ## forget caches that can be made again (never data, models or runs)
+	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
