@@ -16,6 +16,7 @@ from src.evaluation.pictures import confusion_figure, mistakes_figure, worst_sub
 from src.evaluation.predictions import Predictions
 from src.files import write_csv, write_json
 from src.plotting import save_png
+from src.tracking.reconcile import log_test
 
 MISTAKES = 12  # shown in a picture
 EXAMPLES = "  python -m pipelines.evaluate\n  dvc repro evaluate"
@@ -33,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         name: score(logits, predictions.labels) for name, logits in predictions.logits.items()
     }
     write_json(paths.TEST_METRICS, {name: result.as_dict() for name, result in scores.items()})
+    for name, result in scores.items():
+        files = [(path, "test") for path in sorted(paths.evaluation(name).iterdir())]
+        log_test(paths.run_record(name), result.as_dict(), files)
 
 
 def predict(names: tuple[str, ...], faces: FaceSet) -> Predictions:

@@ -15,7 +15,7 @@ from src.tracking.record import RunRecord
 from src.tracking.registry import promote
 
 RECORDS, TEST, CHAMPION = "runs/*.json", "metrics/test.json", "metrics/champion.json"
-TEST_METRICS = ("accuracy", "accuracy_low", "accuracy_high", "top5")
+TEST_FILES = "plots/test/{}/*"
 EXAMPLES = """\
   dvc pull && python -m src.tracking reconcile
   python -m src.tracking reconcile studies/hotdog"""
@@ -47,8 +47,9 @@ def reconcile_one(path: Path, folder: Path) -> None:
     """One record's run, its test metrics, and its promotion if it was the chosen one."""
     done, name = reconcile(path), RunRecord.read(path).name
     print(f"{path}: {'rebuilt' if done.rebuilt else 'present'} as run {done.run_id}")
-    test = _read(folder / TEST).get(name, {})
-    log_test(path, {f"test/{key}": test[key] for key in TEST_METRICS if key in test})
+    if scores := _read(folder / TEST).get(name):
+        files = sorted(folder.glob(TEST_FILES.format(name)))
+        log_test(path, scores, [(file, "test") for file in files])
     champion = _read(folder / CHAMPION)
     if champion.get("name") == name:
         print(f"{path}: {promote(path, champion['val_accuracy']).sentence}")

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FROM, MODEL_MD5, WITHOUT = "reconciled.from", "reconciled.model_md5", "reconciled.without"
-EXAMPLES = 2
+TEST_SCORES = ("accuracy", "accuracy_low", "accuracy_high", "top5")
+EXAMPLES = 2  # pictures in a rebuilt model's input example
 
 
 @dataclass(frozen=True)
@@ -132,17 +133,18 @@ def _example(record: RunRecord, folder: Path, weights: Path) -> NDArray[np.uint8
 
 
 def log_test(
-    path: Path, metrics: Mapping[str, float], artifacts: Sequence[tuple[Path, str]] = ()
+    path: Path, scores: Mapping[str, float], artifacts: Sequence[tuple[Path, str]] = ()
 ) -> str:
-    """Add test metrics and (file, folder) artifacts to the run of the record in `path`.
+    """Add test scores and (file, folder) artifacts to the run of the record in `path`.
 
-    The run is rebuilt first where it is missing; what it has already is not written again.
+    Of `scores`, those that every run has are logged, as `test/accuracy` and so on. The run is
+    rebuilt first where it is missing; where it has these scores already nothing is written.
     Returns the run's id; raises TrackingError.
     """
     store, run_id = open_store(), ensure_run(path)
-    known = store.client.get_run(run_id).data.metrics
-    fresh = {key: float(value) for key, value in metrics.items() if known.get(key) != value}
-    log_points(store, run_id, [Point(step=0, time=now(), metrics=fresh)])
-    for file, folder in artifacts:
-        log_file(store, run_id, file, folder)
+    metrics = {f"test/{key}": float(scores[key]) for key in TEST_SCORES if key in scores}
+    if not metrics.items() <= store.client.get_run(run_id).data.metrics.items():
+        log_points(store, run_id, [Point(step=0, time=now(), metrics=metrics)])
+        for file, folder in artifacts:
+            log_file(store, run_id, file, folder)
     return run_id

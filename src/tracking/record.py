@@ -20,7 +20,9 @@ from src.files import write_text
 class Part(BaseModel):
     """Immutable, strictly typed, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, ser_json_inf_nan="constants"
+    )
 
 
 class DatasetVersion(Part):

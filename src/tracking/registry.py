@@ -78,14 +78,14 @@ def _register(store: Store, run_id: str, val_accuracy: float) -> ModelVersion:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    model_id = run.outputs.model_outputs[0].model_id
+    model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
     tags = {
         ACCURACY: repr(val_accuracy),
         DATA: run.data.tags.get(DATA, ""),
         NAME: run.info.run_name,
     }
     return client.create_model_version(
-        MODEL, f"models:/{model_id}", run_id, tags, model_id=model_id
+        MODEL, model.artifact_location, run_id, tags, model_id=model.model_id
     )
 
 

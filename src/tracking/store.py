@@ -71,6 +71,7 @@ def open_store() -> Store:
 def _open(uri: str, root: Path) -> Store:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     own = uri == _own_uri(root)
     artifacts = root / "mlruns" / "artifacts" if own else None
@@ -81,7 +82,7 @@ def _open(uri: str, root: Path) -> Store:
             if experiment is None:
                 location = str(artifacts) if artifacts else None
                 return Store(client, uri, client.create_experiment(EXPERIMENT, location))
-        except (MlflowException, OSError) as error:
+        except (MlflowException, SQLAlchemyError, OSError) as error:
             what = f"MLflow cannot open it ({str(error).splitlines()[0]})"
             raise TrackingError(uri, what, "check MLFLOW_TRACKING_URI, or move it away") from None
         if experiment.lifecycle_stage == "deleted":

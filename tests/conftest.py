@@ -1,0 +1,20 @@
+"""Fixtures that tests of every part share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.tracking.projects"]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real faces and weights that no repository holds; skips where it is absent."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("FACE_DATA_DIR", beside)).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"needs real faces, and neither FACE_DATA_DIR nor {beside} is a folder")
+    return folder

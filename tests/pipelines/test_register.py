@@ -1,0 +1,64 @@
+"""The stage chooses by validation accuracy and writes only what its inputs decide."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines import paths
+from pipelines.register import main
+from src.config import PARAMS
+from src.errors import StaleInputError
+from src.files import write_json
+from src.tracking.registry import champion_weights
+from src.tracking.run import track
+from tests.tracking.projects import Project
+
+VALIDATION = {"Baseline": (0.6, 51), "ModelA": (0.9, 900), "ModelB": (0.9, 500), "ModelC": (0.8, 9)}
+
+
+@pytest.fixture
+def trained(project: Project) -> dict[str, float]:
+    """Four experiments' metrics, and the record and model of the one to choose."""
+    import yaml
+
+    params = yaml.safe_load((Path(__file__).parents[2] / PARAMS).read_text())
+    params["experiments"] = {
+        name: {"train": ["head"], "batch_size": 8, "epochs": 1} for name in VALIDATION
+    }
+    write_json(PARAMS, params)
+    for name, (accuracy, trainable) in VALIDATION.items():
+        metrics = {"val": {"accuracy": accuracy}, "trainable_parameters": trainable}
+        write_json(paths.train_metrics(name), metrics)
+    record = paths.run_record("ModelB")
+    with track(name="ModelB", params={}, dataset=None, stage="s", record=record) as run:
+        run.model(project.model, np.zeros((2, 32, 32, 3), np.uint8))
+    return params
+
+
+def test_the_best_on_validation_becomes_champion_and_of_equals_the_smaller(
+    trained: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([])
+    assert "version 1 is now the champion" in capsys.readouterr().out
+    first = paths.REGISTERED.read_bytes()
+    assert json.loads(first) == {
+        "name": "ModelB",
+        "val_accuracy": 0.9,
+        "trainable_parameters": 500,
+    }
+    assert champion_weights().is_file()
+    main([])
+    assert "version 1 is not promoted: it is the champion already" in capsys.readouterr().out
+    assert paths.REGISTERED.read_bytes() == first
+
+
+def test_missing_metrics_are_one_line_and_earlier_output_stays(trained: dict[str, float]) -> None:
+    paths.REGISTERED.write_text("earlier")
+    paths.train_metrics("ModelC").unlink()
+    with pytest.raises(StaleInputError, match=r"ModelC\.json: no validation accuracy"):
+        main([])
+    assert paths.REGISTERED.read_text() == "earlier"

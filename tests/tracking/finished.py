@@ -1,0 +1,35 @@
+"""Making finished runs for tests, as the train stage makes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from src.data.faceset import FaceSet
+from src.tracking.provenance import dataset_version
+from src.tracking.record import RunRecord
+from src.tracking.run import track
+from tests.tracking.projects import Project
+
+PARAMS = {"seed": 0, "experiment": {"train": ["head"], "head": {"hidden": []}}, "note": "text"}
+EPOCH_KEYS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "lr")
+
+
+def finish_run(
+    project: Project, record: Path | None = None, origin: str = "data/synthetic.yaml"
+) -> RunRecord:
+    """Track three epochs, curves and the model; returns the record."""
+    faces, path = FaceSet.load(project.faces), record or project.record
+    with track(
+        name=path.stem,
+        params=PARAMS,
+        dataset=dataset_version(project.faces, faces, origin),
+        stage=f"train@{path.stem}",
+        record=path,
+        tags={"device": "cpu"},
+    ) as run:
+        for step in (1, 2, 3):
+            run.epoch(step, dict.fromkeys(EPOCH_KEYS, step / 10))
+        run.finals({"best_epoch": 3, "trainable_parameters": 1539})
+        run.artifact(project.curves, "curves")
+        run.model(project.model, faces.images[:2].permute(0, 2, 3, 1).numpy())
+    return RunRecord.read(path)

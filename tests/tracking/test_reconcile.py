@@ -1,0 +1,165 @@
+"""Runs that DVC restored and MLflow does not have come back, once, as they were."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from src.errors import TrackingError
+from src.tracking import __main__ as command
+from src.tracking.reconcile import FROM, MODEL_MD5, WITHOUT, ensure_run, log_test
+from src.tracking.record import RunRecord
+from src.tracking.registry import champion_weights
+from src.tracking.store import open_store
+from tests.tracking.finished import finish_run
+from tests.tracking.projects import Project
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+@pytest.fixture
+def restored(project: Project, blueprint: Path, monkeypatch: pytest.MonkeyPatch) -> RunRecord:
+    """A finished run's files beside a store that has never seen it."""
+    record = finish_run(project)
+    new = project.root / "new"
+    new.mkdir()
+    shutil.copy(blueprint / "mlruns" / "mlflow.db", new)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{new}/mlflow.db")
+    store = open_store()
+    assert store.client.search_runs([store.experiment_id]) == []
+    return record
+
+
+def all_runs() -> list[Run]:
+    store = open_store()
+    return store.client.search_runs([store.experiment_id])
+
+
+def test_a_present_run_is_left_alone(project: Project) -> None:
+    record = finish_run(project)
+    assert ensure_run(project.record) == record.run_id
+    assert len(all_runs()) == 1
+
+
+def test_a_missing_run_is_rebuilt_as_it_was(project: Project, restored: RunRecord) -> None:
+    run_id = ensure_run(project.record)
+    (run,) = all_runs()
+    assert run.info.run_id == run_id != restored.run_id
+    assert (run.info.run_name, run.info.status) == ("ModelA", "FINISHED")
+    assert (run.info.start_time, run.info.end_time) == (restored.started, restored.ended)
+    assert run.data.params == restored.params
+    expected = {key for point in restored.points for key in point.metrics}
+    assert set(run.data.metrics) == expected
+    assert run.data.metrics["best_epoch"] == 3
+    assert run.data.tags[FROM] == restored.run_id
+    assert run.data.tags[MODEL_MD5] == restored.model.md5
+    assert run.data.tags["git.dirty" if "git.dirty" in restored.tags else "dvc.stage"]
+    assert run.inputs.dataset_inputs[0].dataset.digest == restored.dataset.md5
+    client = open_store().client
+    history = client.get_metric_history(run_id, "val/accuracy")
+    assert [(p.step, p.value, p.timestamp) for p in history] == [
+        (point.step, point.metrics["val/accuracy"], point.time) for point in restored.epochs
+    ]
+    assert [file.path for file in client.list_artifacts(run_id, "curves")] == ["curves/ModelA.csv"]
+    assert len(run.outputs.model_outputs) == 1
+
+
+def test_a_rebuilt_run_is_not_rebuilt_again(project: Project, restored: RunRecord) -> None:
+    assert ensure_run(project.record) == ensure_run(project.record)
+    assert len(all_runs()) == 1
+
+
+def test_a_run_deleted_in_the_pages_is_restored(project: Project) -> None:
+    record = finish_run(project)
+    open_store().client.delete_run(record.run_id)
+    assert ensure_run(project.record) == record.run_id
+    assert all_runs()[0].info.lifecycle_stage == "active"
+
+
+def test_missing_artifacts_are_named_and_a_missing_dataset_is_no_hindrance(
+    project: Project, restored: RunRecord
+) -> None:
+    project.curves.unlink()
+    project.faces.unlink()
+    ensure_run(project.record)
+    (run,) = all_runs()
+    assert run.data.tags[WITHOUT] == "../plots/curves/ModelA.csv"
+    assert len(run.outputs.model_outputs) == 1
+
+
+def test_a_missing_or_changed_model_is_refused_and_nothing_is_made(
+    project: Project, restored: RunRecord
+) -> None:
+    with project.model.open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(TrackingError, match=r"not the model of the run ModelA; run `dvc checkout`"):
+        ensure_run(project.record)
+    project.model.unlink()
+    with pytest.raises(TrackingError, match="the model of a run is missing"):
+        ensure_run(project.record)
+    assert all_runs() == []
+
+
+def test_a_rebuild_that_fails_leaves_no_run(project: Project, restored: RunRecord) -> None:
+    project.faces.write_bytes(b"broken")
+    with pytest.raises(Exception, match="not a packed dataset"):
+        ensure_run(project.record)
+    assert all_runs() == []
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"run_id": 3}'])
+def test_a_file_that_is_no_record_is_one_line(project: Project, content: str) -> None:
+    project.record.parent.mkdir()
+    project.record.write_text(content)
+    with pytest.raises(TrackingError, match=r"^runs/ModelA\.json: not a record of a run"):
+        ensure_run(project.record)
+
+
+def test_test_metrics_reach_the_run_once(project: Project, restored: RunRecord) -> None:
+    scores = {"accuracy": 0.5, "top5": 0.9, "macro_f1": 0.4}
+    run_id = log_test(project.record, scores, [(project.curves, "test")])
+    assert log_test(project.record, scores) == run_id
+    client = open_store().client
+    run = client.get_run(run_id)
+    assert {"test/accuracy": 0.5, "test/top5": 0.9}.items() <= run.data.metrics.items()
+    assert "test/macro_f1" not in run.data.metrics
+    assert run.info.status == "FINISHED"
+    assert len(client.get_metric_history(run_id, "test/accuracy")) == 1
+    assert [file.path for file in client.list_artifacts(run_id, "test")] == ["test/ModelA.csv"]
+
+
+def test_the_command_brings_back_runs_test_metrics_and_champion(
+    project: Project, restored: RunRecord, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("metrics").mkdir()
+    Path("metrics/test.json").write_text('{"ModelA": {"accuracy": 0.5}, "B": {"accuracy": 1}}')
+    Path("plots/test/ModelA").mkdir(parents=True)
+    Path("plots/test/ModelA/per_subject.csv").write_text("subject\n")
+    Path("metrics/champion.json").write_text('{"name": "ModelA", "val_accuracy": 0.7}')
+    assert command.main(["reconcile"]) == 0
+    assert "rebuilt as run" in capsys.readouterr().out
+    (run,) = all_runs()
+    assert run.data.metrics["test/accuracy"] == 0.5
+    files = open_store().client.list_artifacts(run.info.run_id, "test")
+    assert [file.path for file in files] == ["test/per_subject.csv"]
+    assert champion_weights().is_file()
+    assert command.main(["reconcile"]) == 0
+    assert "present as run" in capsys.readouterr().out
+    assert len(all_runs()) == 1
+
+
+def test_the_command_goes_on_after_a_bad_record(
+    project: Project, restored: RunRecord, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project.record.parent / "Broken.json").write_text("{")
+    study = Path("studies/small/runs")
+    study.mkdir(parents=True)
+    record = restored.model_copy(update={"run_id": "1" * 32, "artifacts": (), "model": None})
+    record.write(study / "Other.json")
+    assert command.main(["reconcile"]) == 2
+    assert capsys.readouterr().err.startswith("error: runs/Broken.json: not a record of a run;")
+    assert len(all_runs()) == 2

@@ -1,0 +1,190 @@
+"""A run tells MLflow everything, costs little, and always ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from src.files import digest
+from src.tracking.run import track
+from src.tracking.store import open_store
+from src.tracking.writing import flatten
+from tests.tracking.finished import EPOCH_KEYS, finish_run
+from tests.tracking.projects import Project
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+WAITING = """
+import sys, time
+from pathlib import Path
+from src import cli
+from src.tracking.run import track
+
+def main(argv):
+    with track(name="Waiting", params={}, dataset=None, stage="s", record=Path("runs/W.json")) as r:
+        r.epoch(1, {"train/loss": 1.0})
+        print("open", flush=True)
+        time.sleep(60)
+
+cli.run(main)
+"""
+
+
+def only_run(name: str) -> Run:
+    store = open_store()
+    runs = store.client.search_runs([store.experiment_id], f"attributes.run_name = '{name}'")
+    assert len(runs) == 1
+    return runs[0]
+
+
+def test_a_finished_run_is_all_there(project: Project) -> None:
+    record = finish_run(project)
+    run = only_run("ModelA")
+    assert (run.info.run_id, run.info.status) == (record.run_id, "FINISHED")
+    assert run.data.params == {
+        "seed": "0",
+        "experiment.train": '["head"]',
+        "experiment.head.hidden": "[]",
+        "note": "text",
+    }
+    system = {key for key in run.data.metrics if key.startswith("system/")}
+    assert "system/cpu_utilization_percentage" in system
+    finals = {"best_epoch", "trainable_parameters"}
+    assert set(run.data.metrics) - system == {*EPOCH_KEYS, *finals}
+    history = open_store().client.get_metric_history(record.run_id, "val/accuracy")
+    assert [(point.step, point.value) for point in history] == [(1, 0.1), (2, 0.2), (3, 0.3)]
+
+
+def test_the_run_names_its_dataset_code_and_stage(project: Project) -> None:
+    finish_run(project)
+    run = only_run("ModelA")
+    (given,) = run.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("synthetic", digest(project.faces))
+    assert [(tag.key, tag.value) for tag in given.tags] == [("mlflow.data.context", "training")]
+    assert run.data.tags["data.md5"] == digest(project.faces)
+    assert run.data.tags["dvc.stage"] == "train@ModelA"
+    assert run.data.tags["device"] == "cpu"
+    assert {"version.torch", "version.mlflow", "version.python"} <= set(run.data.tags)
+
+
+def test_commit_dirtiness_experiment_and_origin_come_from_git_and_dvc(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> str:
+        author = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        done = subprocess.run(
+            ["git", *author, *arguments], check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    Path("params.yaml").write_text("seed: 0\n")
+    Path(".gitignore").write_text("/mlruns\n")
+    git("init")
+    git("add", "params.yaml")
+    git("commit", "-m", "first")
+    Path("dvc.lock").write_text(
+        "stages: {dataset: {cmd: x, deps: [{path: data/own, md5: 0f.dir}, {path: src}]}}"
+    )
+    monkeypatch.setenv("DVC_EXP_NAME", "tall-fir")
+    tags = finish_run(project, origin="data/own").tags
+    assert tags["git.commit"] == git("rev-parse", "HEAD")
+    assert (tags["git.dirty"], tags["dvc.experiment"]) == ("false", "tall-fir")
+    assert tags["data.origin_md5"] == "0f.dir"
+    Path("params.yaml").write_text("seed: 1\n")
+    assert finish_run(project, Path("runs/Dirty.json")).tags["git.dirty"] == "true"
+
+
+def test_an_exception_ends_the_run_failed_without_a_record(project: Project) -> None:
+    with (
+        pytest.raises(ZeroDivisionError),
+        track(name="Bad", params={}, dataset=None, stage="s", record=project.record) as run,
+    ):
+        run.epoch(1, {"train/loss": 1.0})
+        _ = 1 / 0
+    found = only_run("Bad")
+    assert found.info.status == "FAILED"
+    assert found.data.metrics["train/loss"] == 1.0
+    assert found.data.tags["error"] == "ZeroDivisionError: division by zero"
+    assert not project.record.exists()
+
+
+def test_an_earlier_record_survives_a_failure(project: Project) -> None:
+    finish_run(project)
+    before = project.record.read_bytes()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        track(name="Stopped", params={}, dataset=None, stage="s", record=project.record),
+    ):
+        raise KeyboardInterrupt
+    assert only_run("Stopped").info.status == "KILLED"
+    assert project.record.read_bytes() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_process_ends_its_run_killed(project: Project, number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "open\n"
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 130
+        assert process.stderr.read() == "stopped\n"
+    run = only_run("Waiting")
+    assert (run.info.status, run.data.metrics["train/loss"]) == ("KILLED", 1.0)
+    assert not Path("runs/W.json").exists()
+
+
+def test_what_a_killed_process_left_open_is_closed_by_the_next_run(project: Project) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "open\n"
+        with track(name="Other", params={}, dataset=None, stage="s", record=project.record):
+            assert only_run("Waiting").info.status == "RUNNING"  # its process lives
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert only_run("Waiting").info.status == "RUNNING"
+    finish_run(project)
+    assert only_run("Waiting").info.status == "KILLED"
+
+
+def test_tracking_sixty_epochs_costs_little_and_leaves_no_thread(project: Project) -> None:
+    with track(name="Many", params={}, dataset=None, stage="s", record=project.record) as run:
+        started = time.perf_counter()
+        for step in range(60):
+            run.epoch(step, dict.fromkeys(EPOCH_KEYS, 0.5))
+        assert time.perf_counter() - started < 0.5
+    names = {thread.name for thread in threading.enumerate()}
+    assert "system-metrics" not in names
+    history = open_store().client.get_metric_history(run.run_id, "lr")
+    assert [point.step for point in history] == list(range(60))
+
+
+def test_a_loss_that_became_nan_is_kept(project: Project) -> None:
+    from src.tracking.record import RunRecord
+
+    with track(name="Nan", params={}, dataset=None, stage="s", record=project.record) as run:
+        run.epoch(1, {"train/loss": float("nan"), "val/loss": float("inf")})
+    (epoch,) = RunRecord.read(project.record).epochs
+    assert repr(epoch.metrics) == "{'train/loss': nan, 'val/loss': inf}"
+
+
+def test_nested_parameters_are_flattened() -> None:
+    nested = {"a": {"b": {"c": 1e-3}, "d": [1, 2]}, "e": None, "f": True, "g": {}, "h": "x y"}
+    assert flatten(nested) == {
+        "a.b.c": "0.001",
+        "a.d": "[1, 2]",
+        "e": "null",
+        "f": "true",
+        "g": "{}",
+        "h": "x y",
+    }

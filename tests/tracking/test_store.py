@@ -1,0 +1,82 @@
+"""The store is found, made once, and follows the project when it moves."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.errors import TrackingError
+from src.tracking.store import open_store, project_root, tracking_uri
+from tests.tracking.finished import finish_run
+from tests.tracking.projects import Project
+
+
+def test_the_nearest_folder_with_dvc_holds_the_store(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = project.root / "studies" / "hotdog"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    assert tracking_uri() == f"sqlite:///{project.root}/mlruns/mlflow.db"
+
+
+def test_an_experiment_in_a_copy_under_dvc_tmp_uses_the_real_project(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = project.root / ".dvc" / "tmp" / "exps" / "abc"
+    (copy / ".dvc").mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    assert project_root() == project.root
+
+
+def test_the_environment_decides_over_the_project(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert tracking_uri() == "http://127.0.0.1:5000"
+
+
+def test_telemetry_is_off() -> None:
+    from mlflow.telemetry.client import get_telemetry_client
+
+    assert get_telemetry_client() is None
+
+
+def test_artifacts_are_found_after_the_project_moved(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    record = finish_run(project)
+    moved = tmp_path / "a place, elsewhere"
+    shutil.move(project.root, moved)
+    monkeypatch.chdir(moved)
+    store = open_store()
+    run = store.client.get_run(record.run_id)
+    model = store.client.get_logged_model(run.outputs.model_outputs[0].model_id)
+    assert run.info.artifact_uri.startswith(str(moved))
+    assert model.artifact_location.startswith(str(moved))
+    assert [file.path for file in store.client.list_artifacts(record.run_id, "curves")] == [
+        "curves/ModelA.csv"
+    ]
+
+
+def test_a_database_that_is_none_is_one_line(project: Project) -> None:
+    (project.root / "mlruns" / "mlflow.db").write_text("not a database, however long it may be")
+    with pytest.raises(TrackingError, match=r"^sqlite:///.*mlflow\.db: MLflow cannot open it"):
+        open_store()
+
+
+def test_two_processes_make_one_store(tmp_path: Path) -> None:
+    code = "from src.tracking.store import open_store; print(open_store().experiment_id)"
+    (tmp_path / ".dvc").mkdir()
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    answers = [process.communicate(timeout=120)[0] for process in both]
+    assert answers[0] == answers[1] == "1\n"
