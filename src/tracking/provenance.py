@@ -46,9 +46,10 @@ def dataset_version(
 def _recorded_md5(lock: Path, path: str) -> str | None:
     if not lock.exists():
         return None
+    wanted = (lock.parent / path).resolve()
     for stage in read_yaml(lock).get("stages", {}).values():
         for dependency in stage.get("deps", ()):
-            if dependency["path"] == path:
+            if (lock.parent / dependency["path"]).resolve() == wanted:
                 return str(dependency["md5"]) if "md5" in dependency else None
     return None
 

@@ -95,7 +95,7 @@ def test_commit_dirtiness_experiment_and_origin_come_from_git_and_dvc(
         "stages: {dataset: {cmd: x, deps: [{path: data/own, md5: 0f.dir}, {path: src}]}}"
     )
     monkeypatch.setenv("DVC_EXP_NAME", "tall-fir")
-    tags = finish_run(project, origin="data/own").tags
+    tags = finish_run(project, origin="./data/own").tags
     assert tags["git.commit"] == git("rev-parse", "HEAD")
     assert (tags["git.dirty"], tags["dvc.experiment"]) == ("false", "tall-fir")
     assert tags["data.origin_md5"] == "0f.dir"
