@@ -1,0 +1,41 @@
+"""Stage `dataset`: one packed, audited, split file from the origin."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from pipelines import paths
+from src import cli
+from src.config import load_params
+from src.files import atomic, write_json, write_text
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the packed faces, manifest, audit and contact sheet, once all of it has succeeded."""
+    cli.parser(
+        "pipelines.dataset",
+        "Pack the origin's faces into one audited, split file.",
+        "  python -m pipelines.dataset\n  dvc repro dataset\n"
+        "  dvc exp run -S data.origin=data/my_faces.tar.gz",
+    ).parse_args(argv)
+    params = load_params()
+
+    from src.data.contact_sheet import contact_sheet
+    from src.data.pack import pack
+
+    packed = pack(params.data, params.seed)
+    sheet = contact_sheet(packed.faces)
+    packed.faces.save(paths.FACES)
+    write_text(paths.MANIFEST, packed.manifest_csv())
+    with atomic(paths.CONTACT_SHEET) as temporary:
+        sheet.save(temporary, format="PNG")
+    write_json(paths.AUDIT, packed.report())
+    for finding in packed.findings:
+        done = f"dropped {', '.join(finding.dropped)}" if finding.dropped else "kept"
+        what = f"{finding.kind}: {', '.join(finding.files)}"
+        print(f"audit: {what} ({finding.note}); {done}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,142 @@
+"""What is wrong with a dataset, found before any training, and what is done about it.
+
+Exact duplicates are equal by the sha256 of their decoded pixels; near-duplicates by a 64-bit
+perceptual hash of their low frequencies, which survives re-encoding, scaling and small changes of
+brightness. A policy per kind says whether a finding stops the run, drops images or is only told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.config import Audit, Policy
+from src.data.entries import Entry, Pixels
+from src.data.faceset import Split
+from src.data.split import Splits
+from src.errors import AuditError
+
+Hashes = NDArray[np.uint64]
+CHUNK = 256  # rows compared with all others at a time
+KINDS = ("unreadable", "empty_subject", "duplicate", "near_duplicate", "conflicting_label")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with `files`; `dropped` are those of them that were left out for it."""
+
+    kind: str
+    files: tuple[str, ...]
+    note: str = ""
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Decoded pictures of N entries with their splits; the parallel sequences of one audit."""
+
+    entries: Sequence[Entry]
+    pixels: Sequence[Pixels]
+    splits: Splits
+
+
+def pixel_digest(pixels: Pixels) -> str:
+    """sha256 of a decoded picture, whatever file it came from."""
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
+
+
+def perceptual_hash(pixels: Pixels) -> np.uint64:
+    """64 bits: which of the 8x8 lowest frequencies of the 32x32 grey picture exceed their median.
+
+    The DCT hash ("pHash") of Zauner (2010), constant term left out of the median.
+    """
+    from PIL import Image
+    from scipy.fft import dctn
+
+    grey = Image.fromarray(pixels).convert("L").resize((32, 32), Image.Resampling.BOX)
+    low = dctn(np.asarray(grey, dtype=np.float64))[:8, :8].ravel()
+    bits = low > np.median(low[1:])
+    return np.packbits(bits).view(">u8").astype(np.uint64)[0]
+
+
+def audit(pictures: Pictures, policies: Audit) -> list[Finding]:
+    """Duplicates, near-duplicates across splits and conflicting labels; raises AuditError on fail.
+
+    `drop` leaves out of training what is also elsewhere: the training side of a pair across
+    splits, the later of two within training, every training copy where names conflict.
+    """
+    findings = [*_equal(pictures), *_alike(pictures, policies.near_distance)]
+    return [_acted_on(finding, policies, pictures) for finding in findings]
+
+
+def acted_on_files(kind: str, files: Sequence[tuple[str, str]], policy: Policy) -> list[Finding]:
+    """Findings about files that are no pictures anyway, each with its note; raises AuditError."""
+    findings = [Finding(kind, (file,), note) for file, note in files]
+    if findings and policy == "fail":
+        _fail(findings[0], len(findings))
+    return findings
+
+
+def _equal(pictures: Pictures) -> Iterator[Finding]:
+    groups: dict[str, list[int]] = defaultdict(list)
+    for row, pixels in enumerate(pictures.pixels):
+        groups[pixel_digest(pixels)].append(row)
+    for rows in groups.values():
+        if len(rows) > 1:
+            conflict = len({pictures.entries[row].subject for row in rows}) > 1
+            kind = "conflicting_label" if conflict else "duplicate"
+            yield Finding(kind, _files(pictures, rows), "the same pixels")
+
+
+def _alike(pictures: Pictures, distance: int) -> Iterator[Finding]:
+    """Pairs in different splits that differ in 1 to `distance` bits, or in pixels only."""
+    hashes = np.array([perceptual_hash(p) for p in pictures.pixels], dtype=np.uint64)
+    digests = [pixel_digest(p) for p in pictures.pixels]
+    for first, second, bits in near_pairs(hashes, pictures.splits, distance):
+        if digests[first] != digests[second]:
+            names = {pictures.entries[row].subject for row in (first, second)}
+            kind = "near_duplicate" if len(names) == 1 else "conflicting_label"
+            yield Finding(kind, _files(pictures, [first, second]), f"{bits} of 64 bits differ")
+
+
+def near_pairs(hashes: Hashes, splits: Splits, distance: int) -> Iterator[tuple[int, int, int]]:
+    """Rows of pairs in different splits whose hashes differ in at most `distance` bits, and bits."""
+    for start in range(0, len(hashes), CHUNK):
+        rows = slice(start, start + CHUNK)
+        bits = np.bitwise_count(hashes[rows, None] ^ hashes[None, :])
+        near = (bits <= distance) & (splits[rows, None] < splits[None, :])
+        for first, second in np.argwhere(near).tolist():
+            yield start + first, second, int(bits[first, second])
+
+
+def _acted_on(finding: Finding, policies: Audit, pictures: Pictures) -> Finding:
+    policy: Policy = getattr(policies, finding.kind)
+    if policy == "fail":
+        _fail(finding, 1)
+    if policy == "warn":
+        return finding
+    split_of = {e.file: s for e, s in zip(pictures.entries, pictures.splits, strict=True)}
+    if finding.kind == "conflicting_label":
+        dropped = [file for file in finding.files if split_of[file] != Split.test]
+    else:
+        kept = max(finding.files, key=lambda file: split_of[file])
+        dropped = [f for f in finding.files if f != kept and split_of[f] != Split.test]
+    return Finding(finding.kind, finding.files, finding.note, tuple(dropped))
+
+
+def _files(pictures: Pictures, rows: Sequence[int]) -> tuple[str, ...]:
+    return tuple(pictures.entries[row].file for row in rows)
+
+
+def _fail(finding: Finding, count: int) -> None:
+    more = f" (and {count - 1} more)" if count > 1 else ""
+    raise AuditError(
+        ", ".join(finding.files),
+        f"{finding.kind}{f', {finding.note}' if finding.note else ''}{more}",
+        f"mend the data, or set data.audit.{finding.kind} to drop or warn",
+    )

@@ -1,0 +1,76 @@
+"""From an encoded picture of any usual kind to square RGB pixels, or the reason why not."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from src.config import Data
+from src.data.entries import Content, Pixels
+from src.errors import ImageError
+
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "WEBP")  # nothing else is parsed; PPM includes PGM
+MIN_SIDE = 8  # pixels; less shows no face
+MAX_SIDE = 16_384  # pixels
+MEND = "replace or remove it"
+
+
+def decode(file: str, content: Content, data: Data) -> Pixels:
+    """One picture as (S, S, 3) uint8 RGB with S = `data.image_size`.
+
+    EXIF orientation is applied, transparency laid on white, 16-bit grey scaled to 8, and the
+    picture made square by `data.fit`, with Pillow's antialiased bicubic filter. Raises ImageError
+    for what is no picture, broken, too small, or larger than `data.max_pixels` (before decoding).
+    """
+    if not isinstance(content, bytes):
+        return square(Image.fromarray(content), data)
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check_size(file, image, data.max_pixels)
+            image.draft(None, (2 * data.image_size, 2 * data.image_size))
+            return square(_rgb(ImageOps.exif_transpose(image)), data)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError:
+        raise ImageError(file, "too large to be decoded safely", MEND) from None
+    except Image.UnidentifiedImageError:
+        what = f"not a picture of a known kind ({', '.join(FORMATS)})"
+        raise ImageError(file, what, MEND) from None
+    except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes
+        raise ImageError(file, f"a broken picture ({error})", MEND) from None
+
+
+def square(image: Image.Image, data: Data) -> Pixels:
+    """(S, S, 3) uint8 RGB of a picture of any shape, by `data.fit`."""
+    size, image = (data.image_size, data.image_size), image.convert("RGB")
+    match data.fit:
+        case "crop":
+            image = ImageOps.fit(image, size, Image.Resampling.BICUBIC)
+        case "pad":
+            image = ImageOps.pad(image, size, Image.Resampling.BICUBIC)
+        case "stretch":
+            image = image.resize(size, Image.Resampling.BICUBIC)
+    return np.asarray(image)
+
+
+def _check_size(file: str, image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(file, f"only {width}x{height} pixels, less than {MIN_SIDE}", MEND)
+    if max(width, height) > MAX_SIDE or width * height > max_pixels:
+        what = f"{width}x{height} pixels, more than data.max_pixels ({max_pixels})"
+        if max(width, height) > MAX_SIDE:
+            what = f"{width}x{height} pixels, a side longer than {MAX_SIDE}"
+        raise ImageError(file, what, "make it smaller or remove it")
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits of grey, which convert() would clip at 255
+        grey = np.asarray(image, dtype=np.float64).clip(0, 65535) / 257
+        return Image.fromarray(grey.round().astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")

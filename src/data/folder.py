@@ -1,0 +1,44 @@
+"""A folder of pictures as an origin."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from src.data.entries import Content, Entry, Origin
+from src.data.layout import read_layout
+from src.errors import OriginError
+
+MAX_DEPTH = 8  # folders; deeper is a link that leads back up
+
+
+def open_folder(path: Path) -> Origin:
+    """List a folder's pictures, following links (DVC may link files to its cache).
+
+    Raises OriginError where it is not laid out as subjects, or holds something else than files.
+    """
+    files, folders = [], []
+    for parent, below, names in os.walk(path, followlinks=True):
+        here = Path(parent).relative_to(path)
+        if len(here.parts) > MAX_DEPTH:
+            raise OriginError(f"{path}/{here}", "nested too deep", "remove links that lead back up")
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        folders += [(here / name).as_posix() for name in below]
+        files += [(here / name).as_posix() for name in sorted(names)]
+    layout = read_layout(str(path), files, folders)
+
+    def read() -> Iterator[tuple[Entry, Content]]:
+        for name, entry in layout.entries.items():
+            yield entry, _bytes(path / name)
+
+    return Origin(tuple(layout.entries.values()), read, layout.empty)
+
+
+def _bytes(file: Path) -> bytes:
+    if not file.is_file():
+        raise OriginError(str(file), "not a file, or a link to nothing", "remove or mend it")
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise OriginError(str(file), f"cannot be read ({error})", "check its rights") from None

@@ -1,0 +1,124 @@
+"""Which subject and split each path of an archive or folder belongs to.
+
+Two layouts are known, at any depth below folders that hold nothing else:
+`facescrub_train/SUBJECT/FILE` with `facescrub_test/SUBJECT/FILE` (or plain `train`, `test`), and
+`SUBJECT/FILE` without a split.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from src.data.entries import Entry
+from src.data.faceset import Split
+from src.errors import OriginError
+
+Parts = tuple[str, ...]
+
+SPLITS = {
+    "facescrub_train": Split.train,
+    "train": Split.train,
+    "facescrub_test": Split.test,
+    "test": Split.test,
+}
+PICTURES = {".jpg", ".jpeg", ".png", ".pgm", ".ppm", ".pnm", ".bmp", ".webp"}
+CLUTTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+MEND = "lay it out as train/SUBJECT/FILE and test/SUBJECT/FILE, or as SUBJECT/FILE"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """entries: by the name they were given under. empty: subjects' folders without a file."""
+
+    entries: Mapping[str, Entry]
+    empty: tuple[str, ...]
+
+
+def safe_parts(where: str, name: str) -> Parts:
+    """The folders and file of a path inside `where`; raises OriginError if it leads outside."""
+    plain = name.encode("utf-8", "replace").decode().replace("\\", "/")
+    parts = tuple(part for part in plain.split("/") if part not in ("", "."))
+    if plain.startswith("/") or re.match("[A-Za-z]:/", plain) or ".." in parts:
+        raise OriginError(
+            f"{where}: {plain}", "a path that leads outside", "pack it again with relative paths"
+        )
+    return parts
+
+
+def read_layout(where: str, files: Collection[str], folders: Collection[str] = ()) -> Layout:
+    """Find the layout of `files` (and possibly empty `folders`) of the origin `where`.
+
+    Hidden files and the clutter of operating systems are passed over. Raises OriginError where a
+    path leads outside, occurs twice, or is a picture that belongs to no subject.
+    """
+    paths = _visible(where, files)
+    tree = {parts[:end] for parts in paths.values() for end in range(1, len(parts))}
+    tree.update(_visible(where, folders).values())
+    root = _root(tree)
+    splits = _splits(where, tree, root)
+    depth = len(root) + (2 if splits else 1)  # of a subject's folder
+    entries = {}
+    for name, parts in paths.items():
+        file = "/".join(parts)
+        if len(parts) == depth + 1 and parts[: len(root)] == root:
+            given = splits[parts[depth - 2]] if splits else None
+            entries[name] = Entry(file, parts[depth - 1], given)
+        elif PurePosixPath(file).suffix.lower() in PICTURES:
+            raise OriginError(f"{where}: {file}", "a picture that is in no subject's folder", MEND)
+    if not entries:
+        raise OriginError(where, "holds no pictures of subjects", MEND)
+    subjects = {parts for parts in tree if len(parts) == depth and parts[: len(root)] == root}
+    taken = {paths[name][:depth] for name in entries}
+    return Layout(entries, tuple(sorted("/".join(parts) for parts in subjects - taken)))
+
+
+def _visible(where: str, names: Collection[str]) -> dict[str, Parts]:
+    paths: dict[str, Parts] = {}
+    seen: set[Parts] = set()
+    for name in names:
+        parts = safe_parts(where, name)
+        if not parts or any(part.startswith(".") or part in CLUTTER for part in parts):
+            continue
+        if parts in seen:
+            raise OriginError(f"{where}: {name}", "occurs twice", "keep one of the two")
+        seen.add(parts)
+        paths[name] = parts
+    return paths
+
+
+def _children(tree: Collection[Parts], folder: Parts) -> set[str]:
+    end = len(folder)
+    return {parts[end] for parts in tree if len(parts) > end and parts[:end] == folder}
+
+
+def _root(tree: Collection[Parts]) -> Parts:
+    root: Parts = ()
+    while len(children := _children(tree, root)) == 1:
+        (child,) = children
+        if child.lower() in SPLITS or not _children(tree, (*root, child)):
+            break
+        root = (*root, child)
+    return root
+
+
+def _splits(where: str, tree: Collection[Parts], root: Parts) -> dict[str, Split | None]:
+    """What each folder of `root` is given for; empty where its folders are subjects."""
+    children = sorted(_children(tree, root))
+    found: dict[str, Split | None] = {
+        child: SPLITS[child.lower()] for child in children if child.lower() in SPLITS
+    }
+    if not found:
+        return {}
+    if len(found) < len(children):
+        stray = next(child for child in children if child not in found)
+        raise OriginError(
+            f"{where}: {'/'.join((*root, stray))}", "a folder that is neither train nor test", MEND
+        )
+    if Split.train not in found.values():
+        raise OriginError(where, "has a test folder but no train folder", MEND)
+    if Split.test not in found.values():
+        return dict.fromkeys(found)
+    return found

@@ -1,0 +1,134 @@
+"""From an origin to one packed, audited, split dataset."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from src.config import Data
+from src.data import audit
+from src.data.audit import KINDS, Finding, Pictures, pixel_digest
+from src.data.decode import decode
+from src.data.entries import Content, Entry, Origin, Pixels
+from src.data.faceset import FaceSet, Split
+from src.data.origin import open_origin
+from src.data.split import assign, check_left
+from src.errors import ImageError
+
+THREADS, BATCH = 4, 256
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A dataset with the files its rows came from and what the audit found."""
+
+    faces: FaceSet
+    files: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    def manifest_csv(self) -> str:
+        """One row per image: file, subject, split, sha256 of its pixels."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("file", "subject", "split", "sha256"))
+        for row, file in enumerate(self.files):
+            pixels = self.faces.images[row].permute(1, 2, 0).contiguous().numpy()
+            subject = self.faces.subjects[int(self.faces.labels[row])]
+            split = Split(int(self.faces.split[row])).name
+            writer.writerow((file, subject, split, pixel_digest(pixels)))
+        return text.getvalue()
+
+    def report(self) -> dict[str, Any]:
+        """Counts for `dvc metrics`, and every finding with what was done about it."""
+        counts = Counter(finding.kind for finding in self.findings)
+        dropped = {file for finding in self.findings for file in finding.dropped}
+        sizes = self.faces.labels.bincount(minlength=len(self.faces.subjects))
+        return {
+            "subjects": len(self.faces.subjects),
+            "images": {split.name: len(self.faces.rows(split)) for split in Split},
+            "images_per_subject": {"least": int(sizes.min()), "most": int(sizes.max())},
+            "found": {kind: counts[kind] for kind in KINDS},
+            "dropped": len(dropped),
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+
+def pack(data: Data, seed: int) -> Packed:
+    """Read, decode, split and audit the origin.
+
+    Raises OriginError, ImageError never (an unreadable file is a finding), AuditError.
+    """
+    origin = open_origin(data)
+    entries, pixels, unreadable = _decoded(origin, data)
+    policies = data.audit
+    findings = [
+        *audit.acted_on_files("unreadable", unreadable, policies.unreadable),
+        *audit.acted_on_files(
+            "empty_subject", [(name, "") for name in origin.empty], policies.empty_subject
+        ),
+    ]
+    splits = assign(data.origin, entries, data.val_fraction, data.test_fraction, seed)
+    found = audit.audit(Pictures(entries, pixels, splits), policies)
+    dropped = {file for finding in found for file in finding.dropped}
+    kept = [row for row, entry in enumerate(entries) if entry.file not in dropped]
+    kept.sort(key=lambda row: (entries[row].subject, splits[row], entries[row].file))
+    check_left(data.origin, [entries[row] for row in kept], splits[kept])
+    subjects = tuple(sorted({entry.subject for entry in entries}))
+    number = {subject: label for label, subject in enumerate(subjects)}
+    images = np.stack([pixels[row] for row in kept]).transpose(0, 3, 1, 2)
+    faces = FaceSet(
+        torch.from_numpy(np.ascontiguousarray(images)),
+        torch.tensor([number[entries[row].subject] for row in kept]),
+        torch.from_numpy(splits[kept]),
+        subjects,
+    )
+    return Packed(faces, tuple(entries[row].file for row in kept), (*findings, *found))
+
+
+def _decoded(origin: Origin, data: Data) -> tuple[list[Entry], list[Pixels], list[tuple[str, str]]]:
+    """Entries that are pictures, their pixels, and the files that are not, with the reason."""
+    from rich.console import Console
+    from rich.progress import track
+
+    def attempt(item: tuple[Entry, Content]) -> tuple[Entry, Pixels | ImageError]:
+        entry, content = item
+        try:
+            return entry, decode(entry.file, content, data)
+        except ImageError as error:
+            return entry, error
+
+    entries, pixels, unreadable = [], [], []
+    console = Console(stderr=True)
+    with ThreadPoolExecutor(THREADS) as pool:
+        results = (
+            result for batch in _batched(origin.read()) for result in pool.map(attempt, batch)
+        )
+        for entry, result in track(
+            results,
+            "reading pictures",
+            total=len(origin.entries),
+            console=console,
+            disable=not console.is_terminal,
+        ):
+            if isinstance(result, ImageError):
+                unreadable.append((entry.file, result.what))
+            else:
+                entries.append(entry)
+                pixels.append(result)
+    return entries, pixels, unreadable
+
+
+def _batched(items: Iterable[tuple[Entry, Content]]) -> Iterator[list[tuple[Entry, Content]]]:
+    """Lists of at most BATCH items, so that no more encoded files are held at once."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch

@@ -1,0 +1,99 @@
+"""Which pictures train, which choose between models, which are looked at once.
+
+Each subject is split by itself. Its pictures are ranked by a hash of the seed and their name, so
+that a picture's place depends neither on the order of reading nor on other subjects, nor on
+whether the origin is a folder or an archive of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.data.entries import Entry
+from src.data.faceset import Split
+from src.errors import OriginError
+
+Splits = NDArray[np.uint8]
+
+
+def assign(
+    where: str, entries: Sequence[Entry], val_fraction: float, test_fraction: float, seed: int
+) -> Splits:
+    """(N,) uint8, a `Split` for each entry.
+
+    A given test split is kept; where there is none, `test_fraction` of each subject is taken.
+    Validation is `val_fraction` of what then trains. Every subject gets at least one picture of
+    each. Raises OriginError where a subject has too few, or is in one given split only.
+    """
+    _check_subjects(where, entries)
+    splits = np.full(len(entries), Split.train, dtype=np.uint8)
+    rows_of = defaultdict(list)
+    for row, entry in enumerate(entries):
+        if entry.given is Split.test:
+            splits[row] = Split.test
+        else:
+            rows_of[entry.subject].append(row)
+    given = bool((splits == Split.test).any())
+    for subject, rows in rows_of.items():
+        _check_count(where, subject, len(rows), given)
+        ranked = sorted(rows, key=lambda row: _rank(entries[row], seed))
+        tests = 0 if given else _share(len(rows), test_fraction, len(rows) - 1)
+        vals = _share(len(rows) - tests, val_fraction, len(rows) - tests)
+        splits[ranked[:tests]] = Split.test
+        splits[ranked[tests : tests + vals]] = Split.val
+    return splits
+
+
+def check_left(where: str, entries: Sequence[Entry], splits: Splits) -> None:
+    """Raise OriginError where a subject has nothing left to train or validate on."""
+    for name in (Split.train, Split.val):
+        have = {
+            entry.subject for entry, split in zip(entries, splits, strict=True) if split == name
+        }
+        for subject in sorted({entry.subject for entry in entries} - have):
+            raise OriginError(
+                f"{where}: {subject}",
+                f"the audit dropped its last picture of the {name.name} split",
+                "add pictures, remove the subject, or set the policies of data.audit to warn",
+            )
+
+
+def _check_subjects(where: str, entries: Iterable[Entry]) -> None:
+    train = {entry.subject for entry in entries if entry.given is not Split.test}
+    test = {entry.subject for entry in entries if entry.given is Split.test}
+    if test and train != test:
+        only = [f"{subject} only in train" for subject in sorted(train - test)]
+        only += [f"{subject} only in test" for subject in sorted(test - train)]
+        more = f" and {len(only) - 5} more" if len(only) > 5 else ""
+        raise OriginError(
+            where, f"train and test differ: {', '.join(only[:5])}{more}", "give both every subject"
+        )
+    if len(train) < 2:
+        raise OriginError(where, "has fewer than two subjects", "add a folder for each subject")
+
+
+def _check_count(where: str, subject: str, count: int, given: bool) -> None:
+    least = 2 if given else 3
+    if count < least:
+        pictures = "1 picture" if count == 1 else f"{count} pictures"
+        raise OriginError(
+            f"{where}: {subject}",
+            f"has {pictures}{' to train on' if given else ''}, too few to split",
+            f"give it at least {least}, or remove it",
+        )
+
+
+def _share(pictures: int, fraction: float, limit: int) -> int:
+    """That fraction of `pictures`, rounded: at least one, and fewer than `limit`."""
+    return min(max(1, round(pictures * fraction)), limit - 1)
+
+
+def _rank(entry: Entry, seed: int) -> bytes:
+    name = PurePosixPath(entry.file).name
+    return hashlib.sha256(f"{seed}/{entry.subject}/{name}".encode()).digest()
