@@ -49,6 +49,11 @@ def evaluation(name: str) -> Path:
     return Path("plots/test") / name
 
 
+def chart(name: str) -> Path:
+    """One of the report's charts as a picture."""
+    return Path("reports/charts") / f"{name}.png"
+
+
 def run_record(name: str) -> Path:
     """What is needed to find or rebuild one experiment's MLflow run."""
     return Path("runs") / f"{name}.json"

@@ -7,7 +7,8 @@ reader's light or dark setting: `svg` replaces them by CSS variables that have t
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -125,15 +126,41 @@ def picture(image: Tensor) -> NDArray[Any]:
     return array
 
 
-def face(axis: Any, image: Tensor, caption: str, colour: str = INK) -> None:
-    """Show one (3, H, W) uint8 picture without axes, a caption above it."""
-    axis.imshow(picture(image), interpolation="nearest")
-    axis.set_title(caption, fontsize=8, color=colour)
-    blank(axis)
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a gallery, (3, S, S) uint8 or none, with the words above it."""
+
+    image: Tensor | None
+    caption: str
+    colour: str = INK
 
 
-def blank(axis: Any) -> None:
-    """Take away ticks and frame."""
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.spines[:].set_visible(False)
+@styled
+def gallery(rows: Sequence[Sequence[Tile]], labels: Sequence[str] = ()) -> Figure:
+    """Pictures an inch wide in rows, a label left of each row where there are labels.
+
+    All share one pair of axes: a grid of axes takes matplotlib seconds to lay out.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    width, height = 1.12, 1.3  # of a cell, in inches
+    left = 1.4 if labels else 0.1
+    columns = max(map(len, rows))
+    size = (left + width * columns, height * len(rows) + 0.1)
+    drawn = Figure(figsize=size)
+    FigureCanvasAgg(drawn)
+    axis = drawn.add_axes((0, 0, 1, 1))
+    for row, tiles in enumerate(rows):
+        top = height * row + 0.25
+        for column, tile in enumerate(tiles):
+            x = left + width * column
+            axis.text(x, top - 0.05, tile.caption, color=tile.colour, fontsize=7.5, va="bottom")
+            if tile.image is not None:
+                axis.imshow(picture(tile.image), extent=(x, x + 1, top + 1, top))
+    for row, label in enumerate(labels):
+        axis.text(left - 0.12, height * row + 0.75, label, ha="right", va="center")
+    axis.set_xlim(0, size[0])
+    axis.set_ylim(size[1], 0)
+    axis.set_axis_off()
+    return drawn

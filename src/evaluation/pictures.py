@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from src.data.faceset import FaceSet
 from src.evaluation.metrics import SubjectScore, confusion
 from src.evaluation.mistakes import Mistake, worst_subjects
 from src.evaluation.predictions import Predictions
-from src.plotting import BLUE, GREEN, INK, MUTED, ORANGE, blank, face, figure, shades, styled
+from src.plotting import BLUE, GREEN, INK, MUTED, ORANGE, Tile, figure, gallery, shades, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,30 +62,23 @@ def confusion_figure(predictions: Predictions, experiment: str) -> Figure:
     return drawn
 
 
-@styled
 def mistakes_figure(
     faces: FaceSet, mistakes: tuple[Mistake, ...], subjects: tuple[str, ...]
 ) -> Figure:
     """Each wrong answer as a pair: the test image, and the predicted subject's nearest one."""
-    columns = 3
-    rows = max(1, math.ceil(len(mistakes) / columns))
-    drawn, axes = figure(9.5, 1.9 * rows + 0.2, rows, columns * 2)
-    for axis in axes.flat:
-        blank(axis)
-    for index, mistake in enumerate(mistakes):
-        row, column = divmod(index, columns)
-        face(axes[row, 2 * column], faces.images[mistake.row], short(subjects[mistake.actual]))
-        called = f"{short(subjects[mistake.predicted])}, {mistake.probability:.0%}"
-        if mistake.lookalike is None:
-            axes[row, 2 * column + 1].set_title(called, fontsize=8, color=ORANGE)
-        else:
-            face(axes[row, 2 * column + 1], faces.images[mistake.lookalike], called, ORANGE)
-    if not mistakes:
-        axes[0, 0].text(0, 0.5, "no mistake on the test images", color=MUTED)
-    return drawn
+    tiles = [tile for mistake in mistakes for tile in _pair(faces, mistake, subjects)]
+    rows = [tiles[start : start + 6] for start in range(0, len(tiles), 6)]
+    return gallery(rows or [[Tile(None, "every test image was named right", MUTED)]])
 
 
-@styled
+def _pair(faces: FaceSet, mistake: Mistake, subjects: tuple[str, ...]) -> tuple[Tile, Tile]:
+    alike = None if mistake.lookalike is None else faces.images[mistake.lookalike]
+    return (
+        Tile(faces.images[mistake.row], short(subjects[mistake.actual])),
+        Tile(alike, f"{short(subjects[mistake.predicted])}, {mistake.probability:.0%}", ORANGE),
+    )
+
+
 def worst_subjects_figure(
     faces: FaceSet,
     predictions: Predictions,
@@ -96,25 +88,20 @@ def worst_subjects_figure(
     width: int = 10,
 ) -> Figure:
     """The subjects named worst, a row each: test images, and what each wrong one was called."""
-    found = worst_subjects(scores, count)
-    predicted = predictions.predicted(experiment)
-    drawn, axes = figure(1.15 * width, 1.35 * max(1, len(found)) + 0.2, max(1, len(found)), width)
-    for axis in axes.flat:
-        blank(axis)
-    for row, subject in enumerate(found):
-        positions = (predictions.labels == subject).nonzero()[0]
-        # Wrong answers first: they are what the picture is about.
-        positions = sorted(positions, key=lambda index: int(predicted[index] == subject))
-        for column, index in enumerate(positions[:width]):
-            right = predicted[index] == subject
-            caption = "right" if right else short(predictions.subjects[predicted[index]])
-            image = faces.images[int(predictions.rows[index])]
-            face(axes[row, column], image, caption, GREEN if right else ORANGE)
-        label = f"{short(predictions.subjects[subject])}\n{scores[subject].recall:.0%} right"
-        axes[row, 0].set_ylabel(label, fontsize=8, rotation=0, ha="right", va="center")
-    if not found:
-        axes[0, 0].text(0, 0.5, "every test image was named right", color=MUTED)
-    return drawn
+    predicted, subjects = predictions.predicted(experiment), predictions.subjects
+    rows, labels = [], []
+    for subject in worst_subjects(scores, count):
+        tiles = [
+            Tile(
+                faces.images[int(predictions.rows[index])],
+                "right" if predicted[index] == subject else short(subjects[predicted[index]]),
+                GREEN if predicted[index] == subject else ORANGE,
+            )
+            for index in predictions.of_subject(experiment, subject)[:width]
+        ]
+        rows.append(tiles)
+        labels.append(f"{short(subjects[subject])}\n{scores[subject].recall:.0%} right")
+    return gallery(rows or [[Tile(None, "every test image was named right", MUTED)]], labels)
 
 
 def short(name: str, length: int = 16) -> str:

@@ -39,6 +39,12 @@ class Predictions:
         right: NDArray[np.bool_] = self.predicted(experiment) == self.labels
         return right
 
+    def of_subject(self, experiment: str, subject: int) -> list[int]:
+        """Positions among the N of one subject's images, those answered wrong first."""
+        right = self.correct(experiment)
+        mine = [index for index, label in enumerate(self.labels) if label == subject]
+        return sorted(mine, key=lambda index: bool(right[index]))
+
     def probabilities(self, experiment: str) -> NDArray[np.float32]:
         """(N, C), each row summing to one."""
         from scipy.special import softmax

@@ -1,0 +1,203 @@
+"""The charts of the report, all experiments on each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+from src.evaluation.metrics import confusion
+from src.evaluation.pictures import draw_confusion
+from src.evaluation.predictions import Predictions
+from src.plotting import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PURPLE, figure, styled
+from src.report.results import Results
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PANELS = 5  # charts side by side
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, INK, MUTED)
+MARKERS = ("o", "s", "D", "^", "v")  # five to six colours: thirty lines that differ
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Accuracy after each epoch, within [0, 1]; `best_epoch` counts from 1."""
+
+    train: tuple[float, ...]
+    val: tuple[float, ...]
+    best_epoch: int
+
+    @property
+    def progress(self) -> list[float]:
+        """How much of the training was done after each epoch, in percent."""
+        return _progress(len(self.val))
+
+
+def _progress(epochs: int) -> list[float]:
+    return [100 * epoch / epochs for epoch in range(1, epochs + 1)]
+
+
+@styled
+def accuracy_chart(results: Results) -> Figure:
+    """Test accuracy with its 95% interval, validation and published accuracy, a row each."""
+    rows = results.rows
+    drawn, axes = figure(11, 0.42 * len(rows) + 1.1)
+    axis = axes[0, 0]
+    axis.axvline(100 * results.chance, color=MUTED, linewidth=0.9, linestyle=":")
+    axis.axvline(100 * results.reference.test.accuracy, color=MUTED, linewidth=0.9, linestyle="--")
+    for place, row in enumerate(rows):
+        low, high, value = (
+            100 * share
+            for share in (row.test.accuracy_low, row.test.accuracy_high, row.test.accuracy)
+        )
+        axis.plot([low, high], [place, place], color=BLUE, linewidth=2.2, solid_capstyle="butt")
+        axis.plot(value, place, "o", color=BLUE, markersize=7)
+        axis.plot(100 * row.trained.val.value, place, "|", color=INK, markersize=12, mew=1.6)
+        if row.published:
+            axis.plot(
+                100 * row.published.test_accuracy, place, "D", color=ORANGE, markersize=5,
+                markerfacecolor="none",
+            )  # fmt: skip
+        axis.text(102, place, f"{value:.1f}", va="center", color=INK, fontsize=9)
+    axis.set_yticks(range(len(rows)), [row.name for row in rows], color=INK)
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.set_xlim(0, 100)
+    axis.tick_params(axis="y", length=0)
+    axis.spines["left"].set_visible(False)
+    axis.grid(axis="x")
+    axis.set_axisbelow(True)
+    axis.set_xlabel("accuracy, %")
+    _legend(
+        drawn,
+        [
+            ("test, with 95% interval", {"color": BLUE, "marker": "o", "linewidth": 2.2}),
+            ("validation", {"color": INK, "marker": "|", "linestyle": "", "markersize": 11}),
+            (
+                "published test (other dataset)",
+                {"color": ORANGE, "marker": "D", "linestyle": "", "markerfacecolor": "none"},
+            ),
+            (f"{results.reference.name}, test", {"color": MUTED, "linestyle": "--"}),
+            ("chance", {"color": MUTED, "linestyle": ":"}),
+        ],
+    )
+    return drawn
+
+
+@styled
+def curves_chart(curves: Mapping[str, Curve], published: Mapping[str, tuple[float, ...]]) -> Figure:
+    """Accuracy by epoch, one panel per experiment with all the others behind it in grey.
+
+    Epochs differ widely between experiments, so the horizontal axis is the share of each one's
+    own training.
+    """
+    columns = min(PANELS, len(curves))
+    rows = math.ceil(len(curves) / columns)
+    drawn, axes = figure(2.2 * columns, 2.1 * rows + 0.5, rows, columns)
+    for axis in axes.flat[len(curves) :]:
+        axis.set_visible(False)
+    for axis, (name, curve) in zip(axes.flat, curves.items(), strict=False):
+        for other in curves.values():
+            axis.plot(other.progress, _percent(other.val), color=GRID, linewidth=1)
+        if name in published:
+            axis.plot(
+                _progress(len(published[name])), _percent(published[name]), color=ORANGE,
+                linewidth=1, linestyle=":",
+            )  # fmt: skip
+        axis.plot(curve.progress, _percent(curve.train), color=MUTED, linewidth=1.2, dashes=(3, 2))
+        axis.plot(curve.progress, _percent(curve.val), color=BLUE, linewidth=1.7)
+        best = curve.best_epoch - 1
+        axis.plot(curve.progress[best], 100 * curve.val[best], "o", color=BLUE, markersize=5)
+        axis.set_title(f"{name}\n{len(curve.val)} epochs", fontsize=8, color=INK, loc="left")
+        axis.set_xlim(0, 102)
+        axis.set_ylim(0, 102)
+        axis.set_xticks([0, 50, 100])
+        axis.set_yticks([0, 25, 50, 75, 100])
+        axis.grid(axis="y")
+        axis.label_outer()
+    drawn.supxlabel("share of training done, %", fontsize=9, color=MUTED)
+    drawn.supylabel("accuracy, %", fontsize=9, color=MUTED)
+    _legend(
+        drawn,
+        [
+            ("validation", {"color": BLUE, "linewidth": 1.7}),
+            ("training", {"color": MUTED, "dashes": (3, 2)}),
+            ("kept epoch", {"color": BLUE, "marker": "o", "linestyle": ""}),
+            ("published test (other dataset)", {"color": ORANGE, "linestyle": ":"}),
+            ("the other experiments", {"color": GRID, "linewidth": 2}),
+        ],
+    )
+    return drawn
+
+
+@styled
+def confusions_chart(predictions: Predictions) -> Figure:
+    """The confusion matrix of every experiment, small."""
+    names = tuple(predictions.logits)
+    columns = min(PANELS, len(names))
+    rows = math.ceil(len(names) / columns)
+    drawn, axes = figure(2.2 * columns, 2.4 * rows, rows, columns)
+    for axis in axes.flat[len(names) :]:
+        axis.set_visible(False)
+    for axis, name in zip(axes.flat, names, strict=False):
+        predicted = predictions.predicted(name)
+        matrix = confusion(predictions.labels, predicted, len(predictions.subjects))
+        draw_confusion(axis, matrix)
+        right = predictions.correct(name).mean()
+        axis.set_title(f"{name}\n{right:.1%}", fontsize=8, color=INK, loc="left")
+    return drawn
+
+
+@styled
+def weight_change_chart(
+    changes: Mapping[str, Mapping[str, float]], blocks: Mapping[str, Sequence[str]]
+) -> Figure:
+    """How far each layer's weights moved: L2 norm of after less before, on a logarithmic axis.
+
+    changes: per experiment, layer to norm. blocks: block name to its layers, from image to head.
+    """
+    layers = [layer for part in blocks.values() for layer in part]
+    place = {layer: index for index, layer in enumerate(layers)}
+    drawn, axes = figure(11, 4.2)
+    axis = axes[0, 0]
+    edge = -0.5
+    for number, (block, part) in enumerate(blocks.items()):
+        if number % 2:
+            axis.axvspan(edge, edge + len(part), color=GRID, alpha=0.35, linewidth=0)
+        axis.annotate(
+            block, (edge + len(part) / 2, 1.0), xycoords=("data", "axes fraction"), ha="center",
+            xytext=(0, 4), textcoords="offset points", fontsize=8, color=INK,
+            rotation=0 if len(blocks) <= 8 else 90,
+        )  # fmt: skip
+        edge += len(part)
+    looks = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
+    for (name, change), (colour, marker) in zip(changes.items(), looks, strict=False):
+        moved = sorted((place[layer], norm) for layer, norm in change.items() if norm > 0)
+        axis.plot(
+            [at for at, _ in moved], [norm for _, norm in moved], color=colour, marker=marker,
+            markersize=5, linewidth=0.9, label=name,
+        )  # fmt: skip
+    axis.set_yscale("log")
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.set_xlim(-0.5, len(layers) - 0.5)
+    axis.set_xticks(range(len(layers)), layers, rotation=90, fontsize=7)
+    axis.set_ylabel("L2 norm of the change")
+    axis.grid(axis="y")
+    axis.set_axisbelow(True)
+    drawn.legend(loc="outside upper center", ncols=6, frameon=False, fontsize=8)
+    return drawn
+
+
+def _percent(shares: Sequence[float]) -> list[float]:
+    return [100 * share for share in shares]
+
+
+def _legend(drawn: Any, entries: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], label=label, **look) for label, look in entries]
+    drawn.legend(
+        handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=8
+    )

@@ -1,0 +1,41 @@
+"""Weight changes gathered from parameters to the layers that a chart can name."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+
+from src.models.backbones import Backbone
+
+HEAD = "head"
+
+
+def convolutions(backbone: Backbone, stem: str) -> dict[str, tuple[str, ...]]:
+    """Block to the paths of its convolutions, from the image on, and last the head as one layer."""
+    from torch import nn
+
+    layers = [
+        path
+        for path, module in backbone.build(stem).named_modules()
+        if isinstance(module, nn.Conv2d)
+    ]
+    found = {
+        block: tuple(path for path in layers if f"{path}.".startswith(prefixes))
+        for block, paths in backbone.blocks.items()
+        if (prefixes := tuple(f"{path}." for path in paths))
+    }
+    return {**found, HEAD: (HEAD,)}
+
+
+def by_layer(change: Mapping[str, float], backbone: Backbone) -> dict[str, float]:
+    """Layer to the L2 norm over all its parameters, from that of each parameter.
+
+    The parameters of a layer (weight and bias; of the head all) are one vector, so their norms
+    add as squares do.
+    """
+    squares: defaultdict[str, float] = defaultdict(float)
+    for parameter, norm in change.items():
+        layer = parameter.rpartition(".")[0]
+        squares[HEAD if parameter.startswith(f"{backbone.head}.") else layer] += norm**2
+    return {layer: math.sqrt(square) for layer, square in squares.items()}

@@ -1,0 +1,154 @@
+"""The comparison as one object: every row, the best of them, and what may be said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from src.config import Experiment
+from src.evaluation.compare import Paired, holm, mcnemar
+from src.evaluation.metrics import Proportion, Score
+from src.evaluation.predictions import Predictions
+from src.evaluation.published import Published, table
+
+ALPHA = 0.05
+REFERENCE = "Baseline"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training one experiment gave; accuracies within [0, 1]."""
+
+    epochs: int
+    best_epoch: int
+    trainable_parameters: int
+    train_accuracy: float
+    val: Proportion
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired test on the test images; `p` is adjusted for all the tests of its family."""
+
+    paired: Paired
+    p: float
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether the difference is more than luck with these test images explains."""
+        return self.p < ALPHA
+
+
+@dataclass(frozen=True)
+class Row:
+    """One experiment: what it was, what it reached, and how it compares.
+
+    `against_reference` and `against_best` are None in the row that they compare with.
+    """
+
+    name: str
+    experiment: Experiment
+    trained: Trained
+    test: Score
+    published: Published | None
+    against_reference: Difference | None
+    against_best: Difference | None
+
+    @property
+    def trains(self) -> str:
+        """Which blocks train, in words."""
+        if "all" in self.experiment.train:
+            return "everything"
+        return " + ".join(self.experiment.train)
+
+    @property
+    def unfrozen(self) -> tuple[str, ...]:
+        """Blocks that train besides the head; `all` where everything does."""
+        return tuple(block for block in self.experiment.train if block != "head")
+
+    @property
+    def head(self) -> str:
+        """The head, in words."""
+        head = self.experiment.head
+        if not head.hidden:
+            return "linear"
+        rates = sorted(set(head.rates))
+        dropout = f", dropout {'/'.join(f'{rate:g}' for rate in rates)}" if any(rates) else ""
+        return "–".join(map(str, head.hidden)) + dropout
+
+
+@dataclass(frozen=True)
+class Results:
+    """All rows in the order of params.yaml. `reference` is Baseline, or the first row without one.
+
+    `best` has the highest validation accuracy, and of equals the fewest parameters to train; the
+    test images have no say in it.
+    """
+
+    rows: tuple[Row, ...]
+    reference: Row
+    best: Row
+    subjects: int
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of guessing among equally likely subjects."""
+        return 1 / self.subjects
+
+    @property
+    def as_good(self) -> tuple[Row, ...]:
+        """Rows that the test images cannot tell from the best."""
+        return tuple(
+            row
+            for row in self.rows
+            if row.against_best is not None and not row.against_best.beyond_chance
+        )
+
+    def beyond_chance(self, sign: int) -> tuple[Row, ...]:
+        """Rows that beat the reference (sign 1), or lose to it (-1), by more than luck."""
+        return tuple(
+            row
+            for row in self.rows
+            if row.against_reference is not None
+            and row.against_reference.beyond_chance
+            and row.against_reference.paired.difference * sign > 0
+        )
+
+
+def compare(
+    experiments: Mapping[str, Experiment],
+    trained: Mapping[str, Trained],
+    scores: Mapping[str, Score],
+    predictions: Predictions,
+) -> Results:
+    """Put together the rows; two families of paired tests, each adjusted for its own number."""
+    names = tuple(experiments)
+    reference = REFERENCE if REFERENCE in experiments else names[0]
+    best = max(names, key=lambda n: (trained[n].val.value, -trained[n].trainable_parameters))
+    to_reference = _differences(names, reference, predictions)
+    to_best = _differences(names, best, predictions)
+    rows = {
+        name: Row(
+            name=name,
+            experiment=experiments[name],
+            trained=trained[name],
+            test=scores[name],
+            published=table().get(name),
+            against_reference=to_reference.get(name),
+            against_best=to_best.get(name),
+        )
+        for name in names
+    }
+    return Results(tuple(rows.values()), rows[reference], rows[best], len(predictions.subjects))
+
+
+def _differences(
+    names: tuple[str, ...], other: str, predictions: Predictions
+) -> dict[str, Difference]:
+    """Each of `names` less `other`, on the same images."""
+    right = {name: predictions.correct(name) for name in names}
+    tests = {name: mcnemar(right[name], right[other]) for name in names if name != other}
+    adjusted = holm([test.p for test in tests.values()])
+    return {
+        name: Difference(test, p) for (name, test), p in zip(tests.items(), adjusted, strict=True)
+    }

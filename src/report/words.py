@@ -1,0 +1,151 @@
+"""The answer in plain words, no stronger than the figures allow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from src.evaluation.metrics import Score
+from src.report.results import Difference, Results, Row
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with one decimal."""
+    return f"{share:.1%}"
+
+
+def points(difference: float) -> str:
+    """A difference of shares in signed percentage points; a real minus sign."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """A p value as papers print it."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def interval(score: Score) -> str:
+    """A 95% interval in percent."""
+    return f"{100 * score.accuracy_low:.1f}–{100 * score.accuracy_high:.1f}%"
+
+
+def count(parameters: int) -> str:
+    """A number of parameters, short."""
+    for limit, unit in ((10**6, "M"), (10**3, "k")):
+        if parameters >= limit:
+            return f"{parameters / limit:.3g} {unit}"
+    return str(parameters)
+
+
+def listed(names: Iterable[str]) -> str:
+    """`A`, `A and B`, `A, B and C`."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def advice(row: Row) -> str:
+    """What a row says to do."""
+    if "all" in row.unfrozen:
+        return "Unfreeze everything"
+    if row.unfrozen:
+        return f"Unfreeze {listed(row.unfrozen)}"
+    kind = "a new linear head" if row.head == "linear" else f"a new {row.head} head"
+    return f"Keep the network frozen under {kind}"
+
+
+def headline(results: Results) -> str:
+    """The answer in one line."""
+    best, reference = results.best, results.reference
+    reached = f"{percent(best.test.accuracy)} of test images named right"
+    if best.against_reference is None:
+        return f"{advice(best)}: {reached}"
+    other = f"{percent(reference.test.accuracy)} for {reference.name}"
+    if best.against_reference.beyond_chance:
+        return f"{advice(best)}: {reached}, {other}"
+    return f"No clear winner: {best.name} leads on validation, but may only be lucky"
+
+
+def findings(results: Results) -> list[str]:
+    """What may be concluded, a sentence or two each."""
+    best = results.best
+    said = [
+        f"{best.name} (trains {best.trains}, {best.head} head) is the best by validation accuracy, "
+        f"{percent(best.trained.val.value)}. On the {best.test.images} test images, which had no "
+        f"part in any choice, it names {percent(best.test.accuracy)} right "
+        f"(95% interval {interval(best.test)}); guessing would give {percent(results.chance)}."
+    ]
+    if best.against_reference:
+        said.append(
+            f"Against {results.reference.name} that is "
+            f"{_difference(best.against_reference)} on the same images."
+        )
+    if results.as_good:
+        smallest = min((best, *results.as_good), key=lambda row: row.trained.trainable_parameters)
+        tail = (
+            "; of these it trains the fewest parameters."
+            if smallest is best
+            else f"; the one that trains the fewest parameters is {smallest.name} "
+            f"({count(smallest.trained.trainable_parameters)})."
+        )
+        said.append(
+            f"These images cannot tell it from {listed(row.name for row in results.as_good)}{tail}"
+        )
+    elif len(results.rows) > 1:
+        said.append("It is beyond chance better than, or different from, every other row.")
+    if len(results.rows) > 1:
+        said.append(_all_against_reference(results))
+    return said
+
+
+def _difference(difference: Difference) -> str:
+    verdict = "beyond chance" if difference.beyond_chance else "which chance can explain"
+    size = points(difference.paired.difference)
+    return f"{size} points, {verdict} (exact McNemar test, adjusted {p_value(difference.p)})"
+
+
+def _all_against_reference(results: Results) -> str:
+    name = results.reference.name
+    parts = [
+        f"{listed(row.name for row in rows)} {'does' if len(rows) == 1 else 'do'} {word}"
+        for sign, word in ((1, "better"), (-1, "worse"))
+        if (rows := results.beyond_chance(sign))
+    ]
+    if not parts:
+        return f"No row differs from {name} by more than chance."
+    rest = len(results.rows) - 1 - sum(len(results.beyond_chance(sign)) for sign in (1, -1))
+    others = f"; the other {rest} cannot be told from it" if rest else ""
+    return f"Beyond chance, against {name}: {'; '.join(parts)}{others}."
+
+
+def accuracy_alt(results: Results) -> str:
+    """What the accuracy chart shows, for those who do not see it."""
+    rows = (
+        f"{row.name} {percent(row.test.accuracy)} ({interval(row.test)})" for row in results.rows
+    )
+    return f"Test accuracy with 95% intervals: {listed(rows)}."
+
+
+def curves_alt(results: Results) -> str:
+    """What the learning curves show."""
+    rows = (
+        f"{row.name} keeps epoch {row.trained.best_epoch} of {row.trained.epochs} at "
+        f"{percent(row.trained.val.value)}"
+        for row in results.rows
+    )
+    return f"Validation and training accuracy by epoch: {listed(rows)}."
+
+
+def confusions_alt(results: Results) -> str:
+    """What the small confusion matrices show."""
+    rows = (
+        f"{row.name} {round(row.test.images * (1 - row.test.accuracy))}" for row in results.rows
+    )
+    return f"Confusion matrices; mistakes on {results.best.test.images} images: {listed(rows)}."
+
+
+def changes_alt(changes: Mapping[str, Mapping[str, float]]) -> str:
+    """What the chart of weight changes shows: where each experiment moved most."""
+    rows = (
+        f"{name} most in {max(change, key=lambda layer: change[layer])}"
+        for name, change in changes.items()
+    )
+    return f"L2 norm of the weight change by layer; {listed(rows)}."

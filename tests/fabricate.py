@@ -1,0 +1,131 @@
+"""A made-up project: small random pictures and figures of every kind that the report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipelines import paths
+from src.config import PARAMS, Experiment, Head, load_params
+from src.data.faceset import FaceSet, Split
+from src.evaluation.metrics import score, wilson
+from src.evaluation.predictions import Predictions
+from src.files import write_csv, write_json
+from src.report.results import Trained
+from src.tracking.record import RunRecord
+
+SUBJECTS = ("ann", "<script>alert(1)</script>", "$x_1$ & co | *b*")
+EXPERIMENTS = {
+    "Baseline": Experiment(train=("head",), batch_size=8, epochs=4),
+    "ModelA": Experiment(train=("head", "conv5_x"), batch_size=8, epochs=2),
+    "ModelC": Experiment(train=("all",), batch_size=8, epochs=2),
+    "ModelD-256-128-dropout": Experiment(
+        train=("head",), head=Head(hidden=(8, 4), dropout=(0.5, 0.5)), batch_size=8, epochs=4
+    ),
+}
+ACCURACY = {"Baseline": 0.5, "ModelA": 0.9, "ModelC": 0.85, "ModelD-256-128-dropout": 0.4}
+
+
+def faces(
+    subjects: tuple[str, ...] = SUBJECTS, train: int = 4, test: int = 20, size: int = 32
+) -> FaceSet:
+    """`train` training images, one for validation and `test` test images of every subject."""
+    each = torch.tensor([Split.train] * train + [Split.val] + [Split.test] * test)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (len(subjects) * len(each), 3, size, size), generator=generator)
+    labels = torch.arange(len(subjects)).repeat_interleave(len(each))
+    split = each.to(torch.uint8).repeat(len(subjects))
+    return FaceSet(images.to(torch.uint8), labels, split, subjects)
+
+
+def predictions(dataset: FaceSet, accuracy: Mapping[str, float] = ACCURACY) -> Predictions:
+    """Logits that are right for about the given share of the test images."""
+    generator = np.random.default_rng(0)
+    rows = dataset.rows(Split.test).numpy()
+    labels = dataset.labels.numpy()[rows]
+    classes = len(dataset.subjects)
+    luck = generator.random(len(rows))  # shared, so that experiments agree on what is easy
+    logits = {}
+    for name, share in accuracy.items():
+        answer = np.where(luck < share, labels, (labels + 1) % classes)
+        values = generator.normal(0, 0.3, (len(rows), classes)).astype(np.float32)
+        values[np.arange(len(rows)), answer] += 3
+        logits[name] = values
+    return Predictions(logits, labels, rows, dataset.subjects)
+
+
+def trained(val: float, trainable: int = 1000, epochs: int = 4) -> Trained:
+    """Training figures around a validation accuracy."""
+    return Trained(epochs, epochs, trainable, min(1.0, val + 0.05), wilson(round(100 * val), 100))
+
+
+def write_project(
+    root: Path,
+    dataset: FaceSet,
+    experiments: Mapping[str, Experiment] = EXPERIMENTS,
+    accuracy: Mapping[str, float] = ACCURACY,
+) -> None:
+    """All that the report stage reads, under `root`; paths as in `pipelines.paths`."""
+    params = load_params(Path(__file__).parents[1] / PARAMS).model_dump(mode="json")
+    params["experiments"] = {
+        name: experiment.model_dump(mode="json", exclude_none=True)
+        for name, experiment in experiments.items()
+    }
+    params["data"]["image_size"] = dataset.images.shape[-1]
+    write_json(root / PARAMS, params)  # JSON is YAML
+    dataset.save(root / paths.FACES)
+    (root / paths.CONTACT_SHEET).write_bytes(b"not shown in tests")
+    made = predictions(dataset, accuracy)
+    made.save(root / paths.PREDICTIONS)
+    scores = {name: score(logits, made.labels).as_dict() for name, logits in made.logits.items()}
+    write_json(root / paths.TEST_METRICS, scores)
+    for name, experiment in experiments.items():
+        write_training(root, name, experiment, accuracy[name])
+
+
+def write_training(root: Path, name: str, experiment: Experiment, accuracy: float) -> None:
+    """What training one experiment leaves behind."""
+    val = wilson(round(200 * accuracy), 200)
+    steps = np.arange(1, experiment.epochs + 1)
+    rise = 1 - np.exp(-4 * steps / experiment.epochs)
+    wave = 0.02 * np.sin(3 * steps)
+    curve = accuracy * rise / rise[-1] + wave * (steps < experiment.epochs)
+    figures = {
+        "best_epoch": int(curve.argmax()) + 1,
+        "epochs": experiment.epochs,
+        "trainable_parameters": 51_300 if experiment.train == ("head",) else 11_000_000,
+        "total_parameters": 11_227_812,
+        "train": {"loss": 0.1, "accuracy": min(1.0, accuracy + 0.1)},
+        "val": {
+            "loss": 0.5,
+            "accuracy": val.value,
+            "accuracy_low": val.low,
+            "accuracy_high": val.high,
+            "images": 200,
+        },
+    }
+    write_json(root / paths.train_metrics(name), figures)
+    write_csv(
+        root / paths.curves(name),
+        ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr"),
+        (
+            (step, 1.0, min(1.0, value + 0.1 * rising), 1.0, value, 0.001)
+            for step, value, rising in zip(steps, curve, rise, strict=True)
+        ),
+    )
+    moved = {
+        "conv1.weight": 0.5 if "all" in experiment.train else 0.0,
+        "layer4.0.conv1.weight": 0.0 if experiment.train == ("head",) else 9.8,
+        "fc.weight": 26.0,
+        "fc.bias": 0.2,
+    }
+    write_csv(root / paths.weight_change(name), ("parameter", "l2_change"), moved.items())
+    record = RunRecord(
+        run_id="0" * 32, name=name, started=0, ended=1, params={}, dataset=None, epochs=(),
+        tags={"git.commit": "0123456789abcdef", "git.dirty": "true"},
+        system=(), finals={}, artifacts=(), model=None,
+    )  # fmt: skip
+    record.write(root / paths.run_record(name))
