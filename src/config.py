@@ -131,6 +131,12 @@ class Experiment(Section):
     epochs: Count
     recipe: str | None = None  # a name under recipes; the common one where null
     learning_rate: Positive | None = None  # instead of the recipe's
+    weight_decay: NonNegative | None = None  # instead of the recipe's
+
+    def adapted(self, recipe: Recipe) -> Recipe:
+        """`recipe` with this experiment's own learning rate and weight decay in place."""
+        own = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+        return recipe.model_copy(update={k: v for k, v in own.items() if v is not None})
 
     @model_validator(mode="after")
     def _head_always_trains(self) -> Experiment:
@@ -148,6 +154,44 @@ class Engine(Section):
     cache_prefix: bool = True  # compute what is frozen once
 
 
+class Space(Section):
+    """What a search may choose: `[low, high]`, or `[value]` where it may not; see `tune.space`."""
+
+    layers: tuple[Annotated[int, Field(ge=1, le=8)], ...] = (1, 3)
+    width: tuple[Annotated[int, Field(ge=1, le=16384)], ...] = (64, 2048)
+    dropout: tuple[Probability, ...] = (0.0, 0.7)
+    learning_rate: tuple[Positive, ...] = (1e-4, 1e-2)
+    weight_decay: tuple[Positive, ...] = (1e-4, 0.5)
+    batch_size: tuple[Count, ...] = Field(default=(32, 64, 128), min_length=1)  # the choices
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Space:
+        for key in ("layers", "width", "dropout", "learning_rate", "weight_decay"):
+            bounds = getattr(self, key)
+            if len(bounds) not in (1, 2):
+                raise ValueError(f"{key} has {len(bounds)} numbers; give [low, high] or [value]")
+            if bounds[0] > bounds[-1]:
+                low, high = bounds[1], bounds[0]
+                raise ValueError(f"{key} runs from high to low; write [{low}, {high}]")
+        return self
+
+
+class Tune(Section):
+    """The search for ModelD's head: `python -m src.tune`."""
+
+    study: Name = "ModelD"
+    storage: str = Field(default="sqlite:///mlruns/optuna.db", min_length=1)
+    trials: Count = 50
+    epochs: Count = 100
+    wave: Count = 10
+    recipe: str | None = None  # a name under recipes; the common one where null
+    sampler: Literal["tpe", "random"] = "tpe"
+    pruner: Literal["halving", "median", "none"] = "halving"
+    seeds: Count = 3  # that the best head is trained with again
+    heartbeat: Count = 10  # seconds; only for a storage that several processes share
+    space: Space = Space()
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -160,6 +204,7 @@ class Params(Section):
     recipes: dict[Name, Recipe] = Field(min_length=1)
     experiments: dict[Name, Experiment] = Field(min_length=1)
     engine: Engine = Engine()
+    tune: Tune = Tune()
 
     @model_validator(mode="after")
     def _blocks_exist(self) -> Params:
@@ -186,7 +231,10 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Params:
-        for where, name in [("recipe", self.recipe)] + [
+        for where, name in [
+            ("recipe", self.recipe),
+            ("tune.recipe", self.tune.recipe or self.recipe),
+        ] + [
             (f"experiments.{key}.recipe", experiment.recipe)
             for key, experiment in self.experiments.items()
             if experiment.recipe
@@ -205,12 +253,9 @@ class Params(Section):
         return self.experiments[name]
 
     def recipe_of(self, name: str) -> Recipe:
-        """The recipe experiment `name` trains by, its own learning rate in place."""
+        """The recipe experiment `name` trains by, its own rate and decay in place."""
         experiment = self.experiment(name)
-        recipe = self.recipes[experiment.recipe or self.recipe]
-        if experiment.learning_rate is None:
-            return recipe
-        return recipe.model_copy(update={"learning_rate": experiment.learning_rate})
+        return experiment.adapted(self.recipes[experiment.recipe or self.recipe])
 
 
 def _names(mapping: Mapping[str, object]) -> str:
