@@ -23,7 +23,17 @@ from src.models.backbones import BACKBONES
 from src.plotting import save_png
 from src.report import charts, words
 from src.report.layers import HEAD, by_layer, convolutions
-from src.report.page import Dataset, Page, chart, embed, hard_subjects, pairs, render, split_counts
+from src.report.page import (
+    Dataset,
+    Finding,
+    Page,
+    chart,
+    embed,
+    hard_subjects,
+    pairs,
+    render,
+    split_counts,
+)
 from src.report.results import Results, Trained, compare
 from src.tracking.record import RunRecord
 
@@ -144,11 +154,16 @@ def describe(params: Params, faces: FaceSet) -> Dataset:
         subjects=len(faces.subjects),
         image_size=params.data.image_size,
         counts=split_counts(faces),
-        findings={},
+        findings=tuple(_finding(each) for each in read(paths.AUDIT)["findings"]),
         contact_sheet=embed(
             paths.CONTACT_SHEET.read_bytes(), "image/png", "Contact sheet of the dataset"
         ),
     )
+
+
+def _finding(found: Any) -> Finding:
+    files, dropped = tuple(found["files"]), tuple(found["dropped"])
+    return Finding(found["kind"], files, found["note"], dropped)
 
 
 def provenance(params: Params) -> dict[str, str]:

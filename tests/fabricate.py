@@ -77,7 +77,14 @@ def write_project(
     params["data"]["image_size"] = dataset.images.shape[-1]
     write_json(root / PARAMS, params)  # JSON is YAML
     dataset.save(root / paths.FACES)
-    (root / paths.CONTACT_SHEET).write_bytes(b"not shown in tests")
+    (root / paths.CONTACT_SHEET).write_bytes(b"any")
+    finding = {
+        "kind": "near_duplicate",
+        "files": ["train/<b>a.jpg", "test/b.jpg"],
+        "note": "1 of 64 bits differ",
+        "dropped": [],
+    }
+    write_json(root / paths.AUDIT, {"findings": [finding]})
     made = predictions(dataset, accuracy)
     made.save(root / paths.PREDICTIONS)
     scores = {name: score(logits, made.labels).as_dict() for name, logits in made.logits.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -62,15 +63,30 @@ class HardSubject:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """Something the audit of the dataset found: what, in which files, and what was done."""
+
+    kind: str
+    files: tuple[str, ...]
+    note: str
+    dropped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """What the data section says. `counts`: split to images; `findings`: kind to number."""
+    """What the data section says. `counts`: split to images."""
 
     name: str
     subjects: int
     image_size: int
     counts: Mapping[str, int]
-    findings: Mapping[str, int]
+    findings: tuple[Finding, ...]
     contact_sheet: Picture
+
+    @property
+    def found(self) -> Mapping[str, int]:
+        """How often the audit found each kind of thing, the kinds as people write them."""
+        return Counter(finding.kind.replace("_", " ") for finding in self.findings)
 
 
 @dataclass(frozen=True)

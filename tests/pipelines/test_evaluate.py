@@ -1,0 +1,124 @@
+"""Only test images are scored, every network on the same ones, and MLflow hears of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipelines import paths
+from pipelines.evaluate import main
+from src.config import PARAMS
+from src.data.faceset import FaceSet, Split
+from src.errors import OriginError, StaleInputError, WeightsError
+from src.evaluation.predictions import Predictions
+from src.files import write_json
+from src.models.classifier import Classifier
+from src.tracking.run import track
+from src.tracking.store import open_store
+from tests import fabricate
+from tests.tracking.projects import Project
+
+NAMES = ("Baseline", "ModelA")
+SUBJECTS = ("ann", "bob", "eve")
+
+
+@pytest.fixture(scope="module")
+def faces(blueprint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceSet]:
+    """A project with two networks, each with its run, evaluated; the working directory."""
+    root = tmp_path_factory.mktemp("evaluate") / "project"
+    shutil.copytree(blueprint, root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        made = prepare()
+        main([])
+        yield made
+
+
+def prepare() -> FaceSet:
+    """What the stage reads, in the working directory."""
+    import yaml
+
+    params = yaml.safe_load((Path(__file__).parents[2] / PARAMS).read_text())
+    params["experiments"] = {
+        name: {"train": ["head"], "batch_size": 8, "epochs": 1} for name in NAMES
+    }
+    write_json(PARAMS, params)
+    shutil.copy(Project.model, paths.model("Baseline"))
+    for name in NAMES:
+        with track(name=name, params={}, dataset=None, stage="s", record=paths.run_record(name)):
+            pass
+    faces = fabricate.faces(SUBJECTS, train=2, test=3)
+    faces.save(paths.FACES)
+    return faces
+
+
+def outputs() -> dict[Path, bytes]:
+    folders = [Path("data"), Path("metrics"), Path("plots/confusion"), Path("plots/test")]
+    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return {path: path.read_bytes() for path in files if path != paths.FACES}
+
+
+def test_every_network_answers_the_test_images_and_no_others(faces: FaceSet) -> None:
+    made = Predictions.load(paths.PREDICTIONS)
+    images, labels = faces.part(Split.test)
+    assert made.labels.tolist() == labels.tolist()
+    assert made.rows.tolist() == faces.rows(Split.test).tolist()
+    for name in NAMES:
+        alone = Classifier.load(paths.model(name)).logits(images)
+        torch.testing.assert_close(torch.from_numpy(made.logits[name]), alone)
+    metrics = json.loads(paths.TEST_METRICS.read_text())
+    assert tuple(metrics) == NAMES
+    assert metrics["ModelA"]["images"] == 9
+    assert metrics["ModelA"]["accuracy"] == round(float(made.correct("ModelA").mean()), 6)
+
+
+def test_each_experiment_has_its_tables_and_pictures(faces: FaceSet) -> None:
+    with paths.confusion("ModelA").open() as file:
+        pairs = list(csv.DictReader(file))
+    assert len(pairs) == 9
+    assert {pair["actual"] for pair in pairs} == set(SUBJECTS)
+    with (paths.evaluation("ModelA") / "per_subject.csv").open() as file:
+        rows = {row["subject"]: row for row in csv.DictReader(file)}
+    right = sum(p["actual"] == p["predicted"] == "ann" for p in pairs)
+    assert float(rows["ann"]["recall"]) == pytest.approx(right / 3)
+    pictures = sorted(path.stem for path in paths.evaluation("ModelA").glob("*.png"))
+    assert pictures == ["confusion", "worst_mistakes", "worst_subjects"]
+
+
+def test_a_second_time_gives_the_same_bytes(faces: FaceSet) -> None:
+    first = outputs()
+    main([])
+    assert outputs() == first
+
+
+def test_runs_in_mlflow_get_the_test_figures(faces: FaceSet) -> None:
+    store = open_store()
+    run_id = json.loads(paths.run_record("ModelA").read_text())["run_id"]
+    metrics = store.client.get_run(run_id).data.metrics
+    accuracy = json.loads(paths.TEST_METRICS.read_text())["ModelA"]["accuracy"]
+    assert metrics["test/accuracy"] == accuracy
+    assert {"test/accuracy_low", "test/accuracy_high", "test/top5"} <= set(metrics)
+    files = {item.path for item in store.client.list_artifacts(run_id, "test")}
+    assert {"test/confusion.png", "test/per_subject.csv"} <= files
+
+
+def test_bad_inputs_are_told_and_leave_earlier_outputs_alone(faces: FaceSet) -> None:
+    before = outputs()
+    fabricate.faces(("ann", "bob", "zoe"), train=2, test=3).save(paths.FACES)
+    with pytest.raises(StaleInputError, match="trained for other subjects"):
+        main([])
+    fabricate.faces(SUBJECTS, test=0).save(paths.FACES)
+    with pytest.raises(OriginError, match="the test split is empty"):
+        main([])
+    faces.save(paths.FACES)
+    paths.model("ModelA").rename("aside")
+    with pytest.raises(WeightsError, match=r"ModelA\.safetensors"):
+        main([])
+    Path("aside").rename(paths.model("ModelA"))
+    assert outputs() == before

@@ -1,0 +1,148 @@
+"""The page stands alone, says what the files say, and treats every name as data."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pipelines import paths
+from pipelines.report import main
+from src.errors import StaleInputError
+from src.files import write_json
+from tests import fabricate
+
+
+class Page(HTMLParser):
+    """Addresses, alternative texts and open elements of a page."""
+
+    VOID = ("meta", "img", "br", "link")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.alts: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        found = dict(attrs)
+        self.addresses += [str(found[key]) for key in ("src", "href", "srcset") if key in found]
+        if tag == "img":
+            self.alts.append(str(found.get("alt", "")))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fabricated project with its report."""
+    root = tmp_path_factory.mktemp("report")
+    fabricate.write_project(root, fabricate.faces())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        main([])
+    return root
+
+
+@pytest.fixture(scope="module")
+def html(root: Path) -> str:
+    return (root / paths.REPORT_PAGE).read_text()
+
+
+def test_the_page_needs_nothing_but_itself(html: str) -> None:
+    page = Page(html)
+    assert page.addresses
+    assert all(address.startswith("data:image/") for address in page.addresses)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert "@import" not in html
+    assert "url(" not in html
+    assert not re.search(r"https?:", html)
+
+
+def test_the_page_is_well_formed_and_every_picture_has_words(html: str) -> None:
+    page = Page(html)
+    assert page.open == []
+    assert all(page.alts)
+    assert any("Test accuracy with 95% intervals: Baseline" in alt for alt in page.alts)
+
+
+def test_names_are_data_and_never_markup(html: str, root: Path) -> None:
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)" in html
+    assert "train/&lt;b&gt;a.jpg" in html
+    assert "<script" not in (root / paths.REPORT_TEXT).read_text()
+
+
+def test_figures_are_those_of_the_files(html: str, root: Path) -> None:
+    text = (root / paths.REPORT_TEXT).read_text()
+    for name, figures in json.loads((root / paths.TEST_METRICS).read_text()).items():
+        row = next(line for line in text.splitlines() if re.match(rf"\| (\*\*)?{name}", line))
+        assert f"{figures['accuracy']:.1%}" in row
+        assert f"{figures['macro_f1']:.3f}" in row
+        assert f"<b>{figures['accuracy']:.1%}</b>" in html
+    assert "| 61.9% |" in next(line for line in text.splitlines() if "Baseline | head" in line)
+    assert "0123456789ab with uncommitted changes" in html
+
+
+def test_every_row_of_the_text_has_as_many_cells_as_the_header(root: Path) -> None:
+    table = [
+        line for line in (root / paths.REPORT_TEXT).read_text().splitlines() if line[:1] == "|"
+    ]
+    assert len(table) == 2 + len(fabricate.EXPERIMENTS)
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
+
+
+def test_charts_follow_the_readers_light_or_dark_setting(root: Path) -> None:
+    import base64
+
+    page = Page((root / paths.REPORT_PAGE).read_text())
+    drawn = [a.split(",")[1] for a in page.addresses if a.startswith("data:image/svg+xml")]
+    assert len(drawn) == 5
+    for content in drawn:
+        svg = base64.b64decode(content).decode()
+        assert "prefers-color-scheme:dark" in svg
+        assert "#1c2128" not in svg.split("</style>")[1]
+
+
+def test_the_same_files_give_the_same_bytes(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fabricate.write_project(tmp_path, fabricate.faces())
+    monkeypatch.chdir(tmp_path)
+    main([])
+    made = sorted(path.relative_to(root) for path in (root / "reports").rglob("*.*"))
+    assert len(made) == 7
+    for path in (*made, paths.LEARNING):
+        assert (tmp_path / path).read_bytes() == (root / path).read_bytes(), path
+
+
+def test_curves_of_all_experiments_are_in_one_file(root: Path) -> None:
+    rows = (root / paths.LEARNING).read_text().splitlines()
+    epochs = sum(experiment.epochs for experiment in fabricate.EXPERIMENTS.values())
+    assert rows[0] == "experiment,images,epoch,progress,accuracy"
+    assert len(rows) == 1 + 2 * epochs
+
+
+def test_figures_that_lack_an_experiment_leave_the_old_report_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fabricate.write_project(tmp_path, fabricate.faces())
+    monkeypatch.chdir(tmp_path)
+    paths.REPORT_PAGE.parent.mkdir()
+    paths.REPORT_PAGE.write_text("old")
+    write_json(paths.TEST_METRICS, {})
+    with pytest.raises(StaleInputError, match=r"metrics/test\.json: has no figures of Baseline"):
+        main([])
+    assert paths.REPORT_PAGE.read_text() == "old"
+    paths.curves("ModelA").unlink()
+    with pytest.raises(StaleInputError, match=r"ModelA\.csv: missing or empty"):
+        main([])
