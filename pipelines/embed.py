@@ -23,7 +23,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     from src.training.fit import Fit, make_features
 
     head_only = next(
-        (e for e in params.experiments.values() if set(e.train) == {"head"}),
+        (
+            experiment
+            for experiment in params.experiments.values()
+            if set(experiment.train) == {"head"} and experiment.start == "source"
+        ),
         next(iter(params.experiments.values())),
     )
     compute = resolve(params.engine.device, params.engine.precision)

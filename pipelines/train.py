@@ -48,7 +48,7 @@ def run(name: str, params: Params) -> None:
     resolved = {
         "seed": params.seed,
         "data": params.data.model_dump(),
-        "weights": inventory.source.origin,
+        "weights": work.source.origin,
         "model": params.model.model_dump(),
         "experiment": experiment.model_dump(exclude={"recipe", "learning_rate"}),
         "recipe": {"name": experiment.recipe or params.recipe, **recipe.model_dump()},
@@ -70,7 +70,7 @@ def run(name: str, params: Params) -> None:
 
         def on_epoch(epoch: Epoch) -> None:
             advance(epoch)
-            tracked.epoch(epoch.number, epoch_metrics(epoch))
+            tracked.epoch(epoch.number, epoch.metrics)
 
         features = Features.load(paths.FEATURES) if paths.FEATURES.exists() else None
         fitted = fit(work, on_epoch, features)
@@ -79,19 +79,6 @@ def run(name: str, params: Params) -> None:
         for path, folder in artifacts(name):
             tracked.artifact(path, folder)
         tracked.model(paths.model(name), example_pictures(work))
-
-
-def epoch_metrics(epoch: Epoch) -> dict[str, float]:
-    """One epoch under the metric names that every run has."""
-    return {
-        "train/loss": epoch.train_loss,
-        "train/accuracy": epoch.train_accuracy,
-        "val/loss": epoch.val_loss,
-        "val/accuracy": epoch.val_accuracy,
-        "lr": epoch.learning_rate,
-        "seconds/epoch": epoch.seconds,
-        "images/second": epoch.images_per_second,
-    }
 
 
 def final_metrics(fitted: Fitted) -> dict[str, float]:

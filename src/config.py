@@ -19,6 +19,7 @@ from src.errors import ConfigError
 from src.models.backbones import BACKBONES
 
 PARAMS = Path("params.yaml")
+BEST, BEST_NAME = Path("tune/best.yaml"), "ModelD-best"  # what the search found, beside PARAMS
 
 Policy = Literal["fail", "drop", "warn"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -76,6 +77,45 @@ class Model(Section):
     stem: Literal["stride1", "standard"] = "stride1"
 
 
+Range = tuple[Positive, Positive]
+
+
+class Augment(Section):
+    """How packed pictures become the network's inputs; by default as they are.
+
+    Jitter strengths and ranges are those of torchvision's ColorJitter and RandomResizedCrop.
+    Evaluation takes the centre.
+    """
+
+    input_size: Annotated[int, Field(ge=16, le=1024)] | None = None  # pixels; null as packed
+    random_resized_crop: bool = False
+    scale: Range = (0.08, 1.0)  # share of the picture's area that a random crop takes
+    ratio: Range = (3 / 4, 4 / 3)  # width over height of a random crop
+    brightness: Probability = 0.0
+    contrast: Probability = 0.0
+    saturation: Probability = 0.0
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of the colour circle
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Augment:
+        for key, (low, high) in (("scale", self.scale), ("ratio", self.ratio)):
+            if low > high:
+                raise ValueError(f"{key} runs from high to low; write [{high}, {low}]")
+        if self.scale[1] > 1:
+            raise ValueError("scale is a share of the picture's area; keep it within (0, 1]")
+        return self
+
+    @property
+    def jitter(self) -> tuple[float, float, float, float]:
+        """Strengths of brightness, contrast, saturation and hue."""
+        return self.brightness, self.contrast, self.saturation, self.hue
+
+    @property
+    def random(self) -> bool:
+        """Whether an image differs from epoch to epoch, so that nothing can be cached."""
+        return self.random_resized_crop or any(self.jitter)
+
+
 class Recipe(Section):
     """How to train, whatever is trained."""
 
@@ -83,7 +123,9 @@ class Recipe(Section):
     learning_rate: Positive
     momentum: Probability = 0.9  # sgd only
     weight_decay: NonNegative = 0.0  # never on norms or biases
-    multipliers: dict[str, NonNegative] = {}  # learning-rate factor per block; 0 freezes it
+    multipliers: dict[
+        str, NonNegative
+    ] = {}  # rate factor per block, or of all in `base`; 0 freezes
     layer_decay: Annotated[float, Field(gt=0, le=1)] = (
         1.0  # factor from each block to the one below
     )
@@ -98,6 +140,8 @@ class Recipe(Section):
     batchnorm: Literal["adapt", "freeze", "recalibrate", "train"]
     normalize: bool  # with the mean and deviation that belong to the weights
     flip: bool  # horizontal, half of the images
+    augment: Augment = Augment()
+    head_init: Literal["default", "xavier"] = "default"  # xavier: Glorot's rule, zero biases
     select: Literal["best", "last"]  # which epoch's weights are kept
 
 
@@ -132,10 +176,12 @@ class Experiment(Section):
     recipe: str | None = None  # a name under recipes; the common one where null
     learning_rate: Positive | None = None  # instead of the recipe's
     weight_decay: NonNegative | None = None  # instead of the recipe's
+    multipliers: dict[str, NonNegative] | None = None  # instead of the recipe's
+    start: Literal["source", "scratch"] = "source"  # scratch: random, beside those fine-tuned
 
     def adapted(self, recipe: Recipe) -> Recipe:
-        """`recipe` with this experiment's own learning rate and weight decay in place."""
-        own = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+        """`recipe` with what this experiment says for itself in place."""
+        own = {key: getattr(self, key) for key in ("learning_rate", "weight_decay", "multipliers")}
         return recipe.model_copy(update={k: v for k, v in own.items() if v is not None})
 
     @model_validator(mode="after")
@@ -192,6 +238,12 @@ class Tune(Section):
     space: Space = Space()
 
 
+class Found(Section):
+    """All of tune/best.yaml: experiments that a search wrote, none before the first."""
+
+    best: dict[Name, Experiment] = {}
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -212,7 +264,10 @@ class Params(Section):
             raise ValueError(
                 f"model.backbone is {self.model.backbone!r}; use one of {_names(BACKBONES)}"
             )
-        blocks = dict.fromkeys((*BACKBONES[self.model.backbone].blocks, "head", "all"))
+        backbone = BACKBONES[self.model.backbone]
+        if self.model.stem == "stride1" and not backbone.stem_strides:
+            raise ValueError(f"model.stem: {backbone.name} has no stride-1 stem; use standard")
+        blocks = dict.fromkeys((*backbone.blocks, "head", "all"))
         for key, experiment in self.experiments.items():
             for block in experiment.train:
                 if block not in blocks:
@@ -220,13 +275,29 @@ class Params(Section):
                         f"experiments.{key}.train names {block!r}, which {self.model.backbone} "
                         f"does not have; use {_names(blocks)}"
                     )
+        factors = dict.fromkeys((*backbone.blocks, "head", "base"))
+        sections: dict[str, Mapping[str, Recipe | Experiment]] = {
+            "recipes": self.recipes,
+            "experiments": self.experiments,
+        }
+        for section, entries in sections.items():
+            for key, entry in entries.items():
+                for block in entry.multipliers or {}:
+                    if block not in factors:
+                        raise ValueError(
+                            f"{section}.{key}.multipliers names {block!r}, which "
+                            f"{self.model.backbone} does not have; use {_names(factors)}"
+                        )
+        return self
+
+    @model_validator(mode="after")
+    def _crops_fit(self) -> Params:
         for key, recipe in self.recipes.items():
-            for block in recipe.multipliers:
-                if block not in blocks:
-                    raise ValueError(
-                        f"recipes.{key}.multipliers names {block!r}, which "
-                        f"{self.model.backbone} does not have; use {_names(blocks)}"
-                    )
+            if (recipe.augment.input_size or 0) > self.data.image_size:
+                raise ValueError(
+                    f"recipes.{key}.augment.input_size is larger than data.image_size; "
+                    f"use at most {self.data.image_size}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -305,5 +376,13 @@ def _problem(problem: Any) -> str:
 
 
 def load_params(path: Path = PARAMS) -> Params:
-    """Read and validate params.yaml; raises ConfigError."""
-    return validate(Params, read_yaml(path), str(path))
+    """Read and validate params.yaml, with what the search found among the experiments.
+
+    Raises ConfigError.
+    """
+    raw, best = read_yaml(path), path.parent / BEST
+    if best.exists() and isinstance(raw, dict):
+        found = validate(Found, read_yaml(best), str(best)).best
+        entries = {name: entry.model_dump(mode="json") for name, entry in found.items()}
+        raw["experiments"] = {**(raw.get("experiments") or {}), **entries}
+    return validate(Params, raw, str(path))

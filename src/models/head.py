@@ -27,14 +27,18 @@ def build_head(
     return nn.Sequential(*layers)
 
 
-def initialize_head(head: nn.Module, generator: Generator) -> None:
+def initialize_head(head: nn.Module, generator: Generator, init: str = "default") -> None:
     """torch's own default for Linear (uniform within 1/sqrt(fan in)), from an explicit generator.
 
     The default is Kaiming's uniform rule with a = sqrt(5) (He et al., 2015); drawn here so that
-    a run depends on its seed alone and not on what drew before it.
+    a run depends on its seed alone and not on what drew before it. `xavier` is the uniform rule
+    of Glorot and Bengio (2010), with biases of zero.
     """
     for layer in head.modules():
-        if isinstance(layer, nn.Linear):
+        if isinstance(layer, nn.Linear) and init == "xavier":
+            nn.init.xavier_uniform_(layer.weight, generator=generator)
+            nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.Linear):
             bound = layer.in_features**-0.5
             nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
             nn.init.uniform_(layer.bias, -bound, bound, generator=generator)

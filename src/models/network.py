@@ -27,7 +27,8 @@ class ModelSpec:
     """All that is needed to rebuild a trained network and feed it; stored beside its weights.
 
     `mean` and `deviation` are per channel, of images scaled to [0, 1]; zeros and ones where
-    the network was trained without normalisation. Sizes are in pixels.
+    the network was trained without normalisation. Sizes are in pixels: pictures come with
+    sides of `image_size`, of which the network takes the middle `crop`, or all where it is None.
     """
 
     backbone: str
@@ -38,6 +39,12 @@ class ModelSpec:
     dropout: tuple[float, ...] = ()
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
+    crop: int | None = None
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square that the network sees: the picture's, or its centre crop's."""
+        return self.crop or self.image_size
 
     @property
     def head_parameter_prefix(self) -> str:
@@ -91,7 +98,11 @@ def save_network(path: Path, state: Mapping[str, Tensor], spec: ModelSpec) -> No
     """Write weights and spec as one safetensors file, atomically and byte for byte the same."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata={"spec": json.dumps(asdict(spec))})
+        save_file(tensors, temporary, metadata={"spec": json.dumps(_given(spec))})
+
+
+def _given(spec: ModelSpec) -> dict[str, Any]:
+    return {key: value for key, value in asdict(spec).items() if value is not None}
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], ModelSpec]:
@@ -125,8 +136,21 @@ def load_network(path: Path) -> tuple[Network, ModelSpec]:
 
 
 def normalize(images: Tensor, spec: ModelSpec) -> Tensor:
-    """(N, 3, H, W) uint8 to float32 in [0, 1], less the mean, over the deviation; channels last."""
+    """(N, 3, S, S) uint8 to what the network takes: its centre, standardised; channels last."""
+    return standardize(centre(images, spec), spec)
+
+
+def centre(images: Tensor, spec: ModelSpec) -> Tensor:
+    """(N, 3, S, S) uint8 to the (N, 3, H, H) float32 in [0, 1] that evaluation looks at."""
+    margin = (images.shape[-1] - spec.input_size) / 2
+    if margin > 0:
+        top = round(margin)  # as torchvision's CenterCrop rounds
+        images = images[..., top : top + spec.input_size, top : top + spec.input_size]
+    return images.to(memory_format=torch.channels_last).float().div_(255)
+
+
+def standardize(images: Tensor, spec: ModelSpec) -> Tensor:
+    """(N, 3, H, H) float32 in [0, 1], less the mean, over the deviation per channel; in place."""
     mean = torch.tensor(spec.mean, device=images.device).view(3, 1, 1)
     deviation = torch.tensor(spec.deviation, device=images.device).view(3, 1, 1)
-    x = images.to(memory_format=torch.channels_last).float().div_(255)
-    return x.sub_(mean).div_(deviation)
+    return images.sub_(mean).div_(deviation)

@@ -101,7 +101,7 @@ def layer_table(spec: ModelSpec, trained: frozenset[str]) -> str:
         f"{'layer':<26}{'kernel':>7}{'stride':>7}{'pad':>5}{'feature map':>14}"
         f"{'weights':>11}{'field':>7}  trains"
     ]
-    for layer in layers(network, spec.image_size):
+    for layer in layers(network, spec.input_size):
         shape = "x".join(map(str, layer.feature_map))
         window = [_shown(v) for v in (layer.kernel, layer.stride, layer.padding)]
         trains = id(network.get_submodule(layer.name)) in trained_modules and layer.weights
@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--classes", type=int, default=100, help="subjects to tell apart")
     options = parser.parse_args(argv)
     params = load_params()
-    experiment = params.experiment(options.experiment)
+    experiment, recipe = params.experiment(options.experiment), params.recipe_of(options.experiment)
     spec = ModelSpec(
         params.model.backbone,
         params.model.stem,
@@ -141,8 +141,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         tuple(map(str, range(options.classes))),
         experiment.head.hidden,
         experiment.head.rates,
+        crop=recipe.augment.input_size,
     )
-    recipe = params.recipe_of(options.experiment)
     network = Network(spec)
     trained = trained_blocks(network, experiment.train, recipe)
     unfreeze(network, trained, recipe.batchnorm)

@@ -31,6 +31,7 @@ class Made:
     deviation: tuple[float, ...]
     backbone: str
     stem: str
+    crop: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Features:
             "val_labels": self.val_labels,
             **{f"buffer:{name}": tensor for name, tensor in self.buffers.items()},
         }
-        facts = {"subjects": self.subjects, "made": asdict(self.made)}
+        made = {key: value for key, value in asdict(self.made).items() if value is not None}
+        facts = {"subjects": self.subjects, "made": made}
         with atomic(path) as temporary:
             save_file(
                 {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},

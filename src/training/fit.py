@@ -18,7 +18,7 @@ from src.models.head import initialize_head
 from src.models.imports import without_dynamo
 from src.models.network import ModelSpec, Network
 from src.models.trainable import frozen_prefix, unfreeze
-from src.models.weights import SourceWeights, load_source
+from src.models.weights import SourceWeights, load_source, random_weights
 from src.training.adapting import AdaptingFeatures, Passes, adapting_features
 from src.training.checkpoint import Checkpoint
 from src.training.device import Compute
@@ -54,6 +54,15 @@ class Fit:
     scratch: Path
     name: str
 
+    @property
+    def source(self) -> SourceWeights:
+        """Where the network starts; from scratch, it is fed as its neighbours are."""
+        given = self.inventory.source
+        if self.experiment.start == "source":
+            return given
+        drawn = random_weights(self.params.model.backbone, self.params.seed)
+        return replace(drawn, mean=given.mean, deviation=given.deviation)
+
     def spec(self) -> ModelSpec:
         """What the trained network will be."""
         faces, source = self.inventory.faces, self.inventory.source
@@ -64,6 +73,7 @@ class Fit:
             faces.subjects,
             self.experiment.head.hidden,
             self.experiment.head.rates,
+            crop=self.recipe.augment.input_size,
         )
         if not self.recipe.normalize:
             return spec
@@ -74,19 +84,20 @@ class Fit:
         spec = self.spec()
         return Made(
             self.inventory.faces_digest,
-            self.inventory.source_digest,
+            self.inventory.source_digest if self.experiment.start == "source" else "scratch",
             "recalibrate" if self.recipe.batchnorm == "recalibrate" else "freeze",
             spec.mean,
             spec.deviation,
             spec.backbone,
             spec.stem,
+            spec.crop,
         )
 
     def network(self) -> Network:
         """The network before training, on the device: source weights under a new head."""
         network = Network(self.spec())
-        load_source(network, self.inventory.source)
-        initialize_head(network.head, stream(self.params.seed, 3))
+        load_source(network, self.source)
+        initialize_head(network.head, stream(self.params.seed, 3), self.recipe.head_init)
         return network.to(self.compute.device).to(memory_format=torch.channels_last)
 
 
@@ -97,7 +108,8 @@ def fit(work: Fit, on_epoch: OnEpoch, features: Features | None = None) -> Fitte
     before = {name: tensor.detach().clone() for name, tensor in network.named_parameters()}
     unfreeze(network, trained, work.recipe.batchnorm)
     trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    if trained == {"head"} and work.recipe.batchnorm != "train":
+    repeats = work.recipe.batchnorm != "train" and not work.recipe.augment.random
+    if trained == {"head"} and repeats:
         history = _fit_head(work, network, on_epoch, features)
     else:
         history = _fit_network(work, network, trained, on_epoch)
@@ -195,7 +207,7 @@ def _fit_network(
         for images, labels in map(work.inventory.faces.part, (Split.train, Split.val))
     )
     stop = frozen_prefix(network, trained, recipe.batchnorm)
-    if stop and work.params.engine.cache_prefix:
+    if stop and work.params.engine.cache_prefix and not recipe.augment.random:
         training = _cached(training, network, stop, 2 if recipe.flip else 1, work)
         validation = _cached(validation, network, stop, 1, work)
     plan = Plan(

@@ -249,5 +249,5 @@ def dropout_keys(tasks: Sequence[HeadTask], step: int, layer: int, device: torch
 
 def _new_head(task: HeadTask, features: int, classes: int) -> nn.Module:
     head = build_head(features, task.hidden, task.dropout, classes)
-    initialize_head(head, stream(task.seed, 3))
+    initialize_head(head, stream(task.seed, 3), task.recipe.head_init)
     return head

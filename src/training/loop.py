@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from src.config import Recipe
 from src.models.network import Network
 from src.models.trainable import training_mode, unfreeze
+from src.training.augment import augmented
 from src.training.checkpoint import Checkpoint
 from src.training.device import Compute
 from src.training.inputs import Inputs
@@ -106,6 +107,7 @@ def _epoch(
     training_mode(network, trained, plan.recipe.batchnorm)
     images = len(training.labels)
     rows, views = epoch_order(plan.seed, number, images, plan.recipe.flip)
+    inputs = augmented(training.inputs, plan.recipe.augment, plan.seed, number)
     steps = -(-images // plan.batch_size)
     totals = torch.zeros(2, device=compute.device)
     with torch.random.fork_rng(devices=_cuda(compute)):
@@ -114,7 +116,7 @@ def _epoch(
             done = (number - 1) * steps + step
             set_rate(optimizer, factor(plan.recipe, done, steps, plan.epochs))
             with compute.autocast():
-                logits = network(training.inputs.batch(part, view), training.inputs.start)
+                logits = network(inputs.batch(part, view), inputs.start)
             logits, labels = logits.float(), training.labels[part]
             loss = F.cross_entropy(logits, labels, label_smoothing=plan.recipe.label_smoothing)
             loss.backward()  # type: ignore[no-untyped-call]

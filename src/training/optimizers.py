@@ -25,13 +25,14 @@ def trained_blocks(network: Network, train: tuple[str, ...], recipe: Recipe) -> 
 def block_rates(network: Network, recipe: Recipe) -> dict[str, float]:
     """The learning rate of each block: rate x multiplier x layer decay per block below the head.
 
+    The multiplier `base` is that of every block under the head which has none of its own.
     Layer-wise decay: Howard and Ruder, 2018 (ULMFiT's discriminative fine-tuning).
     """
     depth = len(network.blocks)
+    factors = dict.fromkeys(network.blocks, recipe.multipliers.get("base", 1.0))
+    factors |= recipe.multipliers
     return {
-        name: recipe.learning_rate
-        * recipe.multipliers.get(name, 1.0)
-        * recipe.layer_decay ** (depth - index)
+        name: recipe.learning_rate * factors.get(name, 1.0) * recipe.layer_decay ** (depth - index)
         for index, name in enumerate((*network.blocks, "head"))
     }
 

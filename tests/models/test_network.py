@@ -15,9 +15,36 @@ from src.models.summary import layers
 from src.training.prefix import folded_prefix
 
 SUBJECTS = ("a", "b", "c")
+FAMILIES = (
+    "resnet18",
+    "resnet50",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "efficientnet_b0",
+    "efficientnet_v2_s",
+    "vgg16_bn",
+)
+WHOLE_HEAD = ("mobilenet_v3_small", "vgg16_bn")  # more than a linear layer gives way
 
 
-@pytest.mark.parametrize("backbone", list(BACKBONES))
+@pytest.mark.parametrize("name", list(BACKBONES))
+def test_a_backbones_table_names_every_module_and_the_width_of_its_features(name: str) -> None:
+    backbone = BACKBONES[name]
+    stems = ("standard", "stride1") if backbone.stem_strides else ("standard",)
+    with torch.device("meta"):
+        for stem in stems:
+            network = Network(ModelSpec(name, stem, 64, SUBJECTS)).eval()
+            features = network.run(torch.empty(1, 3, 64, 64), 0, len(network.blocks))
+            assert features.shape == (1, backbone.features)
+            last = network.run(torch.empty(1, 3, 64, 64), 0, len(network.blocks) - 1)
+            assert last.shape[-1] <= (8 if stem == "standard" else 32)
+    listed = {
+        id(p) for b in (*network.blocks, "head") for m in network.block(b) for p in m.parameters()
+    }
+    assert listed == {id(p) for p in network.parameters()}
+
+
+@pytest.mark.parametrize("backbone", [name for name in FAMILIES if name not in WHOLE_HEAD])
 def test_blocks_in_a_row_compute_what_torchvisions_network_computes(backbone: str) -> None:
     network = Network(ModelSpec(backbone, "standard", 64, SUBJECTS)).eval()
     theirs = torchvision.models.get_model(backbone, num_classes=3).eval()
@@ -35,10 +62,10 @@ def test_blocks_in_a_row_compute_what_torchvisions_network_computes(backbone: st
         torch.testing.assert_close(through, theirs(image))
 
 
-@pytest.mark.parametrize("backbone", list(BACKBONES))
+@pytest.mark.parametrize("backbone", FAMILIES)
 def test_folding_batchnorm_into_convolutions_changes_nothing_but_rounding(backbone: str) -> None:
     generator = torch.Generator().manual_seed(0)
-    network = Network(ModelSpec(backbone, "stride1", 32, SUBJECTS)).eval()
+    network = Network(ModelSpec(backbone, "standard", 32, SUBJECTS)).eval()
     for name, buffer in network.named_buffers():
         if name.endswith("running_var"):
             buffer.uniform_(0.5, 2, generator=generator)

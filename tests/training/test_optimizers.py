@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from src.config import Recipe
 from src.models.backbones import BACKBONES
@@ -16,7 +17,8 @@ from src.training.optimizers import block_rates, build_optimizer, parameter_grou
 def test_groups_cover_every_trained_parameter_exactly_once(
     recipe: Recipe, backbone: str, train: tuple[str, ...]
 ) -> None:
-    network = Network(ModelSpec(backbone, "standard", 32, ("a", "b")))
+    with torch.device("meta"):  # the largest of them take seconds to initialise
+        network = Network(ModelSpec(backbone, "standard", 32, ("a", "b")))
     unfreeze(network, trained_blocks(network, train, recipe), "freeze")
     grouped = [id(p) for group in parameter_groups(network, recipe) for p in group["params"]]
     trained = [id(p) for p in network.parameters() if p.requires_grad]
@@ -43,6 +45,21 @@ def test_multipliers_and_layer_decay_set_each_blocks_rate(recipe: Recipe, networ
         "conv5_x": 0.5,
         "head": 10.0,
     }
+
+
+def test_the_multiplier_of_the_base_is_that_of_every_block_without_its_own(
+    recipe: Recipe, network: Network
+) -> None:
+    own = recipe.model_copy(
+        update={"learning_rate": 1.0, "multipliers": {"base": 0.4, "conv5_x": 0.6}}
+    )
+    assert block_rates(network, own) == {
+        **dict.fromkeys(("conv1", "conv2_x", "conv3_x", "conv4_x"), 0.4),
+        "conv5_x": 0.6,
+        "head": 1.0,
+    }
+    frozen = recipe.model_copy(update={"multipliers": {"base": 0.0}})
+    assert trained_blocks(network, ("all",), frozen) == {"head"}
 
 
 def test_a_multiplier_of_zero_freezes_the_block(recipe: Recipe, network: Network) -> None:

@@ -1,0 +1,96 @@
+"""Whole experiments: what freezes is frozen to the bit, however it is said; starts; crops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.config import Augment, Experiment, Params, Recipe, load_params
+from src.data.faceset import FaceSet
+from src.models.weights import random_weights
+from src.training.fit import Fit, Inventory, fit
+from src.training.result import Fitted
+from tests.training.conftest import CPU32
+
+ROOT = Path(__file__).parents[2]
+SGD = Recipe(
+    optimizer="sgd",
+    learning_rate=0.01,
+    batchnorm="freeze",
+    normalize=False,
+    flip=True,
+    select="last",
+)
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params(ROOT / "params.yaml")
+
+
+def run(faces: FaceSet, params: Params, folder: Path, recipe: Recipe, **keys: object) -> Fitted:
+    settings = {"train": ("all",), "batch_size": 8, "epochs": 2} | keys
+    experiment = Experiment.model_validate(settings)
+    inventory = Inventory(faces, random_weights("resnet18", 1), "faces", "source")
+    work = Fit(inventory, experiment, experiment.adapted(recipe), params, CPU32, folder, "one")
+    return fit(work, lambda _epoch: None)
+
+
+def test_a_base_rate_of_zero_and_frozen_convolutions_give_the_same_bits(
+    faces: FaceSet, params: Params, tmp_path: Path
+) -> None:
+    frozen = run(faces, params, tmp_path, SGD, train=("head",))
+    zero = run(faces, params, tmp_path, SGD, multipliers={"base": 0.0})
+    one_by_one = dict.fromkeys(("conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x"), 0.0)
+    spelled = run(faces, params, tmp_path, SGD, multipliers=one_by_one)
+    source = random_weights("resnet18", 1).state
+    for other in (zero, spelled):
+        assert frozen.state.keys() == other.state.keys()
+        assert all(torch.equal(frozen.state[name], other.state[name]) for name in frozen.state)
+    assert all(torch.equal(zero.state[name], source[name]) for name in source)
+
+
+def test_a_zero_below_a_trained_block_leaves_its_weights_and_statistics_alone(
+    faces: FaceSet, params: Params, tmp_path: Path
+) -> None:
+    fitted = run(faces, params, tmp_path, SGD, multipliers={"base": 0.0, "conv5_x": 0.1})
+    source = random_weights("resnet18", 1).state
+    moved = {name for name in source if not torch.equal(fitted.state[name], source[name])}
+    assert moved
+    assert all(name.startswith("layer4.") for name in moved)
+
+
+def test_from_scratch_forgets_the_source_and_nothing_else(
+    faces: FaceSet, params: Params, tmp_path: Path
+) -> None:
+    scratch = run(faces, params, tmp_path, SGD, train=("head",), start="scratch")
+    source, drawn = random_weights("resnet18", 1).state, random_weights("resnet18", 0).state
+    assert all(torch.equal(scratch.state[name], drawn[name]) for name in drawn)
+    assert not torch.equal(scratch.state["conv1.weight"], source["conv1.weight"])
+
+
+def test_random_crops_train_whatever_trains_and_give_the_same_bits_twice(
+    faces: FaceSet, params: Params, tmp_path: Path
+) -> None:
+    cropped = Augment(random_resized_crop=True, brightness=0.2).model_copy(
+        update={"input_size": 12}
+    )
+    recipe = SGD.model_copy(update={"augment": cropped, "head_init": "xavier"})
+    for train in (("head",), ("head", "conv5_x")):
+        one = run(faces, params, tmp_path, recipe, train=train)
+        two = run(faces, params, tmp_path, recipe, train=train)
+        assert one.spec.crop == 12
+        assert all(torch.equal(one.state[name], two.state[name]) for name in one.state)
+        assert one.history[0].val_loss == two.history[0].val_loss
+
+
+def test_xavier_draws_within_glorots_bound_over_zero_biases(
+    faces: FaceSet, params: Params, tmp_path: Path
+) -> None:
+    still = SGD.model_copy(update={"head_init": "xavier", "learning_rate": 1e-30})
+    head = run(faces, params, tmp_path, still, train=("head",)).state
+    bound = (6 / (512 + 3)) ** 0.5
+    assert 0.98 * bound < head["fc.weight"].abs().max() <= bound
+    assert head["fc.bias"].abs().max() < 1e-20
