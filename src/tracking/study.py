@@ -1,0 +1,131 @@
+"""A search as MLflow shows it: a parent run per study, a child run per trial.
+
+Trials are written after the fact, in batches, from what the search's own storage says of them;
+so a stopped search leaves nothing open but the parent, which its process closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from src.tracking.model import log_model
+from src.tracking.provenance import process_tags, provenance
+from src.tracking.record import DatasetVersion, Point, now
+from src.tracking.run import close_orphans
+from src.tracking.store import Store, locked, open_store
+from src.tracking.writing import flatten, log_file, log_points, start_run
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+STUDY, TRIAL, PARENT = "study.id", "study.trial", "mlflow.parentRunId"
+Status = Literal["FINISHED", "KILLED", "FAILED"]
+PAGE = 50_000  # MLflow's most for one search
+
+
+@dataclass(frozen=True)
+class TrialLog:
+    """A finished trial. `status` is MLflow's: FINISHED, KILLED where pruned, or FAILED."""
+
+    number: int
+    params: Mapping[str, Any]
+    tags: Mapping[str, str]
+    status: Status
+    started: int  # milliseconds since 1970
+    ended: int
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class StudyLog:
+    """The parent run of a study, being written."""
+
+    store: Store
+    run_id: str
+    name: str
+    dataset: DatasetVersion
+
+    def trials(self, trials: Iterable[TrialLog]) -> None:
+        """Write those that are not there yet, each as a finished child run."""
+        with locked(self.store.uri):  # several commands may go on with one study
+            there = self._logged()
+            for trial in trials:
+                if trial.number not in there:
+                    self._trial(trial)
+
+    def _logged(self) -> set[int]:
+        children = f"tags.`{PARENT}` = '{self.run_id}'"
+        runs = self.store.client.search_runs([self.store.experiment_id], children, max_results=PAGE)
+        return {int(run.data.tags[TRIAL]) for run in runs}
+
+    def _trial(self, trial: TrialLog) -> None:
+        tags = {PARENT: self.run_id, TRIAL: str(trial.number), "data.md5": self.dataset.md5}
+        run_id = start_run(
+            self.store,
+            f"trial-{trial.number:03d}",
+            trial.started,
+            flatten(trial.params),
+            tags | dict(trial.tags),
+            self.dataset,
+        )
+        log_points(self.store, run_id, trial.points)
+        self.store.client.set_terminated(run_id, trial.status, trial.ended)
+
+    def metrics(self, metrics: Mapping[str, float]) -> None:
+        """Final figures of the study."""
+        log_points(self.store, self.run_id, [Point(step=0, time=now(), metrics=dict(metrics))])
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """Copy a file among the study's artifacts."""
+        log_file(self.store, self.run_id, path, folder)
+
+    def model(self, weights: Path, example: NDArray[np.uint8]) -> None:
+        """Log the best model; `example` is (N ≥ 2, S, S, 3) uint8 RGB pictures."""
+        log_model(self.store, self.run_id, self.name, weights, example)
+
+
+@contextmanager
+def track_study(
+    *,
+    name: str,
+    identity: str,
+    params: Mapping[str, Any],
+    dataset: DatasetVersion,
+    tags: Mapping[str, str],
+) -> Iterator[StudyLog]:
+    """Track a `with` block as the study of this `identity`: its own run again if it has one.
+
+    The run ends FINISHED, FAILED on an exception, or KILLED on KeyboardInterrupt.
+    """
+    store = open_store()
+    close_orphans(store)
+    run_id = _reopened(store, identity)
+    if run_id is None:
+        own = {STUDY: identity, **provenance("tune", dataset), **tags}
+        run_id = start_run(store, name, now(), flatten(params), own, dataset)
+    status = "FAILED"
+    try:
+        yield StudyLog(store, run_id, name, dataset)
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        store.client.set_terminated(run_id, status)
+
+
+def _reopened(store: Store, identity: str) -> str | None:
+    """The id of the study's run, RUNNING again and in this process's name; None without one."""
+    runs = store.client.search_runs([store.experiment_id], f"tags.`{STUDY}` = '{identity}'")
+    if not runs:
+        return None
+    run_id = str(runs[0].info.run_id)
+    store.client.update_run(run_id, status="RUNNING")
+    for key, value in process_tags().items():
+        store.client.set_tag(run_id, key, value)
+    return run_id

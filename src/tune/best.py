@@ -1,0 +1,156 @@
+"""The best trial: found, trained again over several seeds, and tested once."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from optuna import Study
+from optuna.trial import FrozenTrial, TrialState
+from ruamel.yaml import YAML
+
+from src.config import BEST_NAME
+from src.data.faceset import Split
+from src.errors import OriginError, TuneError
+from src.evaluation.metrics import Proportion, wilson
+from src.files import write_csv, write_text
+from src.models.classifier import Classifier
+from src.models.network import save_network
+from src.training.fit import Fit
+from src.training.heads import FittedHead, train_heads
+from src.tune.problem import Problem
+from src.tune.search import BEST_EPOCH, SAME_AS, VAL_LOSS
+from src.tune.space import Candidate, candidate_of
+from src.tune.study import FINISHED, PUBLISHED
+
+TESTED = "tested"  # a study's attribute: the test accuracies of its best trial, read once
+HEADER = """\
+# The best head that `python -m src.tune` found; `dvc repro` trains it as the experiment below.
+# Written by that command; `best: {}` where it has not run.
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A trial's validation accuracy, as the closing table has it."""
+
+    name: str
+    number: int
+    candidate: Candidate
+    val: Proportion
+    pruned: bool
+
+
+@dataclass(frozen=True)
+class Again:
+    """The best head trained again: accuracies per seed, within [0, 1]; `test` empty if none."""
+
+    seeds: tuple[int, ...]
+    val: tuple[float, ...]
+    test: tuple[float, ...]
+
+
+def best_trial(study: Study) -> FrozenTrial:
+    """The most accurate on validation, then the one with the least loss there, then the first.
+
+    Raises TuneError where no trial is complete.
+    """
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not complete:
+        where, what = f"study {study.study_name}", "no trial has been trained to its end"
+        raise TuneError(where, what, "give it more --trials or more --timeout")
+    return max(complete, key=lambda t: (t.value, -t.user_attrs[VAL_LOSS], -t.number))
+
+
+def rows(study: Study, problem: Problem) -> list[Row]:
+    """The best trial, then the published heads in the order of params.yaml."""
+    best = best_trial(study)
+    published = {
+        trial.user_attrs[PUBLISHED]: trial
+        for trial in study.get_trials(deepcopy=False, states=FINISHED)
+        if PUBLISHED in trial.user_attrs
+    }
+    return [_row(BEST_NAME, best, problem)] + [
+        _row(name, trial, problem) for name, trial in published.items()
+    ]
+
+
+def _row(name: str, trial: FrozenTrial, problem: Problem) -> Row:
+    images, value = problem.val_images, trial.value or 0.0
+    return Row(
+        name,
+        trial.number,
+        candidate_of(trial.params, problem.params.tune.space),
+        wilson(round(value * images), images),
+        trial.state == TrialState.PRUNED,
+    )
+
+
+def train_again(study: Study, problem: Problem, weights: Path) -> Again:
+    """Train the best head with several seeds, and save the first's network to `weights`.
+
+    The test split is read once for each best trial: the study keeps what came out.
+    """
+    best = best_trial(study)
+    candidate = candidate_of(best.params, problem.params.tune.space)
+    work, task = problem.fit(candidate), problem.task(candidate)
+    seeds = tuple(range(task.seed, task.seed + problem.params.tune.seeds))
+    tasks = [replace(task, seed=seed) for seed in seeds]
+    heads = train_heads(tasks, problem.features, problem.classes)
+    classifiers = [_classifier(work, problem, head) for head in heads]
+    save_network(weights, classifiers[0].network.state_dict(), classifiers[0].spec)
+    known = study.user_attrs.get(TESTED, {})
+    if (known.get("trial"), known.get("seeds")) != (best.number, list(seeds)):
+        accuracy = [_test_accuracy(classifier, problem) for classifier in classifiers]
+        known = {"trial": best.number, "seeds": list(seeds), "accuracy": accuracy}
+        study.set_user_attr(TESTED, known)
+    val = tuple(head.chosen.val_accuracy for head in heads)
+    return Again(seeds, val, tuple(known["accuracy"]))
+
+
+def _classifier(work: Fit, problem: Problem, head: FittedHead) -> Classifier:
+    network = work.network()
+    network.load_state_dict(problem.features.buffers_after(head.chosen.number), strict=False)
+    network.head.load_state_dict(head.state)
+    return Classifier(network.eval().cpu(), work.spec())
+
+
+def _test_accuracy(classifier: Classifier, problem: Problem) -> float:
+    images, labels = problem.inventory.faces.part(Split.test)
+    if not len(images):
+        raise OriginError("the test split", "is empty", "raise data.test_fraction in params.yaml")
+    return (classifier.logits(images).argmax(1) == labels).float().mean().item()
+
+
+def write_best(path: Path, study: Study, problem: Problem) -> None:
+    """The best trial as the experiment `BEST_NAME`, where params.yaml's reader finds it."""
+    tune = problem.params.tune
+    candidate = candidate_of(best_trial(study).params, tune.space)
+    entry = candidate.experiment(tune.epochs, tune.recipe).model_dump(
+        mode="json", exclude_defaults=True
+    )
+    text = io.StringIO()
+    YAML(typ="safe").dump({"best": {BEST_NAME: entry}}, text)
+    write_text(path, HEADER + text.getvalue())
+
+
+def write_trials(path: Path, study: Study) -> None:
+    """Every finished trial as a row of a CSV file."""
+    finished = study.get_trials(deepcopy=False, states=(*FINISHED, TrialState.FAIL))
+    names = sorted({name for trial in finished for name in trial.params})
+    results = (BEST_EPOCH, VAL_LOSS, PUBLISHED, SAME_AS)
+    write_csv(
+        path,
+        ("trial", "state", "val_accuracy", *names, *results),
+        (
+            (
+                trial.number,
+                trial.state.name.lower(),
+                "" if trial.value is None else f"{trial.value:.6f}",
+                *(trial.params.get(name, "") for name in names),
+                *(trial.user_attrs.get(name, "") for name in results),
+            )
+            for trial in finished
+        ),
+    )

@@ -1,0 +1,71 @@
+"""What MLflow is told of a study: every finished trial that this machine ran."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from optuna import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from src.tracking.record import Point
+from src.tracking.study import Status, StudyLog, TrialLog
+from src.tune.search import BEST_EPOCH, SAME_AS, history_of
+from src.tune.storage import WORKER
+from src.tune.study import PUBLISHED
+
+STATUS: dict[TrialState, Status] = {
+    TrialState.COMPLETE: "FINISHED",
+    TrialState.PRUNED: "KILLED",
+    TrialState.FAIL: "FAILED",
+}
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Writes trials of `study` to `log`; those of other machines are theirs to write."""
+
+    study: Study
+    log: StudyLog
+
+    def update(self) -> None:
+        """Write what has finished and is not there yet."""
+        finished = self.study.get_trials(deepcopy=False, states=tuple(STATUS))
+        host = socket.gethostname()
+        self.log.trials(
+            trial_log(trial)
+            for trial in finished
+            if trial.user_attrs.get(WORKER, "").rsplit(":", 1)[0] == host
+        )
+
+
+def trial_log(trial: FrozenTrial) -> TrialLog:
+    """A finished trial as MLflow takes it; its epochs are spread over its time."""
+    history = history_of(trial)
+    begun, ended = (
+        int(moment.timestamp() * 1000) if moment else 0
+        for moment in (trial.datetime_start, trial.datetime_complete)
+    )
+    pause = (ended - begun) / max(len(history), 1)
+    points = [
+        Point(step=epoch.number, time=round(begun + pause * epoch.number), metrics=epoch.metrics)
+        for epoch in history
+    ]
+    if trial.value is not None and history:
+        best = history[trial.user_attrs[BEST_EPOCH] - 1]
+        finals = {"best_epoch": float(best.number), "best_val/accuracy": best.val_accuracy}
+        points.append(Point(step=0, time=ended, metrics=finals))
+    tags = {
+        "optuna.state": trial.state.name,
+        "optuna.published": trial.user_attrs.get(PUBLISHED, ""),
+        "optuna.same_as": str(trial.user_attrs.get(SAME_AS, "")),
+    }
+    return TrialLog(
+        trial.number,
+        trial.params,
+        {key: value for key, value in tags.items() if value},
+        STATUS[trial.state],
+        begun,
+        ended,
+        tuple(points),
+    )

@@ -1,0 +1,130 @@
+"""What a trial's value depends on: features, recipe, seed and length; and how a head is fitted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from src.config import Params, Recipe
+from src.data.faceset import FaceSet
+from src.errors import ConfigError, StaleInputError
+from src.files import digest
+from src.models.weights import SourceWeights
+from src.training.device import Compute, resolve
+from src.training.features import Features
+from src.training.fit import Fit, Inventory, digest_of, head_task, make_features
+from src.training.heads import HeadTask
+from src.tune.space import Candidate
+
+
+@dataclass(frozen=True)
+class Files:
+    """The pipeline's outputs that a search starts from, and the folder it may throw away."""
+
+    faces: Path = Path("data/faces.safetensors")
+    source: Path = Path("models/source.safetensors")
+    features: Path = Path("data/features.safetensors")
+    scratch: Path = Path(".cache")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Heads to be fitted on one set of features by one recipe."""
+
+    params: Params
+    inventory: Inventory
+    features: Features
+    compute: Compute
+
+    @classmethod
+    def load(cls, params: Params, files: Files) -> Problem:
+        """Read what the stages wrote; raises StaleInputError, ConfigError or WeightsError.
+
+        Features that were made for another recipe are made anew, once, in the scratch folder.
+        """
+        recipe = params.tune.recipe or params.recipe
+        chosen = params.recipes[recipe]
+        if chosen.batchnorm not in ("freeze", "recalibrate") or chosen.augment.random:
+            raise ConfigError(
+                "params.yaml: tune.recipe",
+                f"{recipe!r} changes the features from epoch to epoch, so none can be cached",
+                "name a recipe with batchnorm freeze or recalibrate, and no random augmentation",
+            )
+        for path in (files.faces, files.source, files.features):
+            if not path.is_file():
+                raise StaleInputError(str(path), "no such file", "run `dvc repro embed`")
+        faces, source = FaceSet.load(files.faces), SourceWeights.load(files.source)
+        inventory = Inventory(faces, source, digest(files.faces), digest(files.source))
+        features = Features.load(files.features)
+        compute = resolve(params.engine.device, params.engine.precision)
+        problem = cls(params, inventory, features, compute)
+        return problem._with_suited_features(files)
+
+    def _with_suited_features(self, files: Files) -> Problem:
+        work, made = self.any_fit, self.features.made
+        wanted = work.made()
+        if (made.faces, made.source) != (wanted.faces, wanted.source):
+            what = "made from another version of the dataset, or from other weights"
+            raise StaleInputError(str(files.features), what, "run `dvc repro embed`")
+        features = self.features
+        if made != wanted or len(features.values) <= int(self.recipe.flip):
+            own = files.scratch / f"features-{digest_of(wanted, self.recipe.flip)[:20]}.safetensors"
+            if not own.exists():
+                make_features(work).save(own)
+            features = Features.load(own)
+        moved = features.to(self.compute.device)
+        return Problem(self.params, self.inventory, moved, self.compute)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of every trial, before its own learning rate and weight decay."""
+        return self.params.recipes[self.params.tune.recipe or self.params.recipe]
+
+    @property
+    def classes(self) -> int:
+        """Subjects that a head tells apart."""
+        return len(self.inventory.faces.subjects)
+
+    @property
+    def val_images(self) -> int:
+        """What a validation accuracy is a share of."""
+        return len(self.features.val_labels)
+
+    @cached_property
+    def objective(self) -> dict[str, Any]:
+        """All that a trial's value depends on besides its own parameters, as JSON."""
+        tune = self.params.tune
+        facts = {
+            "space": tune.space.model_dump(),
+            "epochs": tune.epochs,
+            "seed": self.params.seed,
+            "recipe": self.recipe.model_dump(),
+            "features": asdict(self.any_fit.made()),
+        }
+        content: dict[str, Any] = json.loads(json.dumps(facts))
+        return content
+
+    @property
+    def any_fit(self) -> Fit:
+        """A fit that stands for all of them, where the head does not matter."""
+        return self.fit(Candidate((64,), (0.0,), 1e-3, 1e-3, 64))
+
+    def fit(self, candidate: Candidate) -> Fit:
+        """The candidate as the experiment that `dvc repro` would run, by `recipe`."""
+        experiment = candidate.experiment(self.params.tune.epochs, self.params.tune.recipe)
+        return Fit(
+            self.inventory,
+            experiment,
+            experiment.adapted(self.recipe),
+            self.params,
+            self.compute,
+            Path(),
+            "tune",
+        )
+
+    def task(self, candidate: Candidate) -> HeadTask:
+        """The candidate as the batched engine takes it."""
+        return head_task(self.fit(candidate))

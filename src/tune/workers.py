@@ -1,0 +1,54 @@
+"""Several processes on one machine, each running waves of one study in a shared storage."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from src.errors import TuneError
+
+POLL = 0.5  # seconds
+WORKER_FLAG = "--as-worker"
+
+
+def run_workers(argv: Sequence[str], number: int, *on_poll: Callable[[], None]) -> None:
+    """Start `number` workers on the command line `argv` and wait until all have ended.
+
+    A worker that dies leaves its trials to the others. Raises TuneError where all died, and stops
+    them on KeyboardInterrupt, so that each gives back what it has open.
+    """
+    threads = str(max((os.cpu_count() or 1) // number, 1))
+    command = [sys.executable, "-m", "src.tune", *argv, WORKER_FLAG, str(os.getpid())]
+    workers = [
+        subprocess.Popen(  # noqa: S603
+            command,
+            env={"OMP_NUM_THREADS": threads, **os.environ},
+            start_new_session=True,  # Ctrl-C reaches this process, which tells them in its own time
+        )
+        for _ in range(number)
+    ]
+    try:
+        while any(worker.poll() is None for worker in workers):
+            for call in on_poll:
+                call()
+            time.sleep(POLL)
+    except BaseException:
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.wait()
+        raise
+    if codes := [worker.returncode for worker in workers if worker.returncode]:
+        what = f"{len(codes)} of {number} workers died (exit codes {', '.join(map(str, codes))})"
+        if len(codes) == number:
+            raise TuneError("src.tune", what, "see their messages above, and run it again")
+        print(f"warning: {what}; the others ran their trials", file=sys.stderr)
+
+
+def stop_without(parent: int) -> None:
+    """Raise KeyboardInterrupt in a worker whose parent is gone."""
+    if os.getppid() != parent:
+        raise KeyboardInterrupt
