@@ -21,6 +21,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@printf '%s\n' 'export MLFLOW_BACKEND_STORE_URI="sqlite:///$(CURDIR)/mlruns/mlflow.db"' \
+		'export MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true' >> $(BIN)/activate
 	@touch $@
 
 repro: setup ## run the pipeline (PRESET=smoke or another of conf/ runs it as an experiment)
@@ -39,6 +41,7 @@ lint: setup ## ruff and mypy
 	$(RUN) mypy
 
 ui: setup ## open the MLflow UI on http://127.0.0.1:5000
+	$(RUN) python -m src.tracking reconcile
 	$(RUN) mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000
 
 clean: ## forget caches that can be made again (never data, models or runs)

@@ -28,6 +28,19 @@ class Epoch:
         """Orders epochs by validation accuracy, then by lower validation loss."""
         return self.val_accuracy, -self.val_loss
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The epoch under the metric names that every tracked run has."""
+        return {
+            "train/loss": self.train_loss,
+            "train/accuracy": self.train_accuracy,
+            "val/loss": self.val_loss,
+            "val/accuracy": self.val_accuracy,
+            "lr": self.learning_rate,
+            "seconds/epoch": self.seconds,
+            "images/second": self.images_per_second,
+        }
+
 
 OnEpoch = Callable[[Epoch], None]
 

@@ -1,0 +1,1 @@
+"""How fast the engine is, against the loop a careful person would write, and against the floor."""

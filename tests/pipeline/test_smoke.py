@@ -1,0 +1,166 @@
+"""The whole pipeline, run by real DVC in a repository of its own, recorded by real MLflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.files import digest
+from src.preset import overrides
+
+pytestmark = pytest.mark.pipeline
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("src", "pipelines", "conf", "data", "tune", "params.yaml", "dvc.yaml", ".dvcignore")
+METRICS = {
+    "train/loss",
+    "train/accuracy",
+    "val/loss",
+    "val/accuracy",
+    "lr",
+    "seconds/epoch",
+    "images/second",
+    "test/accuracy",
+    "test/accuracy_low",
+    "test/accuracy_high",
+    "test/top5",
+    "best_epoch",
+    "trainable_parameters",
+}
+
+
+class Repository:
+    """A repository with the pipeline in it, and commands run there as a user runs them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        binaries = Path(sys.executable).parent
+        self.environment = {
+            key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")
+        } | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "MLFLOW_DISABLE_TELEMETRY": "1"}
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        output = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, output
+        return output
+
+    def stages_run(self, *arguments: str) -> set[str]:
+        """The stages that `dvc repro` or `dvc exp run` ran."""
+        output = self.run("dvc", *arguments)
+        lines = [line for line in output.splitlines() if line.startswith("Running stage '")]
+        return {line.split("'")[1] for line in lines}
+
+    def table(self, query: str, *values: str) -> list[tuple[str, ...]]:
+        with sqlite3.connect(self.folder / "mlruns/mlflow.db") as database:
+            return database.execute(query, values).fetchall()
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """The `smoke` preset, run to the end by `dvc exp run`."""
+    folder = tmp_path_factory.mktemp("project")
+    ignored = shutil.ignore_patterns("__pycache__", "*.safetensors", "*.csv", "*.json", "*.png")
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=ignored)
+        else:
+            shutil.copy(source, folder / name)
+    made = Repository(folder)
+    made.run("git", "init", "-q")
+    made.run("git", "config", "user.email", "tests@example.org")
+    made.run("git", "config", "user.name", "Tests")
+    made.run("dvc", "init", "-q")
+    made.run("dvc", "config", "core.analytics", "false")
+    made.run("git", "add", ".")
+    made.run("git", "commit", "-qm", "Start")
+    arguments = [part for pair in overrides("smoke") for part in ("-S", pair)]
+    made.run("dvc", "exp", "run", *arguments)
+    return made
+
+
+def experiments(repository: Repository) -> set[str]:
+    return {path.stem for path in (repository.folder / "metrics/train").glob("*.json")}
+
+
+def test_ten_finished_runs_carry_the_same_metrics(repository: Repository) -> None:
+    runs = repository.table("SELECT run_uuid, name, status FROM runs")
+    assert sorted(name for _, name, _ in runs) == sorted(experiments(repository))
+    assert len(runs) == 10
+    assert {status for _, _, status in runs} == {"FINISHED"}
+    for run, _, _ in runs:
+        rows = repository.table("SELECT key FROM latest_metrics WHERE run_uuid = ?", run)
+        assert {key for (key,) in rows} >= METRICS
+
+
+def test_every_stage_leaves_its_outputs_and_dvc_shows_them(repository: Repository) -> None:
+    for name in ("reports/index.html", "reports/results.md", "data/contact_sheet.png"):
+        assert (repository.folder / name).stat().st_size > 0
+    shown = json.loads(repository.run("dvc", "metrics", "show", "--json").split("\n")[0])
+    assert "metrics/test.json" in shown[""]["data"]
+    champion = json.loads((repository.folder / "metrics/champion.json").read_text())
+    assert champion["name"] in experiments(repository)
+
+
+def test_nothing_is_done_twice(repository: Repository) -> None:
+    assert repository.stages_run("repro") == set()
+
+
+def test_the_champion_names_the_subjects_of_a_photo(repository: Repository) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (50, 60), "sienna").save(repository.folder / "photo.png")
+    output = repository.run("python", "-m", "src.predict", "photo.png")
+    assert output.count("subject_") >= 4
+
+
+def test_one_experiments_dropout_reruns_that_experiment_and_what_follows(
+    repository: Repository,
+) -> None:
+    change = "experiments.ModelD-256-128.head.dropout=[0.3,0.3]"
+    ran = repository.stages_run("exp", "run", "-S", change)
+    assert ran == {"train@ModelD-256-128", "evaluate", "report", "register"}
+
+
+def test_a_run_from_nothing_gives_the_same_bytes(repository: Repository) -> None:
+    kept = [
+        path
+        for folder in ("models", "metrics")
+        for path in sorted((repository.folder / folder).rglob("*"))
+        if path.suffix in (".safetensors", ".json")
+    ]
+    assert len(kept) >= 22
+    before = {path: digest(path) for path in kept}
+    stages = ("dataset", "weights", "embed", "train@Baseline", "train@ModelC", "evaluate")
+    for stage in stages:
+        repository.run("dvc", "repro", "--force", "--single-item", stage)
+    assert {path: digest(path) for path in kept} == before
+
+
+def test_a_wrong_parameter_stops_on_one_line_before_anything_is_lost(
+    repository: Repository,
+) -> None:
+    path = repository.folder / "params.yaml"
+    params, model = path.read_text(), repository.folder / "models/ModelA.safetensors"
+    before = digest(model)
+    path.write_text(params.replace("train: [head, conv5_x]", "train: [head, conv9_x]"))
+    output = repository.run("python", "-m", "pipelines.train", "ModelA", fails=True)
+    path.write_text(params)
+    assert len(output.splitlines()) == 1
+    assert "conv9_x" in output and "conv5_x" in output
+    assert digest(model) == before
