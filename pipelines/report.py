@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines import paths
 from src.cli import parser, run
-from src.config import Params, load_params
+from src.config import Params, Study, load_params
 from src.data.faceset import FaceSet
 from src.errors import StaleInputError
 from src.evaluation import published
@@ -35,6 +35,7 @@ from src.report.page import (
     split_counts,
 )
 from src.report.results import Results, Trained, compare
+from src.report.study import StudyText, check
 from src.tracking.record import RunRecord
 
 MISTAKES = 12  # shown on the page
@@ -47,7 +48,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = load_params()
     faces, predictions = FaceSet.load(paths.FACES), Predictions.load(paths.PREDICTIONS)
     curves = {name: read_curve(name) for name in params.experiments}
-    results = compare(params.experiments, read_trained(params), read_scores(params), predictions)
+    results = compare(
+        params.experiments,
+        read_trained(params),
+        read_scores(params),
+        predictions,
+        published.accuracies() if params.study is None else params.study.published,
+    )
     best = results.best.name
     changes = read_changes(params, results)
     blocks = convolutions(BACKBONES[params.model.backbone], params.model.stem)
@@ -67,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         hardest=hard_subjects(faces, predictions, best, scores),
         dataset=describe(params, faces),
         provenance=provenance(params),
+        published_on=params.study.dataset if params.study else published.DATASET,
+        study=check_study(params.study, curves, predictions),
     )
     texts = {path: render(page, path.name) for path in (paths.REPORT_PAGE, paths.REPORT_TEXT)}
     for name, (figure, _) in drawn.items():
@@ -74,6 +83,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_learning(curves)
     for path, text in texts.items():
         write_text(path, text)
+
+
+def check_study(
+    study: Study | None, curves: dict[str, charts.Curve], predictions: Predictions
+) -> StudyText | None:
+    """What a study's text claims, held against what was trained and answered here."""
+    if study is None:
+        return None
+    networks = {name: paths.model(name) for name in curves}
+    verdicts = tuple(check(claim, networks, curves, predictions) for claim in study.claims)
+    return StudyText(study.text, verdicts)
 
 
 def read(path: Path) -> Any:

@@ -56,12 +56,15 @@ class Data(Section):
     val_fraction: Fraction = 0.15  # of each subject's training images
     test_fraction: Fraction = 0.2  # of each subject's images, where the origin has no test split
     max_pixels: Count = 50_000_000  # a larger picture is refused unread
+    classes: dict[Name, tuple[str, ...]] = {}  # patterns of subjects for each; {} as given
     audit: Audit = Audit()
 
 
 class Pretrain(Section):
-    """The source task made here: naming synthetic identities that share nothing with the target."""
+    """The source task made here: naming what shares nothing with the target."""
 
+    task: Literal["faces", "objects"] = "faces"  # synthetic identities, or kinds of objects
+    image_size: Annotated[int, Field(ge=16, le=1024)] | None = None  # pixels; null as the target's
     subjects: Annotated[int, Field(ge=2)]
     images_per_subject: Count
     epochs: Count
@@ -244,6 +247,42 @@ class Found(Section):
     best: dict[Name, Experiment] = {}
 
 
+class Claim(Section):
+    """Something a source text says of its experiments, which the report checks on ours.
+
+    same: their trained weights are bit-identical. sooner: within `epochs`, the first reaches a
+    validation accuracy that the second never does. better: the first names more test images
+    right. Exactly one of the three.
+    """
+
+    says: str = Field(min_length=1)
+    same: tuple[Name, Name] | None = None
+    sooner: tuple[Name, Name] | None = None
+    better: tuple[Name, Name] | None = None
+    epochs: Count = 2
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Claim:
+        if len(self.pairs) != 1:
+            raise ValueError("a claim has exactly one of `same`, `sooner` and `better`")
+        return self
+
+    @property
+    def pairs(self) -> dict[str, tuple[str, str]]:
+        """Kind of claim to the two experiments it is about."""
+        given = {kind: getattr(self, kind) for kind in ("same", "sooner", "better")}
+        return {kind: pair for kind, pair in given.items() if pair}
+
+
+class Study(Section):
+    """What a study rebuilds: a text, its figures and its claims."""
+
+    text: str = Field(min_length=1)  # author, title, year
+    dataset: str = Field(min_length=1)  # that the published figures are for
+    published: dict[Name, Fraction] = {}  # test accuracy by experiment
+    claims: tuple[Claim, ...] = ()
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -257,6 +296,20 @@ class Params(Section):
     experiments: dict[Name, Experiment] = Field(min_length=1)
     engine: Engine = Engine()
     tune: Tune = Tune()
+    study: Study | None = None
+
+    @model_validator(mode="after")
+    def _study_names_experiments(self) -> Params:
+        study = self.study
+        named = {*(study.published if study else ())}
+        for claim in study.claims if study else ():
+            named |= {name for pair in claim.pairs.values() for name in pair}
+        for name in sorted(named - self.experiments.keys()):
+            raise ValueError(
+                f"study names {name!r}, which is not under experiments; "
+                f"use {_names(self.experiments)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _blocks_exist(self) -> Params:
@@ -381,8 +434,7 @@ def load_params(path: Path = PARAMS) -> Params:
     Raises ConfigError.
     """
     raw, best = read_yaml(path), path.parent / BEST
-    if best.exists() and isinstance(raw, dict):
+    if best.exists() and isinstance(raw, dict) and isinstance(raw.get("experiments"), dict):
         found = validate(Found, read_yaml(best), str(best)).best
-        entries = {name: entry.model_dump(mode="json") for name, entry in found.items()}
-        raw["experiments"] = {**(raw.get("experiments") or {}), **entries}
+        raw["experiments"] |= {name: entry.model_dump(mode="json") for name, entry in found.items()}
     return validate(Params, raw, str(path))

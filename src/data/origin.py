@@ -9,11 +9,20 @@ from src.data.archive import SUFFIXES, open_archive
 from src.data.entries import Origin
 from src.data.folder import open_folder
 from src.data.recipe import open_recipe
+from src.data.regroup import regrouped
 from src.errors import OriginError
 
 
 def open_origin(data: Data) -> Origin:
-    """List the pictures of `data.origin`; raises OriginError, or ConfigError for a bad recipe."""
+    """List the pictures of `data.origin`, under `data.classes` where there are any.
+
+    Raises OriginError, or ConfigError for a bad recipe.
+    """
+    origin = _opened(data)
+    return regrouped(data.origin, origin, data.classes) if data.classes else origin
+
+
+def _opened(data: Data) -> Origin:
     path = Path(data.origin)
     name = path.name.lower()
     if not path.exists():

@@ -131,11 +131,15 @@ RECIPES: Mapping[str, type[Recipe]] = MappingProxyType(
 
 def open_recipe(path: Path, image_size: int) -> Origin:
     """Read a recipe and open its pictures; raises ConfigError naming a wrong key, OriginError."""
+    from src.data.published import PUBLISHED
+    from src.data.stand_in import Objects
+
     raw = read_yaml(path)
     kind = raw.get("kind") if isinstance(raw, dict) else None
-    if kind not in RECIPES:
-        raise ConfigError(f"{path}: kind", f"is {kind!r}", f"use one of {', '.join(RECIPES)}")
-    return validate(RECIPES[kind], raw, str(path)).open(str(path), image_size)
+    recipes: dict[str, type[Recipe]] = {**RECIPES, "objects": Objects, **PUBLISHED}
+    if not isinstance(kind, str) or kind not in recipes:
+        raise ConfigError(f"{path}: kind", f"is {kind!r}", f"use one of {', '.join(recipes)}")
+    return validate(recipes[kind], raw, str(path)).open(str(path), image_size)
 
 
 def _labelled(images: Any, subjects: Sequence[str]) -> Origin:

@@ -46,6 +46,11 @@ def table() -> dict[str, Published]:
     }
 
 
+def accuracies() -> dict[str, float]:
+    """The published test accuracy of each experiment, by its name."""
+    return {name: row.test_accuracy for name, row in table().items()}
+
+
 @cache
 def curves() -> dict[str, tuple[float, ...]]:
     """Published test accuracy after each epoch, by experiment."""

@@ -58,7 +58,7 @@ def accuracy_chart(results: Results) -> Figure:
         axis.plot(100 * row.trained.val.value, place, "|", color=INK, markersize=12, mew=1.6)
         if row.published:
             axis.plot(
-                100 * row.published.test_accuracy, place, "D", color=ORANGE, markersize=5,
+                100 * row.published, place, "D", color=ORANGE, markersize=5,
                 markerfacecolor="none",
             )  # fmt: skip
         axis.text(102, place, f"{value:.1f}", va="center", color=INK, fontsize=9)

@@ -17,6 +17,7 @@ from src.evaluation.predictions import Predictions
 from src.plotting import picture, svg
 from src.report import words
 from src.report.results import Results
+from src.report.study import StudyText
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -99,6 +100,8 @@ class Page:
     hardest: tuple[HardSubject, ...]
     dataset: Dataset
     provenance: Mapping[str, str]
+    published_on: str = published.DATASET
+    study: StudyText | None = None
 
 
 def render(page: Page, template: str) -> str:
@@ -116,7 +119,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(words=words, published_on=published.DATASET)
+    environment.globals.update(words=words)
     environment.filters["markdown"] = escape_markdown
     return environment
 

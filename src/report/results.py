@@ -9,7 +9,6 @@ from src.config import Experiment
 from src.evaluation.compare import Paired, holm, mcnemar
 from src.evaluation.metrics import Proportion, Score
 from src.evaluation.predictions import Predictions
-from src.evaluation.published import Published, table
 
 ALPHA = 0.05
 REFERENCE = "Baseline"
@@ -50,16 +49,20 @@ class Row:
     experiment: Experiment
     trained: Trained
     test: Score
-    published: Published | None
+    published: float | None  # test accuracy of the row that it rebuilds
     against_reference: Difference | None
     against_best: Difference | None
 
     @property
     def trains(self) -> str:
         """Which blocks train, in words."""
-        if "all" in self.experiment.train:
-            return "everything"
-        return " + ".join(self.experiment.train)
+        everything = "all" in self.experiment.train
+        said = ["everything" if everything else " + ".join(self.experiment.train)]
+        if self.experiment.start == "scratch":
+            said.append("from scratch")
+        factors = self.experiment.multipliers or {}
+        said += [f"{block} × {factor:g}" for block, factor in factors.items()]
+        return ", ".join(said)
 
     @property
     def unfrozen(self) -> tuple[str, ...]:
@@ -120,8 +123,12 @@ def compare(
     trained: Mapping[str, Trained],
     scores: Mapping[str, Score],
     predictions: Predictions,
+    published: Mapping[str, float] | None = None,
 ) -> Results:
-    """Put together the rows; two families of paired tests, each adjusted for its own number."""
+    """Put together the rows; two families of paired tests, each adjusted for its own number.
+
+    `published` is the test accuracy of each row that rebuilds a published one.
+    """
     names = tuple(experiments)
     reference = REFERENCE if REFERENCE in experiments else names[0]
     best = max(names, key=lambda n: (trained[n].val.value, -trained[n].trainable_parameters))
@@ -133,7 +140,7 @@ def compare(
             experiment=experiments[name],
             trained=trained[name],
             test=scores[name],
-            published=table().get(name),
+            published=(published or {}).get(name),
             against_reference=to_reference.get(name),
             against_best=to_best.get(name),
         )

@@ -44,6 +44,8 @@ def listed(names: Iterable[str]) -> str:
 
 def advice(row: Row) -> str:
     """What a row says to do."""
+    if row.experiment.start == "scratch":
+        return "Train from scratch"
     if "all" in row.unfrozen:
         return "Unfreeze everything"
     if row.unfrozen:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "face-finetune"
+STUDIES = "studies"  # the folder whose folders have an experiment each
 SQLITE = "sqlite:///"
 PATH_COLUMNS = {  # where MLflow keeps absolute paths of artifacts
     "experiments": ("artifact_location",),
@@ -53,6 +54,12 @@ def project_root() -> Path:
     return here
 
 
+def experiment_name() -> str:
+    """`face-finetune`, or `face-finetune/NAME` where the working directory is `studies/NAME`."""
+    here = Path.cwd()
+    return f"{EXPERIMENT}/{here.name}" if here.parent.name == STUDIES else EXPERIMENT
+
+
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, else the project's own SQLite database."""
     return os.environ.get("MLFLOW_TRACKING_URI") or _own_uri(project_root())
@@ -64,11 +71,11 @@ def _own_uri(root: Path) -> str:
 
 def open_store() -> Store:
     """Open the store, made first if need be; raises TrackingError where it cannot be opened."""
-    return _open(tracking_uri(), project_root())
+    return _open(tracking_uri(), project_root(), experiment_name())
 
 
 @cache
-def _open(uri: str, root: Path) -> Store:
+def _open(uri: str, root: Path, name: str) -> Store:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -78,10 +85,10 @@ def _open(uri: str, root: Path) -> Store:
     with locked(uri):
         try:
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            experiment = client.get_experiment_by_name(EXPERIMENT)
+            experiment = client.get_experiment_by_name(name)
             if experiment is None:
                 location = str(artifacts) if artifacts else None
-                return Store(client, uri, client.create_experiment(EXPERIMENT, location))
+                return Store(client, uri, client.create_experiment(name, location))
         except (MlflowException, SQLAlchemyError, OSError) as error:
             what = f"MLflow cannot open it ({str(error).splitlines()[0]})"
             raise TrackingError(uri, what, "check MLFLOW_TRACKING_URI, or move it away") from None

@@ -1,0 +1,150 @@
+"""Parametric objects: pictures with a class structure for studies that may download nothing.
+
+A kind of object is a draw of outline, texture and colours, an image a draw of place, turn, size,
+light, background and noise. Outlines are Fourier series of the radius (Zahn and Roskies, 1972).
+Both draws depend on the seed and the numbers of kind and image alone, so that sets of different
+sizes share their pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from math import cos, exp, pi, sin
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+HARMONICS = 5
+PARTS = 2
+NOISE = 0.03  # standard deviation, of pixels in [0, 1]
+FIRST_SOURCE = 1_000_000  # number of the first kind that only source tasks draw
+
+
+@dataclass(frozen=True)
+class Part:
+    """A blob with a texture; lengths are in half sides of the picture, colours RGB in [0, 1]."""
+
+    radius: float
+    stretch: float
+    outline: NDArray[Any]  # (HARMONICS, 2): amplitudes and phases
+    shift: NDArray[Any]  # (2,)
+    colours: NDArray[Any]  # (2, 3)
+    stripes: NDArray[Any]  # (3,): waves across, direction, share of rings
+
+
+def render_objects(
+    kinds: list[int],
+    images_per_kind: int,
+    size: int,
+    seed: int,
+    likeness: float = 0.0,
+    first_image: int = 0,
+) -> NDArray[np.uint8]:
+    """(len(kinds)·images_per_kind, size, size, 3) uint8 RGB, kind by kind, from `first_image` on.
+
+    `likeness` within [0, 1] draws all kinds towards one: near 1 they differ as birds do, at 0 as
+    a bird and a car.
+    """
+    import numpy as np
+
+    images = np.empty((len(kinds) * images_per_kind, size, size, 3), np.uint8)
+    common = _kind(np.random.default_rng((seed, 0)))
+    for row in range(len(images)):
+        index, image = divmod(row, images_per_kind)
+        kind, image = kinds[index], image + first_image
+        own = _kind(np.random.default_rng((seed, 1, kind)))
+        parts = [_between(a, b, likeness) for a, b in zip(own, common, strict=True)]
+        images[row] = render_object(parts, size, np.random.default_rng((seed, 2, kind, image)))
+    return images
+
+
+def _kind(draw: Generator) -> list[Part]:
+    import numpy as np
+
+    falling = 0.5 / (1 + np.arange(HARMONICS))
+    return [
+        Part(
+            radius=draw.uniform(0.32, 0.5) * (0.55 if number else 1.0),
+            stretch=draw.uniform(0.5, 1.0),
+            outline=np.stack(
+                [falling * draw.normal(0, 0.5, HARMONICS), draw.uniform(0, 2 * pi, HARMONICS)],
+                axis=1,
+            ),
+            shift=draw.normal(0, 0.25, 2) * bool(number),
+            colours=draw.uniform(0.05, 0.95, (2, 3)),
+            stripes=np.array([draw.uniform(2, 12), draw.uniform(0, pi), draw.integers(2)]),
+        )
+        for number in range(PARTS)
+    ]
+
+
+def _between(own: Part, common: Part, likeness: float) -> Part:
+    mixed = {
+        field.name: (1 - likeness) * getattr(own, field.name)
+        + likeness * getattr(common, field.name)
+        for field in fields(Part)
+    }
+    return Part(**mixed)
+
+
+def render_object(parts: list[Part], size: int, draw: Generator) -> NDArray[np.uint8]:
+    """(size, size, 3) uint8: one view of an object before a background of its own."""
+    import numpy as np
+
+    axis = (np.arange(size, dtype=np.float32) * 2 + 1) / size - 1
+    x, y = np.meshgrid(axis, axis)
+    picture = _background(x, y, draw)
+    turn, zoom = draw.normal(0, 0.4), exp(draw.normal(0, 0.2))
+    tint, light = draw.normal(0, 0.06, 3).astype(np.float32), draw.uniform(0, 2 * pi)
+    x, y = (x - draw.normal(0, 0.15)) / zoom, (y - draw.normal(0, 0.15)) / zoom
+    x, y = x * cos(turn) + y * sin(turn), y * cos(turn) - x * sin(turn)
+    for part in parts:
+        across, down = part.shift.tolist()
+        _paint(picture, part, (x - across, y - down), tint, light)
+    picture = (picture - 0.5) * exp(draw.normal(0, 0.2)) + (0.5 + draw.normal(0, 0.08))
+    picture += NOISE * draw.standard_normal(picture.shape, np.float32)
+    return (picture.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def _background(x: NDArray[Any], y: NDArray[Any], draw: Generator) -> NDArray[Any]:
+    """Three waves of two colours."""
+    import numpy as np
+
+    near, far = draw.uniform(0, 1, (2, 3)).astype(np.float32)
+    waves = np.zeros_like(x)
+    for _ in range(3):
+        waves += np.sin(draw.normal(0, 4) * x + draw.normal(0, 4) * y + draw.uniform(0, 6))
+    share = (0.5 + waves / 6)[..., None]
+    picture: NDArray[Any] = near * share + far * (1 - share)
+    return picture
+
+
+def _paint(
+    picture: NDArray[Any],
+    part: Part,
+    place: tuple[NDArray[Any], NDArray[Any]],
+    tint: NDArray[Any],
+    light: float,
+) -> None:
+    """Lay a part over the picture, its edge softened over a pixel; in place."""
+    import numpy as np
+
+    x, y = place
+    y = y / part.stretch
+    radius, angle = np.hypot(x, y), np.arctan2(y, x)
+    edge = np.ones_like(radius)
+    for number, (amplitude, phase) in enumerate(part.outline.tolist(), 1):
+        edge += amplitude * np.cos(number * angle + phase)
+    edge = part.radius * edge.clip(0.3, 1.8)
+    cover = ((edge - radius) * picture.shape[0] / 2 + 0.5).clip(0, 1)[..., None]
+    waves, direction, rings = part.stripes.tolist()
+    straight = x * cos(direction) + y * sin(direction)
+    across = rings * radius + (1 - rings) * straight
+    share = (0.5 + 0.5 * np.sin(2 * pi * waves * across))[..., None]
+    first, second = part.colours.astype(np.float32)
+    colour = first * share + second * (1 - share) + tint
+    shade = 1 - 0.35 * (radius / edge) * (0.5 + 0.5 * np.cos(angle - light))
+    picture += cover * (colour * shade[..., None] - picture)

@@ -1,0 +1,82 @@
+"""A source text's claims, held against our own runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.config import Claim
+from src.evaluation.compare import mcnemar
+from src.evaluation.predictions import Predictions
+from src.report import words
+from src.report.charts import Curve
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One claim, whether it holds here, and the figures that say so."""
+
+    says: str
+    holds: bool
+    found: str
+
+
+@dataclass(frozen=True)
+class StudyText:
+    """The text that a study rebuilds, with a verdict on each of its claims."""
+
+    text: str
+    verdicts: tuple[Verdict, ...]
+
+
+def check(
+    claim: Claim,
+    networks: Mapping[str, Path],
+    curves: Mapping[str, Curve],
+    predictions: Predictions,
+) -> Verdict:
+    """Hold a claim against the trained networks, their curves and their answers to the test."""
+    ((kind, (first, second)),) = claim.pairs.items()
+    if kind == "same":
+        return _same(claim, networks, first, second)
+    if kind == "sooner":
+        return _sooner(claim, curves, first, second)
+    return _better(claim, predictions, first, second)
+
+
+def _same(claim: Claim, networks: Mapping[str, Path], first: str, second: str) -> Verdict:
+    from src.models.network import load_state
+
+    one, other = (load_state(networks[name])[0] for name in (first, second))
+    differing = [
+        name
+        for name in one
+        if name not in other or not one[name].contiguous().equal(other[name].contiguous())
+    ]
+    found = (
+        f"All {len(one)} tensors of {first} and {second} are bit-identical."
+        if not differing
+        else f"{len(differing)} of {len(one)} tensors of {first} and {second} differ."
+    )
+    return Verdict(claim.says, not differing and len(one) == len(other), found)
+
+
+def _sooner(claim: Claim, curves: Mapping[str, Curve], first: str, second: str) -> Verdict:
+    early, ever = max(curves[first].val[: claim.epochs]), max(curves[second].val)
+    found = (
+        f"On validation {first} reaches {words.percent(early)} within {claim.epochs} epochs; "
+        f"the best of {second}'s {len(curves[second].val)} epochs is {words.percent(ever)}."
+    )
+    return Verdict(claim.says, early > ever, found)
+
+
+def _better(claim: Claim, predictions: Predictions, first: str, second: str) -> Verdict:
+    right = {name: predictions.correct(name) for name in (first, second)}
+    paired = mcnemar(right[first], right[second])
+    found = (
+        f"{first} names {words.percent(float(right[first].mean()))} of the test images right, "
+        f"{second} {words.percent(float(right[second].mean()))}: "
+        f"{words.points(paired.difference)} points, {words.p_value(paired.p)} (exact McNemar)."
+    )
+    return Verdict(claim.says, paired.difference > 0 and paired.p < 0.05, found)
