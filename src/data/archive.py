@@ -30,7 +30,9 @@ def open_archive(path: Path) -> Origin:
 
 
 def _open_tar(path: Path) -> Origin:
-    files, folders, total = [], [], 0
+    files: list[str] = []
+    folders: list[str] = []
+    total = 0
     with _intact(path), tarfile.open(path) as archive:
         for member in archive:
             safe_parts(str(path), member.name)
@@ -52,7 +54,9 @@ def _open_tar(path: Path) -> Origin:
 
 
 def _open_zip(path: Path) -> Origin:
-    files, folders, total = [], [], 0
+    files: list[str] = []
+    folders: list[str] = []
+    total = 0
     with _intact(path), zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             safe_parts(str(path), member.filename)

@@ -105,7 +105,7 @@ def _alike(pictures: Pictures, distance: int) -> Iterator[Finding]:
 
 
 def near_pairs(hashes: Hashes, splits: Splits, distance: int) -> Iterator[tuple[int, int, int]]:
-    """Rows of pairs in different splits whose hashes differ in at most `distance` bits, and bits."""
+    """Rows of pairs across splits that differ in at most `distance` bits, and how many."""
     for start in range(0, len(hashes), CHUNK):
         rows = slice(start, start + CHUNK)
         bits = np.bitwise_count(hashes[rows, None] ^ hashes[None, :])

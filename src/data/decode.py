@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from src.config import Data
 from src.data.entries import Content, Pixels
@@ -35,7 +35,7 @@ def decode(file: str, content: Content, data: Data) -> Pixels:
         raise
     except Image.DecompressionBombError:
         raise ImageError(file, "too large to be decoded safely", MEND) from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         what = f"not a picture of a known kind ({', '.join(FORMATS)})"
         raise ImageError(file, what, MEND) from None
     except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes

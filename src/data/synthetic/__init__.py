@@ -46,3 +46,16 @@ def render_subjects(
         if progress and image == images_per_subject - 1:
             progress(row + 1)
     return images
+
+
+FIRST_SOURCE = 1_000_000  # number of the first source identity; no target has as many subjects
+
+
+def render_source(
+    subjects: int, images_per_subject: int, image_size: int, seed: int
+) -> NDArray[np.uint8]:
+    """The source task's faces: identities that no target set has, drawn from another seed.
+
+    Shape as of `render_subjects`.
+    """
+    return render_subjects(subjects, images_per_subject, image_size, seed, FIRST_SOURCE)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import cos, exp, sin
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from src.data.synthetic.traits import Identity, View
 
-Plane = NDArray[np.float32]
+Plane = NDArray[Any]  # float32 throughout, which numpy's stubs cannot follow
 Window = tuple[slice, slice]
 Colour = tuple[float, float, float] | Plane
 
@@ -94,7 +95,7 @@ class Canvas:
         return x * self.half + lift * sin(view.yaw), y + lift * sin(view.pitch)
 
     def cover(self, distance: Plane, softness: float = 0.0) -> Plane:
-        """Opacity of a shape: 1 inside, 0 outside, fading over a pixel and `softness` head units."""
+        """Opacity of a shape: 1 inside, 0 outside; the edge is a pixel and `softness` wide."""
         return np.clip(0.5 - distance / (self.pixel + softness), 0, 1)
 
     def paint(self, colour: Colour, opacity: Plane, window: Window = ALL) -> None:

@@ -204,13 +204,8 @@ def mouth(canvas: Canvas, who: Identity, view: View) -> None:
     top = curve - gap * 0.45 * inside
     bottom = curve + gap * inside
     upper = np.maximum(top - who.upper_lip * dip * inside - at.y, at.y - top - 0.004)
-    lower = (
-        np.maximum(bottom - 0.004 - at.y, at.y - bottom - who.lower_lip * inside**0.7 * 1.0)
-        if False
-        else np.maximum(
-            bottom - 0.004 - at.y, at.y - bottom - who.lower_lip * np.sqrt(np.maximum(inside, 0))
-        )
-    )
+    plump = who.lower_lip * np.sqrt(np.maximum(inside, 0))
+    lower = np.maximum(bottom - 0.004 - at.y, at.y - bottom - plump)
     colour = palette.lips(who)
     canvas.paint(colour * np.float32(0.86), canvas.cover(upper, 0.012), at.window)
     canvas.paint(colour, canvas.cover(lower, 0.012), at.window)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import colorsys
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from src.data.synthetic.traits import Identity
 
-RGB = NDArray[np.float32]
+RGB = NDArray[Any]  # (3,) float32
 
 # Stops from light to dark, evenly spaced.
 _SKIN = (

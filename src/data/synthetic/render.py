@@ -11,7 +11,7 @@ from src.data.synthetic.traits import Identity, View
 
 
 def render(who: Identity, view: View, size: int) -> NDArray[np.uint8]:
-    """The picture of `who` in `view`, (size, size, 3) uint8 RGB; the same arguments, the same bytes."""
+    """The picture of `who` in `view`, (size, size, 3) uint8 RGB; a function of its arguments."""
     rng = np.random.default_rng(view.scene)
     canvas = Canvas(size, who, view)
     scene.background(canvas, view, rng)

@@ -24,7 +24,7 @@ def background(canvas: Canvas, view: View, rng: Generator) -> None:
     along = np.float32(np.cos(turn)) * canvas.column + np.float32(np.sin(turn)) * canvas.row
     canvas.rgb[:] = one + (two - one) * smooth(0.5 + along / 2)
     for _ in range(int(7 * view.clutter)):
-        x, y, turn = rng.uniform(-1, 1, 2).tolist() + [rng.uniform(0, np.pi)]
+        x, y, turn = rng.uniform((-1, -1, 0), (1, 1, np.pi)).tolist()
         wide, high = rng.uniform(0.08, 0.7, 2).tolist()
         c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
         dx, dy = canvas.column - x, canvas.row - y
