@@ -24,7 +24,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _source(params: Params) -> None:
     from src.models import weights
-    from src.training.pretrain import pretrain
 
     backbone = params.model.backbone
     if params.weights == "imagenet":
@@ -32,6 +31,8 @@ def _source(params: Params) -> None:
     elif params.weights == "scratch":
         source = weights.random_weights(backbone, params.seed)
     elif params.weights == "pretrain":
+        from src.training.pretrain import pretrain
+
         source = pretrain(params)
     else:
         source = weights.file_weights(Path(params.weights.removeprefix("file:")), backbone)
