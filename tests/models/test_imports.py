@@ -1,0 +1,27 @@
+"""The stand-in for the compiler: there while it is asked for, gone afterwards."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PROGRAM = """
+import sys, torch
+from src.models.imports import without_dynamo
+from src.models.network import ModelSpec, Network
+network = Network(ModelSpec("resnet18", "stride1", 32, ("a", "b")))
+with without_dynamo():
+    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
+    network(torch.rand(2, 3, 32, 32)).sum().backward()
+    optimizer.step()
+print("torch._dynamo" in sys.modules)
+import torch._dynamo
+print(callable(torch._dynamo.optimize))
+"""
+
+
+def test_training_imports_no_compiler_and_the_real_one_is_there_afterwards() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "True"]

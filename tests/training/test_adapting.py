@@ -1,0 +1,65 @@
+"""Features of an adapting backbone, against running the whole network for the head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.data.faceset import FaceSet, Split
+from src.models.head import initialize_head
+from src.models.network import ModelSpec, Network
+from src.training.adapting import AdaptingFeatures, Passes, adapting_features
+from src.training.heads import HeadTask, train_heads
+from src.training.inputs import Pictures
+from src.training.loop import Examples, Plan, train
+from src.training.order import stream
+from tests.training.conftest import CPU32
+from tests.training.test_loop import REFERENCE
+
+
+def features(
+    network: Network, faces: FaceSet, spec: ModelSpec, epochs: int, scratch: Path
+) -> AdaptingFeatures:
+    passes = Passes(seed=0, batch_size=8, epochs=epochs, flip=False)
+    return adapting_features(faces, network, spec, passes, CPU32, scratch)
+
+
+def test_a_head_on_adapting_features_ends_as_in_the_whole_loop(
+    network: Network, faces: FaceSet, spec: ModelSpec, tmp_path: Path
+) -> None:
+    start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    source = features(network, faces, spec, 3, tmp_path / "scratch")
+    task = HeadTask((), (), REFERENCE, epochs=3, batch_size=8, seed=0)
+    (head,) = train_heads([task], source, 3)
+
+    network.load_state_dict(start)
+    initialize_head(network.head, stream(0, 3))
+    training, validation = (
+        Examples(Pictures(images, spec), labels)
+        for images, labels in map(faces.part, (Split.train, Split.val))
+    )
+    plan = Plan(REFERENCE, frozenset({"head"}), 3, 8, 0)
+    whole = train(network, plan, training, validation, CPU32, lambda _epoch: None)
+    for ours, theirs in zip(head.history, whole, strict=True):
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-3)
+        assert ours.val_loss == pytest.approx(theirs.val_loss, rel=1e-3)
+    buffers = source.buffers_after(3)
+    for name, buffer in network.named_buffers():
+        torch.testing.assert_close(buffers[name], buffer, rtol=1e-4, atol=1e-5)
+
+
+def test_a_longer_run_extends_the_scratch_file_and_gives_the_same(
+    network: Network, faces: FaceSet, spec: ModelSpec, tmp_path: Path
+) -> None:
+    start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    whole = features(network, faces, spec, 3, tmp_path / "whole")
+    network.load_state_dict(start)
+    features(network, faces, spec, 2, tmp_path / "parts")
+    network.load_state_dict(start)
+    extended = features(network, faces, spec, 3, tmp_path / "parts")
+    assert torch.equal(extended.values, whole.values)
+    assert torch.equal(extended.val_values, whole.val_values)
+    taken_up = features(network, faces, spec, 2, tmp_path / "parts")
+    assert torch.equal(taken_up.training(2), whole.training(2))
