@@ -1,0 +1,39 @@
+"""params.yaml as typed, validated, frozen models: the one place that says what may be tuned.
+
+Everything is checked before any work starts: types (no silent conversions), ranges, unknown
+keys, and what one key demands of another. Units are beside the fields.
+"""
+
+from src.config.data import Audit, Data, Pretrain
+from src.config.params import BEST, BEST_NAME, PARAMS, Params, load_params
+from src.config.section import Count, Policy, Section, read_yaml, validate
+from src.config.study import Claim, Study
+from src.config.training import Augment, Engine, Experiment, Head, Model, Recipe
+from src.config.tune import Found, Space, Tune
+
+__all__ = [
+    "BEST",
+    "BEST_NAME",
+    "PARAMS",
+    "Audit",
+    "Augment",
+    "Claim",
+    "Count",
+    "Data",
+    "Engine",
+    "Experiment",
+    "Found",
+    "Head",
+    "Model",
+    "Params",
+    "Policy",
+    "Pretrain",
+    "Recipe",
+    "Section",
+    "Space",
+    "Study",
+    "Tune",
+    "load_params",
+    "read_yaml",
+    "validate",
+]

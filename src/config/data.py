@@ -1,0 +1,47 @@
+"""Where pictures come from: the target's faces and the source task."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from src.config.section import Count, Fraction, Name, NonNegative, Policy, Positive, Section
+
+
+class Audit(Section):
+    """What to do about each kind of finding; `drop` takes images from training, never from test."""
+
+    unreadable: Policy = "warn"
+    empty_subject: Policy = "warn"
+    duplicate: Policy = "drop"
+    near_duplicate: Policy = "warn"
+    conflicting_label: Policy = "warn"
+    near_distance: Annotated[int, Field(ge=0, le=16)] = 4  # bits of 64 that may differ
+
+
+class Data(Section):
+    """Where the faces come from and how they are packed and split."""
+
+    origin: str = Field(min_length=1)
+    image_size: Annotated[int, Field(ge=16, le=1024)] = 64  # pixels, square
+    fit: Literal["crop", "stretch", "pad"] = "crop"  # how a non-square picture becomes square
+    val_fraction: Fraction = 0.15  # of each subject's training images
+    test_fraction: Fraction = 0.2  # of each subject's images, where the origin has no test split
+    max_pixels: Count = 50_000_000  # a larger picture is refused unread
+    # Patterns of subjects for each class; {} takes every subject as one.
+    classes: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
+    audit: Audit = Audit()
+
+
+class Pretrain(Section):
+    """The source task made here: naming what shares nothing with the target."""
+
+    task: Literal["faces", "objects"] = "faces"  # synthetic identities, or kinds of objects
+    image_size: Annotated[int, Field(ge=16, le=1024)] | None = None  # pixels; null as the target's
+    subjects: Annotated[int, Field(ge=2)]
+    images_per_subject: Count
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    weight_decay: NonNegative
