@@ -8,6 +8,7 @@ the same features. They are kept in a scratch file, which whoever comes next ext
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from src.training.device import Compute
 from src.training.inputs import Pictures
 from src.training.order import epoch_order
 from src.training.prefix import normalized
+
+SECONDS_BETWEEN = 60.0  # writes of the scratch file
 
 
 @dataclass(frozen=True)
@@ -85,16 +88,20 @@ def adapting_features(
     if stored:
         network.load_state_dict({name: stored[name][-1] for name in names}, strict=False)
     pending = range(done + 1, passes.epochs + 1)
-    for number in track(pending, "backbone, adapting", console=Console(stderr=True)):
+    console = Console(stderr=True)
+    saved = time.monotonic()
+    for number in track(
+        pending, "backbone, adapting", console=console, disable=not console.is_terminal
+    ):
         values = _training_pass(network, Pictures(images, spec), passes, number, compute)
         val_values = _validation_pass(network, val_images, spec, compute)
         buffers = {name: network.get_buffer(name).detach().cpu().clone() for name in names}
         epoch = {"values": values.cpu(), "val_values": val_values.cpu(), **buffers}
         rows_of.append({name: tensor[None] for name, tensor in epoch.items()})
-    joined = {name: torch.cat([row[name] for row in rows_of]) for name in rows_of[0]}
-    if pending:
-        with atomic(scratch) as temporary:
-            save_file(joined, temporary)
+        if number == passes.epochs or time.monotonic() - saved > SECONDS_BETWEEN:
+            _save(scratch, rows_of)
+            saved = time.monotonic()
+    joined = _joined(rows_of)
     return AdaptingFeatures(
         joined["values"].to(compute.device),
         joined["val_values"].to(compute.device),
@@ -135,6 +142,15 @@ def _validation_pass(network: Network, images: Tensor, spec: ModelSpec, compute:
             for part in torch.split(images, 128)
         ]
     return torch.cat(parts)
+
+
+def _joined(rows_of: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([row[name] for row in rows_of]) for name in rows_of[0]}
+
+
+def _save(path: Path, rows_of: list[dict[str, Tensor]]) -> None:
+    with atomic(path) as temporary:
+        save_file(_joined(rows_of), temporary)
 
 
 def _load(path: Path) -> dict[str, Tensor]:
