@@ -10,6 +10,8 @@ from src import cli
 from src.config import load_params
 from src.files import atomic, write_json, write_text
 
+SHOWN = 10  # findings told on the way
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the packed faces, manifest, audit and contact sheet, once all of it has succeeded."""
@@ -31,10 +33,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     with atomic(paths.CONTACT_SHEET) as temporary:
         sheet.save(temporary, format="PNG")
     write_json(paths.AUDIT, packed.report())
-    for finding in packed.findings:
+    for finding in packed.findings[:SHOWN]:
         done = f"dropped {', '.join(finding.dropped)}" if finding.dropped else "kept"
         what = f"{finding.kind}: {', '.join(finding.files)}"
         print(f"audit: {what} ({finding.note}); {done}", file=sys.stderr)
+    if (more := len(packed.findings) - SHOWN) > 0:
+        print(f"audit: {more} more findings in {paths.AUDIT}", file=sys.stderr)
 
 
 if __name__ == "__main__":

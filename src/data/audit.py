@@ -11,6 +11,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,11 @@ class Pictures:
     pixels: Sequence[Pixels]
     splits: Splits
 
+    @cached_property
+    def digests(self) -> list[str]:
+        """sha256 of each picture's pixels."""
+        return [pixel_digest(pixels) for pixels in self.pixels]
+
 
 def pixel_digest(pixels: Pixels) -> str:
     """sha256 of a decoded picture, whatever file it came from."""
@@ -61,7 +67,7 @@ def perceptual_hash(pixels: Pixels) -> np.uint64:
     grey = Image.fromarray(pixels).convert("L").resize((32, 32), Image.Resampling.BOX)
     low = dctn(np.asarray(grey, dtype=np.float64))[:8, :8].ravel()
     bits = low > np.median(low[1:])
-    return np.packbits(bits).view(">u8").astype(np.uint64)[0]
+    return np.uint64(int.from_bytes(np.packbits(bits).tobytes()))
 
 
 def audit(pictures: Pictures, policies: Audit) -> list[Finding]:
@@ -74,7 +80,7 @@ def audit(pictures: Pictures, policies: Audit) -> list[Finding]:
     return [_acted_on(finding, policies, pictures) for finding in findings]
 
 
-def acted_on_files(kind: str, files: Sequence[tuple[str, str]], policy: Policy) -> list[Finding]:
+def unusable(kind: str, files: Sequence[tuple[str, str]], policy: Policy) -> list[Finding]:
     """Findings about files that are no pictures anyway, each with its note; raises AuditError."""
     findings = [Finding(kind, (file,), note) for file, note in files]
     if findings and policy == "fail":
@@ -84,8 +90,8 @@ def acted_on_files(kind: str, files: Sequence[tuple[str, str]], policy: Policy) 
 
 def _equal(pictures: Pictures) -> Iterator[Finding]:
     groups: dict[str, list[int]] = defaultdict(list)
-    for row, pixels in enumerate(pictures.pixels):
-        groups[pixel_digest(pixels)].append(row)
+    for row, digest in enumerate(pictures.digests):
+        groups[digest].append(row)
     for rows in groups.values():
         if len(rows) > 1:
             conflict = len({pictures.entries[row].subject for row in rows}) > 1
@@ -96,7 +102,7 @@ def _equal(pictures: Pictures) -> Iterator[Finding]:
 def _alike(pictures: Pictures, distance: int) -> Iterator[Finding]:
     """Pairs in different splits that differ in 1 to `distance` bits, or in pixels only."""
     hashes = np.array([perceptual_hash(p) for p in pictures.pixels], dtype=np.uint64)
-    digests = [pixel_digest(p) for p in pictures.pixels]
+    digests = pictures.digests
     for first, second, bits in near_pairs(hashes, pictures.splits, distance):
         if digests[first] != digests[second]:
             names = {pictures.entries[row].subject for row in (first, second)}

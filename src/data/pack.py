@@ -65,14 +65,14 @@ class Packed:
 def pack(data: Data, seed: int) -> Packed:
     """Read, decode, split and audit the origin.
 
-    Raises OriginError, ImageError never (an unreadable file is a finding), AuditError.
+    Raises OriginError and AuditError; an unreadable file is a finding, not an error.
     """
     origin = open_origin(data)
     entries, pixels, unreadable = _decoded(origin, data)
     policies = data.audit
     findings = [
-        *audit.acted_on_files("unreadable", unreadable, policies.unreadable),
-        *audit.acted_on_files(
+        *audit.unusable("unreadable", unreadable, policies.unreadable),
+        *audit.unusable(
             "empty_subject", [(name, "") for name in origin.empty], policies.empty_subject
         ),
     ]

@@ -99,7 +99,7 @@ def _zoomed(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     shift = (1 - share) * (2 * torch.rand(len(images), 2, 1, generator=generator) - 1)
     boxes = torch.cat([share * torch.eye(2), shift], dim=2)
     parts = []
-    for part, box in zip(images.split(500), boxes.split(500), strict=True):
+    for part, box in zip(torch.split(images, 500), torch.split(boxes, 500), strict=True):
         grid = functional.affine_grid(box, list(part.shape), align_corners=False)
         parts.append(functional.grid_sample(part.float(), grid, align_corners=False))
     return torch.cat(parts).round().to(torch.uint8)

@@ -97,7 +97,9 @@ def skin(canvas: Canvas, who: Identity, view: View, head: Plane) -> None:
     for side in (-1, 1):
         at = canvas.patch(side * 0.42, 0.26, 0.4)
         flush = max(who.blush + 0.1, 0) * bump(at.x, at.y, 0.2, 0.15)
-        canvas.paint(tone * np.float32([1.0, 0.66, 0.62]), flush * head[at.window], at.window)
+        canvas.paint(
+            tone * np.asarray((1.0, 0.66, 0.62), np.float32), flush * head[at.window], at.window
+        )
         socket = canvas.patch(side * who.eye_spacing, who.eye_y - 0.01, 0.45)
         canvas.shade(0.72, 0.55 * bump(socket.x, socket.y, 0.20, 0.13), socket.window)
         _fold(canvas, who, view, side)

@@ -107,7 +107,9 @@ def photograph(canvas: Canvas, view: View, rng: Generator) -> NDArray[np.uint8]:
 
     n, size = SUPERSAMPLING, canvas.side // SUPERSAMPLING
     picture = canvas.rgb.reshape(3, size, n, size, n).mean((2, 4))
-    cast = np.exp(np.float32([view.warmth, view.tint, -view.warmth]) + np.float32(view.exposure))
+    cast = np.exp(
+        np.asarray((view.warmth, view.tint, -view.warmth), np.float32) + np.float32(view.exposure)
+    )
     picture = picture * cast[:, None, None]
     picture = 0.5 + (picture - 0.5) * np.float32(1 + view.contrast)
     if view.blur > 0:

@@ -133,5 +133,7 @@ def draw(kind: type[T], rng: Generator, spread: float = 1.0) -> T:
     ranges = {f.name: f.metadata["range"] for f in fields(kind) if "range" in f.metadata}
     low, high = zip(*ranges.values(), strict=True)
     values = spread * rng.uniform(low, high)
-    scene = {"scene": int(rng.integers(2**31))} if kind is View else {}
-    return kind(**dict(zip(ranges, values.tolist(), strict=True)), **scene)
+    drawn: dict[str, Any] = dict(zip(ranges, values.tolist(), strict=True))
+    if kind is View:
+        drawn["scene"] = int(rng.integers(2**31))
+    return kind(**drawn)
