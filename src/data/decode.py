@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -10,6 +11,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from src.config import Data
 from src.data.entries import Content, Pixels
 from src.errors import ImageError
+
+# A picture's size is checked here before it is decoded, so Pillow need not warn of it, too.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "WEBP")  # nothing else is parsed; PPM includes PGM
 MIN_SIDE = 8  # pixels; less shows no face

@@ -1,0 +1,145 @@
+"""Archives and folders: the same pictures from each, and nothing that leads outside."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from src.data.entries import Origin
+from src.data.faceset import Split
+from src.data.layout import read_layout, safe_parts
+from src.data.origin import open_origin
+from src.errors import OriginError, UserError
+from tests.data.conftest import settings, subjects, write_folder, write_tar, write_zip
+
+
+def contents(origin: Origin) -> dict[str, object]:
+    return {entry.file: content for entry, content in origin.read()}
+
+
+def test_folder_tar_and_zip_of_the_same_files_hold_the_same_pictures(tmp_path: Path) -> None:
+    files = {f"faces/{name}": content for name, content in subjects().items()}
+    folder = write_folder(tmp_path / "folder", files)
+    tar, archive = write_tar(tmp_path / "a.tar.gz", files), write_zip(tmp_path / "a.zip", files)
+    found = [open_origin(settings(path)) for path in (folder, tar, archive)]
+    assert contents(found[0]) == contents(found[1]) == contents(found[2])
+    assert {entry.subject for entry in found[0].entries} == {"a", "b", "c"}
+    assert all(entry.given is None for entry in found[0].entries)
+
+
+@pytest.mark.parametrize("prefix", ["", "facescrub_", "deep/in/"])
+def test_a_split_that_the_origin_has_is_kept(tmp_path: Path, prefix: str) -> None:
+    files = {f"{prefix}train/{name}": content for name, content in subjects(each=3).items()}
+    files |= {f"{prefix}test/{name}": content for name, content in subjects(each=2).items()}
+    origin = open_origin(settings(write_tar(tmp_path / "a.tgz", files)))
+    given = [entry.given for entry in origin.entries]
+    assert given.count(Split.train) == 9 and given.count(Split.test) == 6
+
+
+@pytest.mark.parametrize("name", ["../a/x.png", "/a/x.png", "a/../../x.png", "C:/a/x.png"])
+def test_an_archive_that_leads_outside_is_refused_by_the_members_name(
+    tmp_path: Path, name: str
+) -> None:
+    for path in (
+        write_tar(tmp_path / "a.tar.gz", subjects() | {name: b"x"}),
+        write_zip(tmp_path / "a.zip", subjects() | {name: b"x"}),
+    ):
+        with pytest.raises(OriginError, match="leads outside") as caught:
+            open_origin(settings(path))
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE])
+def test_links_and_devices_in_an_archive_are_refused(tmp_path: Path, kind: bytes) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        member = tarfile.TarInfo("a/link.png")
+        member.type, member.linkname = kind, "/etc/passwd"
+        archive.addfile(member)
+    with pytest.raises(OriginError, match=r"a/link\.png: a link or a device"):
+        open_origin(settings(path))
+
+
+def test_a_symbolic_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", subjects())
+    with zipfile.ZipFile(path, "a") as archive:
+        link = zipfile.ZipInfo("a/link.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(OriginError, match="link"):
+        open_origin(settings(path))
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a/big.png", "w", force_zip64=True) as member,
+    ):
+        for _ in range(300):
+            member.write(bytes(2**20))
+    with pytest.raises(OriginError, match="unpacks to"):
+        open_origin(settings(path))
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "a.zip", "a.tar"])
+def test_a_damaged_archive_is_refused(tmp_path: Path, name: str) -> None:
+    whole = (write_zip if name.endswith("zip") else write_tar)(tmp_path / name, subjects())
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(OriginError, match="cannot be read as an archive"):
+        contents(open_origin(settings(whole)))
+
+
+def test_a_missing_or_empty_origin_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OriginError, match="no such file or folder"):
+        open_origin(settings(tmp_path / "nowhere"))
+    with pytest.raises(OriginError, match="no pictures"):
+        open_origin(settings(tmp_path))
+    with pytest.raises(OriginError, match="no pictures"):
+        open_origin(settings(write_tar(tmp_path / "a.tar.gz", {})))
+
+
+def test_hidden_files_and_clutter_are_passed_over_and_empty_subjects_are_named(
+    tmp_path: Path,
+) -> None:
+    files = subjects() | {"a/.DS_Store": b"", "__MACOSX/a/._0.png": b"", "a/Thumbs.db": b""}
+    folder = write_folder(tmp_path, files)
+    (folder / "nobody").mkdir()
+    origin = open_origin(settings(folder))
+    assert len(origin.entries) == 18
+    assert origin.empty == ("nobody",)
+
+
+names = st.lists(
+    st.sampled_from(["a", "b", "train", "test", "..", ".", "", ".x", "1.png", "2.jpg", "C:"]),
+    max_size=5,
+).map("/".join)
+
+
+@given(files=st.lists(names, max_size=8), folders=st.lists(names, max_size=4))
+def test_any_listing_is_laid_out_or_refused_on_one_line(
+    files: list[str], folders: list[str]
+) -> None:
+    try:
+        layout = read_layout("origin", files, folders)
+    except UserError as error:
+        assert "\n" not in str(error)
+        return
+    for entry in layout.entries.values():
+        assert entry.subject and ".." not in entry.file.split("/")
+
+
+@given(name=st.text(max_size=20))
+def test_a_path_is_taken_apart_within_its_origin_or_refused(name: str) -> None:
+    try:
+        parts = safe_parts("origin", name)
+    except OriginError:
+        return
+    assert ".." not in parts and "" not in parts
+    assert not io.StringIO("/".join(parts)).getvalue().startswith("/")
