@@ -1,0 +1,88 @@
+"""The dataset stage as DVC runs it: outputs once all is well, one line and code 2 otherwise."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines import dataset, paths
+from src import cli
+from tests.data.conftest import encoded, picture, subjects, write_folder, write_tar
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with params.yaml whose origin is `faces`, entered."""
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("data/synthetic.yaml", "faces"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refusal(capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as ended:
+        cli.run(dataset.main, [])
+    assert ended.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ") and message.count("\n") == 1
+    return message
+
+
+def test_all_outputs_are_written(project: Path) -> None:
+    write_folder(project / "faces", subjects())
+    dataset.main([])
+    for path in (paths.FACES, paths.MANIFEST, paths.AUDIT, paths.CONTACT_SHEET):
+        assert path.stat().st_size > 0
+    assert json.loads(paths.AUDIT.read_text())["images"] == {"train": 12, "val": 3, "test": 3}
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "no pictures"),
+        (subjects("a"), "fewer than two subjects"),
+        (subjects("ab", 1), "too few to split"),
+        (
+            {f"train/{k}": v for k, v in subjects().items()}
+            | {"test/a/0.png": encoded(picture(9))},
+            "differ",
+        ),
+        (subjects() | {"stray.png": encoded(picture(0))}, "in no subject's folder"),
+    ],
+)
+def test_a_bad_origin_is_one_line_and_leaves_earlier_outputs_alone(
+    project: Path, capsys: pytest.CaptureFixture[str], files: dict[str, bytes], said: str
+) -> None:
+    write_folder(project / "faces", subjects())
+    dataset.main([])
+    capsys.readouterr()
+    before = {path: path.read_bytes() for path in (paths.FACES, paths.MANIFEST, paths.AUDIT)}
+    shutil.rmtree(project / "faces")
+    write_folder(project / "faces", files)
+    (project / "faces").mkdir(exist_ok=True)
+    assert said in refusal(capsys)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_hostile_archive_ends_the_command_with_code_2_and_no_traceback(project: Path) -> None:
+    write_tar(project / "evil.tar.gz", subjects() | {"../outside.png": b"x"})
+    params = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(params.replace("origin: faces", "origin: evil.tar.gz"))
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.dataset"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=project,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "../outside.png" in done.stderr
+    assert not (project.parent / "outside.png").exists()
+    assert not paths.FACES.exists()
