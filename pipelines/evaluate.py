@@ -7,7 +7,7 @@ from dataclasses import astuple, fields
 
 from pipelines import paths
 from src.cli import parser, run
-from src.config import load_params
+from src.config import Params, load_params
 from src.data.faceset import FaceSet, Split
 from src.errors import OriginError, StaleInputError
 from src.evaluation.metrics import SubjectScore, per_subject, score
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Score every experiment's network on the test images and keep its answers."""
     parser("pipelines.evaluate", str(main.__doc__), EXAMPLES).parse_args(argv)
     faces = FaceSet.load(paths.FACES)
-    predictions = predict(tuple(load_params().experiments), faces)
+    predictions = predict(load_params(), faces)
     predictions.save(paths.PREDICTIONS)
     for name in predictions.logits:
         write_experiment(name, faces, predictions)
@@ -39,29 +39,32 @@ def main(argv: Sequence[str] | None = None) -> None:
         log_test(paths.run_record(name), result.as_dict(), files)
 
 
-def predict(names: tuple[str, ...], faces: FaceSet) -> Predictions:
+def predict(params: Params, faces: FaceSet) -> Predictions:
     """What each experiment's network answers on the test images.
 
     Raises OriginError where there are none, StaleInputError where a network was trained for
-    other subjects or another image size, WeightsError where one is missing.
+    other subjects or another size, WeightsError where one is missing.
     """
+    from src.evaluation.shared import shared_logits
     from src.models.classifier import Classifier
+    from src.training.device import resolve
 
     images, labels = faces.part(Split.test)
     if not len(images):
         raise OriginError(
             str(paths.FACES), "the test split is empty", "raise data.test_fraction in params.yaml"
         )
-    logits = {}
-    for name in names:
-        classifier = Classifier.load(paths.model(name))
+    classifiers = {name: Classifier.load(paths.model(name)) for name in params.experiments}
+    for name, classifier in classifiers.items():
         if (classifier.subjects, classifier.image_size) != (faces.subjects, images.shape[-1]):
             raise StaleInputError(
                 str(paths.model(name)),
                 "trained for other subjects or another image size than the dataset's",
                 f"run `dvc repro train@{name}`",
             )
-        logits[name] = classifier.logits(images).numpy()
+    device = resolve(params.engine.device, "float32").device
+    answers = shared_logits(classifiers, images, device)
+    logits = {name: answer.numpy() for name, answer in answers.items()}
     return Predictions(logits, labels.numpy(), faces.rows(Split.test).numpy(), faces.subjects)
 
 

@@ -158,6 +158,8 @@ def weight_change_chart(
 
     changes: per experiment, layer to norm. blocks: block name to its layers, from image to head.
     """
+    from matplotlib.ticker import LogLocator, NullLocator
+
     layers = [layer for part in blocks.values() for layer in part]
     place = {layer: index for index, layer in enumerate(layers)}
     drawn, axes = figure(11, 4.2)
@@ -180,7 +182,9 @@ def weight_change_chart(
             markersize=5, linewidth=0.9, label=name,
         )  # fmt: skip
     axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_locator(NullLocator())
     axis.set_xlim(-0.5, len(layers) - 0.5)
     axis.set_xticks(range(len(layers)), layers, rotation=90, fontsize=7)
     axis.set_ylabel("L2 norm of the change")

@@ -92,7 +92,7 @@ def findings(results: Results) -> list[str]:
             f"These images cannot tell it from {listed(row.name for row in results.as_good)}{tail}"
         )
     elif len(results.rows) > 1:
-        said.append("It is beyond chance better than, or different from, every other row.")
+        said.append("Every other row differs from it by more than chance.")
     if len(results.rows) > 1:
         said.append(_all_against_reference(results))
     return said

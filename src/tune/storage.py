@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 CONNECT = 10  # seconds to wait for a server
 SILENCES = 3  # heartbeats that a worker may miss before it is taken for dead
-WORKER = "worker"  # a trial's attribute: who runs it, set once its heart beats
+WORKER = "worker"  # a trial's attribute: host and process that run it
 
 
 def silence_optuna() -> None:
@@ -76,7 +76,12 @@ def alone(url: URL) -> Iterator[None]:
         yield
         return
     path = Path(str(url.database))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TuneError(
+            shown(url), f"cannot be opened ({error.strerror})", "choose another folder"
+        ) from None
     lock = FileLock(path.with_name(f"{path.name}.lock"))
     try:
         lock.acquire(timeout=0)
@@ -94,16 +99,16 @@ def alone(url: URL) -> Iterator[None]:
 
 def open_storage(url: URL, heartbeat: int) -> RDBStorage:
     """Connect, making Optuna's tables if need be; raises TuneError with the server's own words."""
-    text = url.render_as_string(hide_password=False)
+    whole = url.render_as_string(hide_password=False)
     try:
         if is_sqlite(url):
-            storage = RDBStorage(text, engine_kwargs={"connect_args": {"timeout": 60}})
+            storage = RDBStorage(whole, engine_kwargs={"connect_args": {"timeout": 60}})
             event.listen(storage.engine, "connect", _write_ahead)
             storage.engine.dispose()
             return storage
         wait = {"connect_timeout": CONNECT} if url.get_backend_name() == "postgresql" else {}
         return RDBStorage(
-            text,
+            whole,
             engine_kwargs={"connect_args": wait, "pool_pre_ping": True},
             heartbeat_interval=heartbeat,
             grace_period=heartbeat * SILENCES,
@@ -149,12 +154,15 @@ class Orphans:
             return
         fail_stale_trials(self.study)
         for trial in running:
-            self._fail_unborn(trial)
+            seen = self._first_seen.setdefault(trial.number, time.monotonic())
+            if time.monotonic() - seen > self.heartbeat * SILENCES:
+                self._fail_unborn(trial)
 
     def _fail_unborn(self, trial: FrozenTrial) -> None:
         """A worker killed between asking and its first heartbeat leaves no heartbeat to miss."""
-        seen = self._first_seen.setdefault(trial.number, time.monotonic())
-        if WORKER in trial.user_attrs or time.monotonic() - seen < self.heartbeat * SILENCES:
+        with self.study._storage._backend.engine.connect() as connection:
+            born = connection.scalars(text("SELECT trial_id FROM trial_heartbeats")).all()
+        if trial._trial_id in born:
             return
         try:
             failed = self.study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)

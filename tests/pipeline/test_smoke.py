@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import sqlite3
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from src.files import digest
 from src.preset import overrides
+from tests.pipeline.repository import Repository
 
 pytestmark = pytest.mark.pipeline
 
-ROOT = Path(__file__).parents[2]
-COPIED = ("src", "pipelines", "conf", "data", "tune", "params.yaml", "dvc.yaml", ".dvcignore")
 METRICS = {
     "train/loss",
     "train/accuracy",
@@ -36,59 +29,10 @@ METRICS = {
 }
 
 
-class Repository:
-    """A repository with the pipeline in it, and commands run there as a user runs them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        binaries = Path(sys.executable).parent
-        self.environment = {
-            key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")
-        } | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "MLFLOW_DISABLE_TELEMETRY": "1"}
-
-    def run(self, *command: str, fails: bool = False) -> str:
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        output = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, output
-        return output
-
-    def stages_run(self, *arguments: str) -> set[str]:
-        """The stages that `dvc repro` or `dvc exp run` ran."""
-        output = self.run("dvc", *arguments)
-        lines = [line for line in output.splitlines() if line.startswith("Running stage '")]
-        return {line.split("'")[1] for line in lines}
-
-    def table(self, query: str, *values: str) -> list[tuple[str, ...]]:
-        with sqlite3.connect(self.folder / "mlruns/mlflow.db") as database:
-            return database.execute(query, values).fetchall()
-
-
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """The `smoke` preset, run to the end by `dvc exp run`."""
-    folder = tmp_path_factory.mktemp("project")
-    ignored = shutil.ignore_patterns("__pycache__", "*.safetensors", "*.csv", "*.json", "*.png")
-    for name in COPIED:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=ignored)
-        else:
-            shutil.copy(source, folder / name)
-    made = Repository(folder)
-    made.run("git", "init", "-q")
-    made.run("git", "config", "user.email", "tests@example.org")
-    made.run("git", "config", "user.name", "Tests")
-    made.run("dvc", "init", "-q")
-    made.run("dvc", "config", "core.analytics", "false")
-    made.run("git", "add", ".")
-    made.run("git", "commit", "-qm", "Start")
+    made = Repository.with_pipeline(tmp_path_factory.mktemp("project"))
     arguments = [part for pair in overrides("smoke") for part in ("-S", pair)]
     made.run("dvc", "exp", "run", *arguments)
     return made

@@ -1,0 +1,230 @@
+"""`python -m src.tune.benchmark`: what waves and pruning save, and what they cost in quality."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src import cli
+from src.config import Params, load_params
+from src.tune.options import add_options, with_options
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from torch import nn
+
+    from src.tune.problem import Problem
+    from src.tune.space import Candidate
+
+EXAMPLES = """\
+  python -m src.tune.benchmark speed --trials 50
+  python -m src.tune.benchmark speed --trials 50 --plain-epochs 5 --json
+  python -m src.tune.benchmark quality --seeds 10 --epochs 30 --width 64:256"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure the search on this machine, over the features of the pipeline here.
+
+    speed: one study, against the same configurations trained one after the other, to the end, by
+    a plain loop over the same features. quality: best validation accuracy with waves, against
+    one trial at a time, over several seeds.
+    """
+    parser = cli.parser("src.tune.benchmark", str(main.__doc__), EXAMPLES)
+    parser.add_argument("what", choices=["speed", "quality"])
+    parser.add_argument("--seeds", type=int, default=10, help="studies on either side (quality)")
+    parser.add_argument(
+        "--plain-epochs",
+        type=int,
+        help="epochs of each plain run, from which its time is projected (speed); all by default",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_options(parser)
+    options = parser.parse_args(argv)
+    params = with_options(load_params(), options)
+    if options.what == "speed":
+        result: Speed | Quality = speed(params, options.plain_epochs or params.tune.epochs)
+    else:
+        result = quality(params, options.seeds)
+    print(json.dumps(asdict(result)) if options.json else result)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds on the clock and of the processors; accuracies are the best on validation.
+
+    `plain_accuracy` is None where the plain loop was not run to the end.
+    """
+
+    device: str
+    trials: int
+    epochs: int
+    trained_epochs: int
+    seconds: float
+    plain_seconds: float
+    cpu_seconds: float
+    plain_cpu_seconds: float
+    plain_epochs: int
+    accuracy: float
+    plain_accuracy: float | None
+
+    def __str__(self) -> str:
+        projected = self.plain_epochs < self.epochs
+        note = f" (projected from {self.plain_epochs} epochs of each)" if projected else ""
+        plain = "not known" if self.plain_accuracy is None else f"{self.plain_accuracy:.1%}"
+        return (
+            f"{self.device}: {self.trials} trials of up to {self.epochs} epochs\n"
+            f"search      {self.seconds:8.1f} s  {self.cpu_seconds:8.1f} s of processor  "
+            f"best {self.accuracy:.1%}, {self.trained_epochs} epochs trained\n"
+            f"plain loop  {self.plain_seconds:8.1f} s  {self.plain_cpu_seconds:8.1f} s of "
+            f"processor  best {plain}{note}\n"
+            f"ratio       {self.plain_seconds / self.seconds:8.1f}x "
+            f"{self.plain_cpu_seconds / self.cpu_seconds:8.1f}x"
+        )
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Best validation accuracy of each seed's study."""
+
+    trials: int
+    wave: int
+    waves: tuple[float, ...]
+    one_at_a_time: tuple[float, ...]
+
+    def __str__(self) -> str:
+        pairs = zip(self.waves, self.one_at_a_time, strict=True)
+        differences = [100 * (wave - single) for wave, single in pairs]
+        error = statistics.stdev(differences) / len(differences) ** 0.5
+        return (
+            f"{len(self.waves)} studies of {self.trials} trials on either side\n"
+            f"waves of {self.wave:<3}   {statistics.mean(self.waves):.2%}\n"
+            f"one at a time  {statistics.mean(self.one_at_a_time):.2%}\n"
+            f"difference     {statistics.mean(differences):+.2f} points, "
+            f"standard error {error:.2f}"
+        )
+
+
+def speed(params: Params, plain_epochs: int) -> Speed:
+    """A study, then its own configurations by the plain loop."""
+    from src.tune.problem import Files, Problem
+    from src.tune.search import history_of
+    from src.tune.space import candidate_of
+    from src.tune.study import finished
+
+    problem = Problem.load(params, Files())
+    clock, processor = time.perf_counter(), time.process_time()
+    with _study(params, problem) as study:
+        seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - processor
+        trials, accuracy = finished(study), _best(study)
+    candidates = [candidate_of(trial.params, params.tune.space) for trial in trials]
+    clock, processor = time.perf_counter(), time.process_time()
+    accuracies = [train_plainly(candidate, problem, plain_epochs) for candidate in candidates]
+    scale = params.tune.epochs / plain_epochs
+    return Speed(
+        problem.compute.name,
+        len(trials),
+        params.tune.epochs,
+        sum(len(history_of(trial)) for trial in trials),
+        seconds,
+        (time.perf_counter() - clock) * scale,
+        cpu_seconds,
+        (time.process_time() - processor) * scale,
+        plain_epochs,
+        accuracy,
+        max(accuracies) if scale == 1 else None,
+    )
+
+
+def quality(params: Params, seeds: int) -> Quality:
+    """Studies that differ in nothing but the seed and the size of a wave."""
+    from src.tune.problem import Files, Problem
+
+    found: dict[int, list[float]] = {params.tune.wave: [], 1: []}
+    for seed in range(seeds):
+        for wave, best in found.items():
+            tune = params.tune.model_copy(update={"wave": wave})
+            own = params.model_copy(update={"seed": params.seed + seed, "tune": tune})
+            with _study(own, Problem.load(own, Files())) as study:
+                best.append(_best(study))
+    return Quality(params.tune.trials, params.tune.wave, *map(tuple, found.values()))
+
+
+@contextmanager
+def _study(params: Params, problem: Problem) -> Iterator[Study]:
+    """A study from its first trial to its last, in a storage that lasts as long as the block."""
+    from src.tune.heartbeat import Heartbeats
+    from src.tune.search import Search
+    from src.tune.storage import Orphans, open_storage, parse_url, silence_optuna
+    from src.tune.study import open_study
+
+    silence_optuna()
+    with tempfile.TemporaryDirectory() as folder:
+        url = parse_url(f"sqlite:///{Path(folder) / 'optuna.db'}")
+        study = open_study(open_storage(url, 1), params, problem.objective)
+        with Heartbeats(study, None) as heartbeats:
+            Search(study, problem, Orphans(study, url, 1), heartbeats).run()
+        yield study
+
+
+def _best(study: Study) -> float:
+    from src.tune.best import best_trial
+
+    return float(best_trial(study).value or 0.0)
+
+
+def train_plainly(candidate: Candidate, problem: Problem, epochs: int) -> float:
+    """One head as a careful person would train it from PyTorch's tutorial, on cached features.
+
+    Returns the best validation accuracy of the first `epochs` epochs of the schedule.
+    """
+    import torch
+    from torch import nn
+
+    features, recipe = problem.features, problem.task(candidate).recipe
+    views, images, width = features.values.shape
+    table, labels = features.values.flatten(0, 1), features.labels.repeat(views)
+    best = 0.0
+    with torch.random.fork_rng():
+        torch.manual_seed(problem.params.seed)
+        model = _plain_head(candidate, width, problem.classes).to(labels.device)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        steps = -(-images // candidate.batch_size) * problem.params.tune.epochs
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, steps)
+        criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        for _ in range(epochs):
+            model.train()
+            rows = torch.randperm(images) + images * torch.randint(views, (images,))
+            for batch in torch.split(rows.to(labels.device), candidate.batch_size):
+                optimizer.zero_grad()
+                loss = criterion(model(table[batch]), labels[batch])
+                loss.backward()
+                optimizer.step()
+                scheduler.step()
+            model.eval()
+            with torch.no_grad():
+                right = model(features.val_values).argmax(1) == features.val_labels
+            best = max(best, right.float().mean().item())
+    return best
+
+
+def _plain_head(candidate: Candidate, width: int, classes: int) -> nn.Module:
+    from torch import nn
+
+    layers: list[nn.Module] = []
+    for units, rate in zip(candidate.hidden, candidate.dropout, strict=True):
+        layers += [nn.Linear(width, units), nn.Dropout(rate), nn.ReLU()]
+        width = units
+    return nn.Sequential(*layers, nn.Linear(width, classes))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,68 @@
+"""Networks that have blocks in common answer as each would alone, and the blocks run once."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from src.evaluation.shared import shared_logits
+from src.models.classifier import Classifier
+from src.models.network import ModelSpec, Network
+
+CPU = torch.device("cpu")
+IMAGES = torch.randint(
+    256, (150, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+)
+
+
+def classifier(spec: ModelSpec, seed: int = 0) -> Classifier:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = Network(spec)
+    return Classifier(network.eval().to(memory_format=torch.channels_last), spec)
+
+
+def spec(hidden: tuple[int, ...] = (), mean: tuple[float, ...] = (0.0, 0.0, 0.0)) -> ModelSpec:
+    return ModelSpec(
+        "resnet18", "standard", 16, ("a", "b", "c"), hidden, (0.5,) * len(hidden), mean
+    )
+
+
+@pytest.fixture(scope="module")
+def family() -> dict[str, Classifier]:
+    """One backbone under two heads, once with its last block changed, once with other scaling."""
+    members = {
+        "linear": classifier(spec()),
+        "mlp": classifier(spec(hidden=(8,))),
+        "unfrozen": classifier(spec()),
+        "scaled": classifier(spec(mean=(0.5, 0.5, 0.5))),
+        "drifted": classifier(spec()),
+    }
+    with torch.no_grad():
+        next(members["unfrozen"].network.block("conv5_x")[0].parameters()).mul_(1.5)
+        members["drifted"].network.get_buffer("bn1.running_mean").add_(0.1)
+    return members
+
+
+def test_logits_are_those_of_each_network_alone(family: dict[str, Classifier]) -> None:
+    found = shared_logits(family, IMAGES, CPU)
+    assert tuple(found) == tuple(family)
+    for name, member in family.items():
+        torch.testing.assert_close(found[name], member.logits(IMAGES), rtol=0, atol=0)
+
+
+def test_a_common_block_runs_once_a_batch(
+    family: dict[str, Classifier], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[int] = []
+    plain = Network.run
+
+    def counted(network: Network, x: Tensor, start: int, stop: int) -> Tensor:
+        runs.append(start)
+        return plain(network, x, start, stop)
+
+    monkeypatch.setattr(Network, "run", counted)
+    names = ("linear", "mlp", "unfrozen")
+    shared_logits({name: family[name] for name in names}, IMAGES[:10], CPU)
+    assert runs == [0, 1, 2, 3, 4, 4]

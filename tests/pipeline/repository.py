@@ -1,0 +1,75 @@
+"""A repository with the pipeline in it, and commands run there as a user runs them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("src", "pipelines", "conf", "data", "tune", "params.yaml", "dvc.yaml", ".dvcignore")
+CACHES = shutil.ignore_patterns("__pycache__")
+MADE = shutil.ignore_patterns(
+    "__pycache__", "*.safetensors", "*.csv", "*.json", "*.png", "*.tar.gz"
+)
+
+
+class Repository:
+    """A folder with git, DVC and MLflow of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        binaries = Path(sys.executable).parent
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
+        path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
+        self.environment = inherited | {"PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+    @classmethod
+    def with_pipeline(cls, folder: Path) -> Repository:
+        """A new repository with a copy of this project's code, committed."""
+        for name in COPIED:
+            if (ROOT / name).is_dir():
+                ignored = CACHES if name == "src" else MADE
+                shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+            else:
+                shutil.copy(ROOT / name, folder / name)
+        made = cls(folder)
+        made.run("git", "init", "-q", "-b", "main")
+        made.run("git", "config", "user.email", "tests@example.org")
+        made.run("git", "config", "user.name", "Tests")
+        made.run("dvc", "init", "-q")
+        made.run("dvc", "config", "core.analytics", "false")
+        made.commit("Start")
+        return made
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """What a command prints; asserts that it succeeds, or fails."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        output = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, output
+        return output
+
+    def commit(self, message: str) -> None:
+        """Commit everything."""
+        self.run("git", "add", ".")
+        self.run("git", "commit", "-qm", message)
+
+    def stages_run(self, *arguments: str) -> set[str]:
+        """The stages that `dvc repro` or `dvc exp run` ran."""
+        lines = self.run("dvc", *arguments).splitlines()
+        return {line.split("'")[1] for line in lines if line.startswith("Running stage '")}
+
+    def table(self, query: str, *values: str) -> list[tuple[str, ...]]:
+        """Rows of MLflow's database."""
+        with sqlite3.connect(self.folder / "mlruns/mlflow.db") as database:
+            return database.execute(query, values).fetchall()

@@ -1,0 +1,154 @@
+"""One line, exit code 2, and the study as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from src.cli import run
+from src.config import load_params
+from src.data.faceset import FaceSet
+from src.tune.__main__ import main
+from src.tune.problem import Files, Problem
+from src.tune.storage import open_storage, parse_url
+from src.tune.study import open_study
+
+DATABASE = Path("mlruns/optuna.db")
+pytestmark = pytest.mark.usefixtures("here")
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The single line that the command prints on refusing."""
+    with pytest.raises(SystemExit) as stopped:
+        run(main, ["--no-mlflow", *argv])
+    printed = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
+    assert not printed.out
+    return printed.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["--trials", "0"], "trials"),
+        (["--width", "512:64"], "write [64, 512]"),
+        (["--dropout", "0.1:1.5"], "dropout"),
+        (["--learning-rate", "0.1:0.2:0.3"], "[low, high]"),
+        (["--workers", "0"], "--workers"),
+        (["--timeout", "-1"], "--timeout"),
+        (["--sampler", "grid"], "sampler"),
+        (["--storage", "mongodb://here/there"], "not a storage that Optuna can open"),
+        (["--storage", "nonsense"], "not a storage that Optuna can open"),
+        (["--workers", "2"], "SQLite"),
+        (["--storage", "postgresql://me:secret@127.0.0.1:9/studies"], "cannot be opened"),
+        (["--storage", "sqlite:////proc/none/optuna.db"], "cannot be opened"),
+        (["--device", "tpu"], "device"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_anything_is_made(
+    capsys: pytest.CaptureFixture[str], argv: list[str], told: str
+) -> None:
+    line = refused(capsys, *argv)
+    assert told in line and "secret" not in line
+    assert not DATABASE.exists()
+
+
+@pytest.fixture
+def begun() -> bytes:
+    """A study of the project's space and features, not yet run; returns its file."""
+    params = load_params()
+    DATABASE.parent.mkdir()
+    problem = Problem.load(params, Files())
+    storage = open_storage(parse_url(params.tune.storage), 1)
+    open_study(storage, params, problem.objective)
+    storage.engine.dispose()
+    return DATABASE.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["--width", "4:32"], "space.width [4, 16] there, [4, 32] here"),
+        (["--epochs", "9"], "epochs 6 there, 9 here"),
+        (["--seed", "5"], "seed"),
+    ],
+)
+def test_a_study_of_something_else_is_refused_untouched(
+    capsys: pytest.CaptureFixture[str], begun: bytes, argv: list[str], told: str
+) -> None:
+    line = refused(capsys, *argv)
+    assert told in line and "--study" in line
+    assert DATABASE.read_bytes() == begun
+
+
+def repacked() -> None:
+    """Another version of the dataset: one picture differs."""
+    faces = FaceSet.load(Files().faces)
+    images = faces.images.clone()
+    images[0] += 1
+    FaceSet(images, faces.labels, faces.split, faces.subjects).save(Files().faces)
+
+
+def test_features_of_another_dataset_version_are_refused(
+    capsys: pytest.CaptureFixture[str], begun: bytes
+) -> None:
+    repacked()
+    line = refused(capsys)
+    assert "features.safetensors" in line and "dvc repro embed" in line
+    assert DATABASE.read_bytes() == begun
+
+
+def test_a_study_of_another_dataset_version_is_refused(
+    capsys: pytest.CaptureFixture[str], begun: bytes
+) -> None:
+    from src.files import digest
+    from src.models.weights import SourceWeights
+    from src.training.device import resolve
+    from src.training.features import Features
+    from src.training.fit import Inventory, make_features
+
+    repacked()
+    files = Files()
+    inventory = Inventory(
+        FaceSet.load(files.faces),
+        SourceWeights.load(files.source),
+        digest(files.faces),
+        digest(files.source),
+    )
+    old = Features.load(files.features)
+    problem = Problem(load_params(), inventory, old, resolve("cpu", "float32"))
+    make_features(problem.any_fit).save(files.features)
+    assert "another version of the dataset" in refused(capsys)
+    assert DATABASE.read_bytes() == begun
+
+
+def test_missing_features_are_named_with_the_command_that_makes_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Files().features.unlink()
+    assert "dvc repro embed" in refused(capsys)
+
+
+def test_a_recipe_whose_features_change_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    Path("params.yaml").unlink()
+    Path("params.yaml").write_text(text.replace("recipe: tuned", "recipe: reference"))
+    assert "tune.recipe" in refused(capsys)
+
+
+def test_a_second_process_in_one_sqlite_file_is_refused(
+    capsys: pytest.CaptureFixture[str], begun: bytes
+) -> None:
+    with FileLock(f"{DATABASE}.lock"):
+        assert "another process is tuning in it" in refused(capsys)
+    assert DATABASE.read_bytes() == begun
+
+
+def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    assert "python -m src.tune --trials 50" in capsys.readouterr().out

@@ -1,0 +1,131 @@
+"""The whole command, in its own process state: MLflow, files, resuming."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.config import BEST_NAME, load_params
+from src.data.faceset import FaceSet, Split
+from src.models.classifier import Classifier
+from src.tracking.store import open_store
+from src.tracking.study import PARENT
+from src.tune.__main__ import main
+from src.tune.best import TESTED
+from src.tune.storage import open_storage, parse_url
+
+STATUS = {"complete": "FINISHED", "pruned": "KILLED"}
+
+
+@pytest.fixture
+def tracked(here: Path, blueprint: Path) -> Path:
+    """The project with an empty, migrated MLflow store."""
+    shutil.copytree(blueprint / "mlruns", here / "mlruns")
+    return here
+
+
+def trials() -> list[dict[str, str]]:
+    with Path("tune/trials.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def study_attributes() -> dict[str, object]:
+    import optuna
+
+    params = load_params()
+    storage = open_storage(parse_url(params.tune.storage), 1)
+    return dict(optuna.load_study(study_name=params.tune.study, storage=storage).user_attrs)
+
+
+def test_the_command_finds_a_head_tracks_it_and_goes_on_later(
+    tracked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--trials", "8"])
+    assert_best_is_an_experiment_and_a_model()
+    assert_tracked(8)
+    tested = study_attributes()[TESTED]
+    shown = capsys.readouterr().out
+    assert BEST_NAME in shown and "ModelD-published" in shown and "read once" in shown
+
+    main(["--trials", "10"])
+    assert len(trials()) == 10
+    assert_tracked(10)
+    if trials_best() == tested["trial"]:  # type: ignore[index]
+        assert study_attributes()[TESTED] == tested
+
+
+def trials_best() -> int:
+    complete = [row for row in trials() if row["state"] == "complete"]
+    best = max(complete, key=lambda row: (float(row["val_accuracy"]), -float(row["val_loss"])))
+    return int(best["trial"])
+
+
+def assert_best_is_an_experiment_and_a_model() -> None:
+    params, best = load_params(), trials()[trials_best()]
+    experiment = params.experiments[BEST_NAME]
+    assert len(experiment.head.hidden) == int(best["layers"])
+    assert experiment.head.hidden[0] == int(best["width_1"])
+    assert params.recipe_of(BEST_NAME).weight_decay == float(best["weight_decay"])
+    classifier = Classifier.load(Path("tune/ModelD-best.safetensors"))
+    images, labels = FaceSet.load(Path("data/faces.safetensors")).part(Split.test)
+    accuracy = (classifier.logits(images).argmax(1) == labels).float().mean().item()
+    tested = json.loads(json.dumps(study_attributes()[TESTED]))
+    assert accuracy == pytest.approx(tested["accuracy"][0])
+    for name in ("history", "parallel", "slices"):
+        assert Path(f"tune/{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def assert_tracked(number: int) -> None:
+    from mlflow.pyfunc import load_model
+
+    store = open_store()
+    runs = store.client.search_runs([store.experiment_id])
+    children = [run for run in runs if PARENT in run.data.tags]
+    (parent,) = [run for run in runs if PARENT not in run.data.tags]
+    assert parent.info.status == "FINISHED"
+    assert {run.data.tags[PARENT] for run in children} == {parent.info.run_id}
+    expected = Counter(STATUS[row["state"]] for row in trials())
+    assert Counter(run.info.status for run in children) == expected and len(children) == number
+    for child in children:
+        row = trials()[int(child.data.tags["study.trial"])]
+        assert float(child.data.params["learning_rate"]) == float(row["learning_rate"])
+        history = store.client.get_metric_history(child.info.run_id, "val/accuracy")
+        assert len(history) == (6 if row["state"] == "complete" else 5)
+        (dataset,) = child.inputs.dataset_inputs
+        assert dataset.dataset.digest == child.data.tags["data.md5"]
+    names = {file.path for file in store.client.list_artifacts(parent.info.run_id, "study")}
+    assert {"study/best.yaml", "study/trials.csv", "study/history.png"} <= names
+    model = load_model(f"models:/{parent.outputs.model_outputs[-1].model_id}")
+    pictures = torch.zeros(2, 16, 16, 3, dtype=torch.uint8).numpy()
+    assert set(model.predict(pictures)["subject"]) <= {"ann", "bob", "cyd", "dee"}
+
+
+def test_a_stopped_command_ends_its_run_as_killed_and_takes_it_up_again(
+    tracked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from src.tune.table import Watch
+
+    looks = iter(range(20))
+
+    def stop(_watch: Watch) -> None:
+        if next(looks, None) is None:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Watch, "look", stop)
+        with pytest.raises(KeyboardInterrupt):
+            main(["--trials", "8"])
+    store = open_store()
+    runs = store.client.search_runs([store.experiment_id])
+    (parent,) = [run for run in runs if PARENT not in run.data.tags]
+    assert parent.info.status == "KILLED"
+    assert not Path("tune/best.yaml").exists()
+
+    main(["--trials", "8"])
+    assert_tracked(8)

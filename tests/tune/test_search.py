@@ -1,0 +1,164 @@
+"""The search itself, in a real SQLite storage, on real heads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from optuna import Study
+from optuna.trial import TrialState
+
+from src.config import Params
+from src.training.heads import train_heads
+from src.training.result import choose
+from src.tune.best import best_trial
+from src.tune.heartbeat import Heartbeats
+from src.tune.problem import Files, Problem
+from src.tune.search import SAME_AS, Search, history_of
+from src.tune.space import candidate_of
+from src.tune.storage import Orphans, open_storage, parse_url, silence_optuna
+from src.tune.study import FINISHED, PUBLISHED, open_study
+from tests.tune.conftest import tuned
+
+pytestmark = pytest.mark.usefixtures("here")
+
+
+def nothing() -> None:
+    return
+
+
+def search(params: Params, on_change: Callable[[], None] = nothing) -> tuple[Study, Problem]:
+    silence_optuna()
+    url, problem = parse_url(params.tune.storage), Problem.load(params, Files())
+    Path("mlruns").mkdir(exist_ok=True)
+    study = open_study(open_storage(url, 1), params, problem.objective)
+    with Heartbeats(study, None) as heartbeats:
+        Search(study, problem, Orphans(study, url, 1), heartbeats, on_change=on_change).run()
+    return study, problem
+
+
+def outcome(study: Study) -> list[tuple[object, ...]]:
+    return [(t.number, t.state, t.value, *sorted(t.params.items())) for t in study.trials]
+
+
+def stopping_after(calls: int) -> Callable[[], None]:
+    left = [calls]
+
+    def stop() -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def test_a_study_ends_with_exactly_its_trials_and_the_best_is_complete() -> None:
+    study, _ = search(tuned())
+    states = Counter(trial.state for trial in study.trials)
+    assert sum(states.values()) == 12 == states[TrialState.COMPLETE] + states[TrialState.PRUNED]
+    assert states[TrialState.PRUNED] >= 3
+    best = best_trial(study)
+    complete = [t.value for t in study.trials if t.state == TrialState.COMPLETE]
+    assert best.state == TrialState.COMPLETE and best.value == max(complete)
+
+
+def test_the_same_seed_gives_the_same_trials_and_another_seed_others() -> None:
+    first, _ = search(tuned(study="first"))
+    second, _ = search(tuned(study="second"))
+    other, _ = search(tuned(study="other", seed=1))
+    assert outcome(first) == outcome(second)
+    assert outcome(first) != outcome(other)
+
+
+def test_the_published_head_is_the_first_trial_and_never_pruned() -> None:
+    study, _ = search(tuned())
+    first = study.trials[0]
+    assert first.user_attrs[PUBLISHED] == "ModelD-published"
+    assert first.state == TrialState.COMPLETE
+    assert (first.params["width_1"], first.params["width_2"]) == (8, 6)
+
+
+def test_a_trial_is_worth_what_its_head_reaches_when_trained_alone() -> None:
+    study, problem = search(tuned())
+    for trial in (t for t in study.trials if t.state == TrialState.COMPLETE):
+        task = problem.task(candidate_of(trial.params, problem.params.tune.space))
+        (alone,) = train_heads([task], problem.features, problem.classes)
+        assert trial.value == pytest.approx(alone.chosen.val_accuracy, abs=1e-6)
+        assert choose(history_of(trial), "best").val_accuracy == pytest.approx(trial.value, 1e-4)
+
+
+def test_a_pruned_head_stops_at_its_rung() -> None:
+    study, _ = search(tuned())
+    lengths = {t.state: {len(history_of(t))} for t in study.trials}
+    assert lengths == {TrialState.COMPLETE: {6}, TrialState.PRUNED: {5}}
+
+
+def test_running_it_again_with_more_trials_runs_only_the_rest() -> None:
+    before = outcome(search(tuned(trials=5))[0])
+    study, _ = search(tuned(trials=9))
+    assert outcome(study)[:5] == before
+    assert len(study.trials) == 9
+
+
+def test_a_stopped_search_leaves_nothing_running_and_goes_on_as_if_never_stopped() -> None:
+    whole, _ = search(tuned(study="whole"))
+    with pytest.raises(KeyboardInterrupt):
+        search(tuned(study="stopped"), stopping_after(30))
+    stopped, _ = search(tuned(study="stopped", trials=1))
+    states = Counter(trial.state for trial in stopped.trials)
+    assert states[TrialState.RUNNING] == 0 and 0 < states[TrialState.COMPLETE] < 12
+    stopped, _ = search(tuned(study="stopped"))
+    assert outcome(stopped) == outcome(whole)
+
+
+def test_a_killed_search_is_gone_on_with_under_the_same_numbers() -> None:
+    whole, problem = search(tuned(study="whole"))
+    params = tuned(study="killed")
+    url = parse_url(params.tune.storage)
+    study = open_study(open_storage(url, 1), params, problem.objective)
+    with Heartbeats(study, None) as heartbeats:
+        worker = Search(study, problem, Orphans(study, url, 1), heartbeats)
+        worker._ask()  # and no more: as SIGKILL would leave it
+    assert {trial.state for trial in study.trials} == {TrialState.RUNNING}
+    study, _ = search(params)
+    assert outcome(study) == outcome(whole)
+
+
+def test_a_duplicate_is_answered_from_memory() -> None:
+    space = {
+        "layers": [1],
+        "width": [4, 6],
+        "dropout": [0.0],
+        "learning_rate": [0.01],
+        "weight_decay": [0.01],
+        "batch_size": [8],
+    }
+    study, _ = search(tuned(space=space, pruner="none"))
+    assert len(study.trials) == 12
+    copies = [trial for trial in study.trials if SAME_AS in trial.user_attrs]
+    assert len(copies) == 12 - len({trial.params["width_1"] for trial in study.trials})
+    for trial in copies:
+        first = study.trials[trial.user_attrs[SAME_AS]]
+        assert (trial.params, trial.value, trial.state) == (first.params, first.value, first.state)
+
+
+def test_a_failing_head_fails_its_wave_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory() -> None:
+        raise MemoryError("no room")
+
+    with pytest.raises(MemoryError):
+        search(tuned(), out_of_memory)
+    study, _ = search(tuned())
+    states = Counter(trial.state for trial in study.trials)
+    assert states[TrialState.FAIL] == 4
+    assert sum(states[state] for state in FINISHED) == 12
+
+
+@pytest.mark.parametrize("pruner", ["median", "none"])
+def test_other_pruners_and_the_random_sampler_work(pruner: str) -> None:
+    study, _ = search(tuned(pruner=pruner, sampler="random", epochs=12, trials=8))
+    assert sum(trial.state in FINISHED for trial in study.trials) == 8
+    if pruner == "none":
+        assert all(trial.state == TrialState.COMPLETE for trial in study.trials)

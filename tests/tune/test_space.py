@@ -1,0 +1,92 @@
+"""From trial parameters to heads and back."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+from src.config import BEST_NAME, Params, Space, load_params
+from src.errors import ConfigError
+from src.tune.space import candidate_of, published_heads, suggest
+from tests.tune.conftest import ROOT
+
+FIXED = Space(learning_rate=(0.001,), weight_decay=(0.05,), batch_size=(64,), layers=(2,))
+
+
+@pytest.fixture
+def params() -> Params:
+    return load_params(ROOT / "params.yaml")
+
+
+def narrowed(params: Params, **space: object) -> Params:
+    found = params.tune.space.model_copy(update=space)
+    return params.model_copy(update={"tune": params.tune.model_copy(update={"space": found})})
+
+
+def test_every_suggestion_lies_in_the_space_and_is_read_back_from_its_parameters() -> None:
+    study, space = optuna.create_study(sampler=optuna.samplers.RandomSampler(0)), Space()
+    depths = set()
+    for _ in range(40):
+        trial = study.ask()
+        candidate = suggest(trial, space)
+        depths.add(len(candidate.hidden))
+        assert candidate == candidate_of(trial.params, space)
+        assert all(64 <= width <= 2048 for width in candidate.hidden)
+        assert all(0 <= rate <= 0.7 for rate in candidate.dropout)
+        assert 1e-4 <= candidate.learning_rate <= 1e-2
+        assert candidate.batch_size in space.batch_size
+    assert depths == {1, 2, 3}
+
+
+def test_what_is_fixed_is_no_parameter_of_a_trial() -> None:
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(0)).ask()
+    candidate = suggest(trial, FIXED)
+    assert set(trial.params) == {"width_1", "width_2", "dropout_1", "dropout_2"}
+    assert (candidate.learning_rate, candidate.weight_decay) == (0.001, 0.05)
+    assert candidate.batch_size == 64
+
+
+def test_the_six_published_heads_are_found_and_rebuilt_exactly(params: Params) -> None:
+    heads = published_heads(params)
+    assert len(heads) == 6
+    for name, chosen in heads.items():
+        candidate = candidate_of(chosen, params.tune.space)
+        assert candidate.hidden == params.experiments[name].head.hidden
+        assert candidate.dropout == params.experiments[name].head.rates
+        assert candidate.batch_size == params.experiments[name].batch_size
+
+
+def test_heads_outside_a_narrowed_space_are_left_out(params: Params) -> None:
+    assert set(published_heads(narrowed(params, width=(64, 512)))) == {
+        "ModelD-256-128",
+        "ModelD-256-128-dropout",
+    }
+    assert not published_heads(narrowed(params, layers=(1,)))
+
+
+def test_an_earlier_best_is_no_published_head(params: Params) -> None:
+    best = params.experiments["ModelD-256-128"]
+    with_best = params.model_copy(update={"experiments": {BEST_NAME: best}})
+    assert not published_heads(with_best)
+
+
+def test_a_rate_outside_the_space_moves_to_its_edge(params: Params) -> None:
+    heads = published_heads(narrowed(params, learning_rate=(0.002, 0.01), batch_size=(32, 128)))
+    assert {chosen["learning_rate"] for chosen in heads.values()} == {0.002}
+    assert {chosen["batch_size"] for chosen in heads.values()} <= {32, 128}
+
+
+def test_a_candidate_becomes_an_experiment_that_trains_the_same_way(params: Params) -> None:
+    candidate = candidate_of(published_heads(params)["ModelD-256-128-dropout"], params.tune.space)
+    experiment = candidate.experiment(100, "tuned")
+    recipe = experiment.adapted(params.recipes["tuned"])
+    assert experiment.head == params.experiments["ModelD-256-128-dropout"].head
+    assert (recipe.learning_rate, recipe.weight_decay) == (
+        candidate.learning_rate,
+        candidate.weight_decay,
+    )
+
+
+def test_an_unknown_experiment_is_still_an_error(params: Params) -> None:
+    with pytest.raises(ConfigError):
+        params.experiment(BEST_NAME + "-2")
