@@ -18,8 +18,8 @@ from src.errors import ConfigError
 FOLDER = Path("conf")
 
 
-def overrides(name: str) -> list[str]:
-    """The preset as `key=value` pairs; raises ConfigError where params.yaml does not take it."""
+def read_preset(name: str) -> dict[str, Any]:
+    """What the preset changes; raises ConfigError where params.yaml does not take it."""
     path = FOLDER / f"{name}.yaml"
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in FOLDER.glob("*.yaml")))
@@ -28,7 +28,12 @@ def overrides(name: str) -> list[str]:
     if not isinstance(preset, dict):
         raise ConfigError(str(path), "not a mapping", "give keys of params.yaml and their values")
     validate(Params, merged(base, preset), str(path))
-    return [f"{key}={_written(value)}" for key, value in leaves(preset)]
+    return preset
+
+
+def overrides(name: str) -> list[str]:
+    """The preset as `key=value` pairs; raises ConfigError as `read_preset` does."""
+    return [f"{key}={_written(value)}" for key, value in leaves(read_preset(name))]
 
 
 def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from src.tune.options import add_options, with_options
 
 EXAMPLES = """\
   python -m src.tune --trials 50
-  python -m src.tune --layers 2 --learning-rate 0.001 --weight-decay 0.05 --batch-size 64
+  python -m src.tune --preset tune-mission
   python -m src.tune --study narrow --width 64:512 --pruner median --timeout 300
   python -m src.tune --storage postgresql://me@localhost/studies --workers 4"""
 

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from src.config import Engine, Params, Tune, validate
+from src.preset import merged, read_preset
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What stands in `tune` of params.yaml, as options of the command line."""
     add = parser.add_argument
+    add("--preset", help="a file of conf/, without .yaml, whose `tune` counts here: tune-mission")
     add("--trials", type=int, help="of the study in all, however often it is stopped and started")
     add("--study", help="its name in the storage")
     add("--storage", help="any Optuna URL; several processes need a server, as PostgreSQL")
@@ -45,7 +47,8 @@ def _bounds(number: Callable[[str], float], between: str = ":") -> Callable[[str
 def with_options(params: Params, options: argparse.Namespace) -> Params:
     """params.yaml with what the command line says instead; raises ConfigError."""
     given = {key: value for key, value in vars(options).items() if value is not None}
-    tune: dict[str, Any] = params.tune.model_dump()
+    preset = read_preset(options.preset) if options.preset else {}
+    tune: dict[str, Any] = merged(params.tune.model_dump(), preset.get("tune", {}))
     for section in (tune, tune["space"]):
         section |= {key: value for key, value in given.items() if key in section}
     engine = params.engine.model_dump() | ({"device": options.device} if options.device else {})
