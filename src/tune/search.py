@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from src.training.heads import FittedHead, train_heads
 from src.training.result import Epoch
 from src.tune.heartbeat import Heartbeats
+from src.tune.interrupt import uninterrupted
 from src.tune.problem import Problem
 from src.tune.sampling import rungs
 from src.tune.space import Candidate, candidate_of, suggest
@@ -50,7 +51,7 @@ class Search:
     deadline: float = float("inf")
     on_change: Callable[[], None] = lambda: None
     on_wave: Callable[[], None] = lambda: None
-    _open: dict[int, Open] = field(default_factory=dict)
+    _open: dict[int, Trial] = field(default_factory=dict)
 
     def run(self) -> None:
         """Until the study has its trials, or the time is up; open trials are given back if stopped.
@@ -68,12 +69,12 @@ class Search:
                     time.sleep(IDLE)
                 self.on_change()
         except KeyboardInterrupt:
-            for entry in list(self._open.values()):
-                self._give_back(entry)
+            for trial in list(self._open.values()):
+                self._give_back(trial)
             raise
         except BaseException:
-            for entry in list(self._open.values()):
-                self._tell(entry, state=TrialState.FAIL)
+            for trial in list(self._open.values()):
+                self._tell(trial, state=TrialState.FAIL)
             raise
 
     @property
@@ -85,16 +86,16 @@ class Search:
         """Up to a wave of trials, each claimed by this process alone."""
         wave: list[Open] = []
         while len(wave) < self.problem.params.tune.wave and len(started(self.study)) < self.total:
-            trial = self.study.ask()
-            self.heartbeats.add(trial)
+            with uninterrupted():
+                trial = self.study.ask()
+                self.heartbeats.add(trial)
+                self._open[trial.number] = trial
             trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
-            candidate = suggest(trial, self.problem.params.tune.space)
-            entry = self._open[trial.number] = Open(trial, candidate)
             if len(started(self.study)) > self.total:  # another process claimed the last one too
-                self._give_back(entry)
+                self._give_back(trial)
                 time.sleep(IDLE * (1 + os.getpid() % 7) / 7)
                 break
-            wave.append(entry)
+            wave.append(Open(trial, suggest(trial, self.problem.params.tune.space)))
         return wave
 
     def _train(self, wave: list[Open]) -> None:
@@ -105,8 +106,12 @@ class Search:
             self._finish(entry, head, pruned)
         known = self._known()
         for entry in wave:
-            if entry.trial.number in self._open:
+            if entry.trial.number not in self._open:
+                continue
+            if entry.candidate in known:
                 self._answer(entry, known[entry.candidate])
+            else:  # its twin was lost to another worker, as in _prunes
+                self._give_back(entry.trial)
 
     def _fit(self, entries: list[Open]) -> list[tuple[Open, FittedHead, bool]]:
         """Train heads together; the share of the batch of one that is pruned goes to the rest."""
@@ -145,9 +150,9 @@ class Search:
             VAL_LOSS: head.chosen.val_loss,
         }
         if pruned:
-            self._tell(entry, result, state=TrialState.PRUNED)
+            self._tell(entry.trial, result, state=TrialState.PRUNED)
         else:
-            self._tell(entry, result, head.chosen.val_accuracy)
+            self._tell(entry.trial, result, head.chosen.val_accuracy)
 
     def _answer(self, entry: Open, known: FrozenTrial) -> None:
         """Tell a duplicate what is known of its candidate."""
@@ -156,31 +161,31 @@ class Search:
         for step, value in known.intermediate_values.items():
             entry.trial.report(value, step)
         if known.state == TrialState.PRUNED:
-            self._tell(entry, result, state=TrialState.PRUNED)
+            self._tell(entry.trial, result, state=TrialState.PRUNED)
         else:
-            self._tell(entry, result, known.value)
+            self._tell(entry.trial, result, known.value)
 
     def _tell(
         self,
-        entry: Open,
+        trial: Trial,
         result: dict[str, Any] | None = None,
         value: float | None = None,
         state: TrialState | None = None,
     ) -> None:
         with suppress(UpdateFinishedTrialError):  # as in _prunes
             for key, found in (result or {}).items():
-                entry.trial.set_user_attr(key, found)
-        self.study.tell(entry.trial, value, state, skip_if_finished=True)
-        self._close(entry)
+                trial.set_user_attr(key, found)
+        self.study.tell(trial, value, state, skip_if_finished=True)
+        self._close(trial)
 
-    def _give_back(self, entry: Open) -> None:
+    def _give_back(self, trial: Trial) -> None:
         with suppress(UpdateFinishedTrialError):  # as in _prunes
-            release(self.study, entry.trial)
-        self._close(entry)
+            release(self.study, trial)
+        self._close(trial)
 
-    def _close(self, entry: Open) -> None:
-        self.heartbeats.remove(entry.trial)
-        del self._open[entry.trial.number]
+    def _close(self, trial: Trial) -> None:
+        self.heartbeats.remove(trial)
+        del self._open[trial.number]
 
 
 def columns(history: tuple[Epoch, ...]) -> dict[str, list[float]]:

@@ -101,7 +101,8 @@ def assert_tracked(number: int) -> None:
         assert dataset.dataset.digest == child.data.tags["data.md5"]
     names = {file.path for file in store.client.list_artifacts(parent.info.run_id, "study")}
     assert {"study/best.yaml", "study/trials.csv", "study/history.png"} <= names
-    model = load_model(f"models:/{parent.outputs.model_outputs[-1].model_id}")
+    logged = store.client.get_logged_model(parent.outputs.model_outputs[-1].model_id)
+    model = load_model(logged.artifact_location)
     pictures = torch.zeros(2, 16, 16, 3, dtype=torch.uint8).numpy()
     assert set(model.predict(pictures)["subject"]) <= {"ann", "bob", "cyd", "dee"}
 
