@@ -25,7 +25,11 @@ class Repository:
         binaries = Path(sys.executable).parent
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
         path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
-        self.environment = inherited | {"PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        self.environment = inherited | {
+            "PATH": path,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DVC_NO_ANALYTICS": "1",
+        }
 
     @classmethod
     def with_pipeline(cls, folder: Path) -> Repository:
