@@ -91,7 +91,7 @@ def postgres() -> Iterator[str]:
 
 
 def test_three_workers_share_a_postgresql_study_though_one_is_killed(postgres: str) -> None:
-    argv = ("--trials", "24", "--epochs", "60", "--wave", "3", "--storage", postgres)
+    argv = ("--trials", "24", "--epochs", "200", "--wave", "2", "--storage", postgres)
     process = start(*argv, "--workers", "3")
 
     def victim() -> list[int]:
@@ -99,7 +99,8 @@ def test_three_workers_share_a_postgresql_study_though_one_is_killed(postgres: s
         workers = {trial.user_attrs.get(WORKER, ":0").rsplit(":", 1)[1] for trial in running}
         return sorted(int(worker) for worker in workers - {"0"})
 
-    wait_for(lambda: len(victim()) == 3, process)
+    # Two at once are sure to come; whether all three overlap is up to the machine.
+    wait_for(lambda: len(victim()) >= 2, process)
     killed = victim()[0]
     os.kill(killed, signal.SIGKILL)
     assert process.wait(PATIENCE) == 0
