@@ -135,6 +135,12 @@ def test_a_batch_of_heads_is_really_one_group(recipe: Recipe) -> None:
     )
 
 
+def test_wide_heads_train_one_by_one_on_a_processor_and_together_on_a_gpu(recipe: Recipe) -> None:
+    wide = [HeadTask((1024, 512), (0.0, 0.0), recipe, 4, 64, seed) for seed in range(3)]
+    assert len(group_tasks(wide, 512, CLASSES, torch.device("cpu"))) == 3
+    assert len(group_tasks(wide, 512, CLASSES, torch.device("cuda"))) == 1
+
+
 def test_dropping_a_head_leaves_the_others_unchanged(recipe: Recipe, blobs: Blobs) -> None:
     two = [task for task in tasks(recipe) if len(task.hidden) == 2]
     together = train_heads(two, blobs, CLASSES)
