@@ -67,7 +67,7 @@ def test_each_run_shows_the_dataset_version_it_saw(
     assert md5 == second and other != run
 
     repository.run("git", "checkout", "-q", "HEAD~1")
-    repository.run("dvc", "checkout")
+    repository.run("dvc", "checkout", "--with-deps", "train@Baseline")  # all that was run
     assert digest(archive) == first
     assert seen(repository) == (run, first)
     assert repository.stages_run("repro", "train@Baseline") == set()
