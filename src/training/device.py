@@ -30,7 +30,7 @@ class Compute:
         """For tags and tables: the GPU's name, or the processor's with its thread count."""
         if self.device.type == "cuda":
             return torch.cuda.get_device_name(self.device)
-        return f"{_processor()}, {torch.get_num_threads()} threads"
+        return f"{_cpuinfo('model name') or 'CPU'}, {torch.get_num_threads()} threads"
 
     def free_memory(self) -> int:
         """Bytes that could be taken now."""
@@ -55,18 +55,24 @@ def resolve(device: str, precision: str) -> Compute:
 
 
 def _native_bfloat16(kind: str) -> bool:
-    """Whether bfloat16 products are done in hardware: emulated ones are slower than float32."""
+    """Whether bfloat16 products are faster than float32 ones here.
+
+    Read from what the processor is, not timed, so that a machine always takes the same. With
+    AMX they are; with AVX-512 alone, training steps of ResNet-18 were 2.9 times as fast on AMD's
+    Zen 4 but a quarter slower on an Intel Xeon, whose matrix products ran at half the rate.
+    """
     if kind == "cuda":
         return torch.cuda.get_device_capability() >= (8, 0)
     capability: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capability.get("avx512_bf16") or capability.get("amx_bf16"))
+    if capability.get("amx_bf16"):
+        return True
+    return bool(capability.get("avx512_bf16")) and _cpuinfo("vendor_id") == "AuthenticAMD"
 
 
-def _processor() -> str:
+def _cpuinfo(field: str) -> str | None:
+    """A field of Linux's description of the first processor; None elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        return "CPU"
+    except OSError:
+        return None
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(field)), None)

@@ -1,0 +1,63 @@
+"""The engine on every device there is: a GPU's results are the processor's, within rounding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.config import Experiment, Params, load_params
+from src.data.faceset import FaceSet
+from src.models.weights import random_weights
+from src.training.device import Compute, resolve
+from src.training.fit import Fit, Inventory, fit
+from src.training.result import Fitted
+from tests.training.conftest import CPU32
+
+ROOT = Path(__file__).parents[2]
+DEVICES = [
+    pytest.param("cpu", id="cpu"),
+    pytest.param(
+        "cuda",
+        id="cuda",
+        marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here"),
+    ),
+]
+EXPERIMENTS = {
+    "linear": {"train": ("head",)},
+    "mlp": {"train": ("head",), "head": {"hidden": (8,), "dropout": (0.5,)}},
+    "svm": {"train": ("head",), "head": {"kind": "svm"}, "epochs": 1},
+    "last": {"train": ("head", "conv5_x")},
+    "all": {"train": ("all",)},
+}
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params(ROOT / "params.yaml")
+
+
+def run(
+    faces: FaceSet, params: Params, folder: Path, compute: Compute, recipe: str, name: str
+) -> Fitted:
+    settings = {"batch_size": 8, "epochs": 2} | EXPERIMENTS[name]
+    experiment = Experiment.model_validate(settings)
+    inventory = Inventory(faces, random_weights("resnet18", 1), "faces", "source")
+    work = Fit(inventory, experiment, params.recipes[recipe], params, compute, folder, name)
+    return fit(work, lambda _epoch: None)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("recipe", ["tuned", "reference"])
+def test_every_way_of_fitting_gives_on_the_device_what_the_processor_gives(
+    device: str, name: str, recipe: str, faces: FaceSet, params: Params, tmp_path: Path
+) -> None:
+    fitted = run(faces, params, tmp_path / "one", resolve(device, "float32"), recipe, name)
+    again = run(faces, params, tmp_path / "two", resolve(device, "float32"), recipe, name)
+    expected = run(faces, params, tmp_path / "cpu", CPU32, recipe, name)
+    first, second, cpu = fitted.history[0], again.history[0], expected.history[0]
+    assert (first.train_loss, first.val_loss) == (second.train_loss, second.val_loss)
+    assert first.val_loss == pytest.approx(cpu.val_loss, rel=0.02)
+    assert fitted.state.keys() == expected.state.keys()
