@@ -18,9 +18,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     ).parse_args(argv)
     params = load_params()
 
-    from pipelines.inventory import load_inventory
     from src.training.device import resolve
-    from src.training.fit import Fit, make_features
+    from src.training.fit import Fit, Inventory, make_features
 
     head_only = next(
         (
@@ -32,7 +31,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     compute = resolve(params.engine.device, params.engine.precision)
     recipe = params.recipes[params.recipe]
-    work = Fit(load_inventory(), head_only, recipe, params, compute, paths.SCRATCH, "embed")
+    work = Fit(
+        Inventory.load(paths.FACES, paths.SOURCE),
+        head_only,
+        recipe,
+        params,
+        compute,
+        paths.SCRATCH,
+        "embed",
+    )
     make_features(work).save(paths.FEATURES)
 
 

@@ -32,15 +32,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(name: str, params: Params) -> None:
     """Train and track; files are written only once the training is complete."""
-    from pipelines.inventory import load_inventory
     from src.tracking.provenance import dataset_version
     from src.tracking.run import track
     from src.training.device import resolve
     from src.training.features import Features
-    from src.training.fit import Fit, fit
+    from src.training.fit import Fit, Inventory, fit
     from src.training.progress import epochs_bar
 
-    inventory = load_inventory()
+    inventory = Inventory.load(paths.FACES, paths.SOURCE)
     compute = resolve(params.engine.device, params.engine.precision)
     experiment, recipe = params.experiments[name], params.recipe_of(name)
     work = Fit(inventory, experiment, recipe, params, compute, paths.SCRATCH, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ def parser(prog: str, description: str, examples: str) -> argparse.ArgumentParse
     """An argument parser whose help ends in `examples`, printed as written."""
     return argparse.ArgumentParser(
         prog=f"python -m {prog}",
-        description=description,
+        description=inspect.cleandoc(description),
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

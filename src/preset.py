@@ -32,8 +32,15 @@ def read_preset(name: str) -> dict[str, Any]:
 
 
 def overrides(name: str) -> list[str]:
-    """The preset as `key=value` pairs; raises ConfigError as `read_preset` does."""
-    return [f"{key}={_written(value)}" for key, value in leaves(read_preset(name))]
+    """The preset as Hydra's `key=value`, or `+key=value` for a key that params.yaml lacks.
+
+    Raises ConfigError as `read_preset` does.
+    """
+    there = dict(leaves(read_yaml(PARAMS)))
+    return [
+        f"{'' if key in there else '+'}{key}={_written(value)}"
+        for key, value in leaves(read_preset(name))
+    ]
 
 
 def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -55,9 +62,11 @@ def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _written(value: Any) -> str:
-    """A value in Hydra's override grammar, without spaces, so that a shell keeps it whole."""
+    """A value in Hydra's override grammar, bare, so that a shell keeps it whole."""
     if isinstance(value, str):
         return value
+    if isinstance(value, list):
+        return f"[{','.join(map(_written, value))}]"
     return json.dumps(value, separators=(",", ":"))
 
 

@@ -68,3 +68,10 @@ def test_a_network_without_strided_convolutions_in_its_stem_wants_the_standard_o
 )
 def test_augmentation_that_cannot_be_is_refused(augment: dict[str, Any], mend: str) -> None:
     assert mend in refused({"recipes.tuned.augment": augment})
+
+
+def test_a_name_that_dvc_would_take_for_a_path_of_keys_is_refused() -> None:
+    raw = read_yaml(ROOT / PARAMS)
+    raw["experiments"]["rate-0.1"] = raw["experiments"]["ModelA"]
+    with pytest.raises(ConfigError, match=r"rate-0\.1"):
+        validate(Params, raw, "params.yaml")

@@ -46,6 +46,13 @@ def test_the_reference_preset_trains_as_the_published_table_says() -> None:
         assert experiments[row["experiment"]]["batch_size"] == int(row["batch_size"])
 
 
+@pytest.mark.parametrize("name", ["reference", "small-reference", "small-tuned"])
+def test_a_preset_of_one_recipe_leaves_no_experiment_a_rate_of_its_own(name: str) -> None:
+    changed = merged(read_yaml(PARAMS), read_yaml(FOLDER / f"{name}.yaml"))
+    for experiment in changed["experiments"].values():
+        assert experiment.get("learning_rate") is None
+
+
 def test_an_unknown_preset_is_answered_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match="smoke"):
         overrides("nothing")

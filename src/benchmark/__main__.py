@@ -68,18 +68,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     experiments = params.experiments | {options.experiment: experiment}
     params = type(params).model_validate(params.model_copy(update={"experiments": experiments}))
 
-    from src.data.faceset import FaceSet
-    from src.files import digest
-    from src.models.weights import SourceWeights
     from src.training.device import resolve
     from src.training.fit import Fit, Inventory
 
-    inventory = Inventory(
-        FaceSet.load(options.faces),
-        SourceWeights.load(options.source),
-        digest(options.faces),
-        digest(options.source),
-    )
+    inventory = Inventory.load(options.faces, options.source)
     compute = resolve(params.engine.device, params.engine.precision)
     recipe = params.recipe_of(options.experiment)
     with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from src.config.data import Data, Pretrain
-from src.config.section import Name, Section, read_yaml, validate
+from src.config.section import Key, Section, read_yaml, validate
 from src.config.study import Study
 from src.config.training import Engine, Experiment, Model, Recipe
 from src.config.tune import Found, Tune
@@ -29,8 +29,8 @@ class Params(Section):
     pretrain: Pretrain
     model: Model
     recipe: str
-    recipes: dict[Name, Recipe] = Field(min_length=1)
-    experiments: dict[Name, Experiment] = Field(min_length=1)
+    recipes: dict[Key, Recipe] = Field(min_length=1)
+    experiments: dict[Key, Experiment] = Field(min_length=1)
     engine: Engine = Engine()
     tune: Tune = Tune()
     study: Study | None = None
@@ -65,6 +65,7 @@ class Params(Section):
                         f"experiments.{key}.train names {block!r}, which {self.model.backbone} "
                         f"does not have; use {_names(blocks)}"
                     )
+            self._features_exist(key, experiment, tuple(backbone.blocks))
         factors = dict.fromkeys((*backbone.blocks, "head", "base"))
         sections: dict[str, Mapping[str, Recipe | Experiment]] = {
             "recipes": self.recipes,
@@ -79,6 +80,23 @@ class Params(Section):
                             f"{self.model.backbone} does not have; use {_names(factors)}"
                         )
         return self
+
+    def _features_exist(self, key: str, experiment: Experiment, blocks: tuple[str, ...]) -> None:
+        last = experiment.features
+        if last is None:
+            return
+        if last not in blocks:
+            raise ValueError(
+                f"experiments.{key}.features is {last!r}, which {self.model.backbone} does not "
+                f"have; use {', '.join(blocks)}"
+            )
+        above = blocks[blocks.index(last) + 1 :]
+        for block in above:
+            if block in experiment.train:
+                raise ValueError(
+                    f"experiments.{key}.train names {block!r}, which lies above its features "
+                    f"({last}) and is cut off; take it out"
+                )
 
     @model_validator(mode="after")
     def _crops_fit(self) -> Params:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from src.config.section import Count, Fraction, NonNegative, Positive, Probability, Section
+from src.config.section import Count, Fraction, Name, NonNegative, Positive, Probability, Section
 
 
 class Model(Section):
@@ -80,8 +80,13 @@ class Recipe(Section):
 
 
 class Head(Section):
-    """Linear where `hidden` is empty; else Linear, Dropout, ReLU per width, then Linear."""
+    """Linear where `hidden` is empty; else Linear, Dropout, ReLU per width, then Linear.
 
+    The other kinds are scikit-learn's, fitted once on frozen features: a linear support vector
+    machine, logistic regression, the nearest centroid, k nearest neighbours.
+    """
+
+    kind: Literal["mlp", "svm", "logistic", "centroid", "knn"] = "mlp"
     hidden: tuple[Annotated[int, Field(ge=1, le=16384)], ...] = ()
     dropout: tuple[Probability, ...] = ()  # one per hidden layer
 
@@ -92,6 +97,12 @@ class Head(Section):
                 f"{len(self.dropout)} dropout rates for {len(self.hidden)} hidden layers; "
                 "give one per layer, or [] for none"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _only_an_mlp_has_layers(self) -> Head:
+        if self.kind != "mlp" and self.hidden:
+            raise ValueError(f"a {self.kind} head has no hidden layers; leave `hidden` empty")
         return self
 
     @property
@@ -112,6 +123,7 @@ class Experiment(Section):
     weight_decay: NonNegative | None = None  # instead of the recipe's
     multipliers: dict[str, NonNegative] | None = None  # instead of the recipe's
     start: Literal["source", "scratch"] = "source"  # scratch: random, beside those fine-tuned
+    features: Name | None = None  # the block whose pooled output the head reads; null the last
 
     def adapted(self, recipe: Recipe) -> Recipe:
         """`recipe` with what this experiment says for itself in place."""
@@ -122,6 +134,15 @@ class Experiment(Section):
     def _head_always_trains(self) -> Experiment:
         if not {"head", "all"} & set(self.train):
             raise ValueError("a new head must train; add `head` to the list, or say [all]")
+        return self
+
+    @model_validator(mode="after")
+    def _fitted_once(self) -> Experiment:
+        if self.head.kind != "mlp" and (set(self.train) != {"head"} or self.epochs != 1):
+            raise ValueError(
+                f"a {self.head.kind} head is fitted once, on frozen features; "
+                "set train: [head] and epochs: 1"
+            )
         return self
 
 

@@ -57,7 +57,9 @@ def _prefixes(classifier: Classifier) -> list[str]:
         repr((spec.backbone, spec.stem, spec.crop, spec.mean, spec.deviation)).encode()
     )
     keys = []
-    for block in classifier.network.blocks:
+    for index, block in enumerate(classifier.network.blocks, 1):
+        if index == len(classifier.network.blocks):
+            seen.update(b"pooled")
         for module in classifier.network.block(block):
             for name, tensor in module.state_dict().items():
                 if not name.endswith("num_batches_tracked"):  # counts, and enters no output

@@ -8,7 +8,7 @@ parameter names stay torchvision's own. Nothing heavy is imported until a networ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,6 +46,20 @@ class Backbone:
             for path in self.stem_strides:
                 network.get_submodule(path).stride = (1, 1)  # type: ignore[assignment]
         return network
+
+    def up_to(self, last: str, network: nn.Module) -> Backbone:
+        """The table of a built `network` cut off after block `last`, whose channels it ends in."""
+        from torch import nn
+
+        names = list(self.blocks)
+        kept = {name: self.blocks[name] for name in names[: names.index(last) + 1]}
+        convolutions = [
+            module
+            for path in kept[last]
+            for module in network.get_submodule(path).modules()
+            if isinstance(module, nn.Conv2d)
+        ]
+        return replace(self, blocks=kept, features=convolutions[-1].out_channels)
 
 
 def _resnet(name: str, features: int) -> Backbone:

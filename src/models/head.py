@@ -1,8 +1,10 @@
-"""The new classifier on top of the features: linear, or the MLP of ModelD."""
+"""The new classifier on top of the features: linear, the MLP of ModelD, or nearest neighbours."""
 
 from __future__ import annotations
 
-from torch import Generator, nn
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
 
 
 def build_head(
@@ -42,3 +44,35 @@ def initialize_head(head: nn.Module, generator: Generator, init: str = "default"
             bound = layer.in_features**-0.5
             nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
             nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+
+
+class NeighbourHead(nn.Module):
+    """k nearest neighbours (Cover and Hart, 1967) among stored training features.
+
+    Distances are Euclidean, on features standardised by `mean` and `scale`. The logits are those
+    of the shares of votes with one vote more spread over all classes, so that they are finite;
+    of equals the first class is a little ahead, as in scikit-learn.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    stored: Tensor
+    labels: Tensor
+    neighbours: Tensor
+
+    def __init__(self, features: int, classes: int, stored: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("scale", torch.ones(features))
+        self.register_buffer("stored", torch.zeros(stored, features))
+        self.register_buffer("labels", torch.zeros(stored, dtype=torch.int64))
+        self.register_buffer("neighbours", torch.ones((), dtype=torch.int64))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, features) to (N, classes)."""
+        distances = torch.cdist((features.float() - self.mean) / self.scale, self.stored)
+        nearest = distances.topk(int(self.neighbours), largest=False).indices
+        votes = functional.one_hot(self.labels[nearest], self.classes).sum(1).float()
+        first = torch.arange(self.classes, device=votes.device) * (1e-3 / self.classes)
+        return (votes + 1 / self.classes).log() - first

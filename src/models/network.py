@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from src.errors import WeightsError
 from src.files import atomic
 from src.models.backbones import BACKBONES
-from src.models.head import build_head
+from src.models.head import NeighbourHead, build_head
 
 Norm = nn.modules.batchnorm._BatchNorm
 
@@ -40,6 +40,9 @@ class ModelSpec:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
     crop: int | None = None
+    last: str | None = None  # the block whose output the head reads; None for the last there is
+    kind: str = "mlp"  # of the head, as in `config.Head`
+    stored: int | None = None  # training images that a k-nearest-neighbours head keeps
 
     @property
     def input_size(self) -> int:
@@ -61,11 +64,21 @@ class Network(nn.Module):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        self.backbone = BACKBONES[spec.backbone]
+        whole = BACKBONES[spec.backbone]
+        built = whole.build(spec.stem)
+        self.backbone = whole.up_to(spec.last, built) if spec.last else whole
         self.blocks = tuple(self.backbone.blocks)
-        for name, child in self.backbone.build(spec.stem).named_children():
+        for name, child in built.named_children():
             self.add_module(name, child)
-        head = build_head(self.backbone.features, spec.hidden, spec.dropout, len(spec.subjects))
+        for name in whole.blocks.keys() - self.backbone.blocks.keys():
+            for path in whole.blocks[name]:
+                self.set_submodule(path, nn.Identity())
+        features, classes = self.backbone.features, len(spec.subjects)
+        head = (
+            NeighbourHead(features, classes, spec.stored or 0)
+            if spec.kind == "knn"
+            else build_head(features, spec.hidden, spec.dropout, classes)
+        )
         self.set_submodule(self.backbone.head, head)
 
     @property

@@ -142,6 +142,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         experiment.head.hidden,
         experiment.head.rates,
         crop=recipe.augment.input_size,
+        last=experiment.features,
     )
     network = Network(spec)
     trained = trained_blocks(network, experiment.train, recipe)

@@ -12,6 +12,12 @@ from src.evaluation.predictions import Predictions
 
 ALPHA = 0.05
 REFERENCE = "Baseline"
+CLASSICAL = {
+    "svm": "linear SVM",
+    "logistic": "logistic regression",
+    "centroid": "nearest centroid",
+    "knn": "k nearest neighbours",
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ class Row:
             said.append("from scratch")
         factors = self.experiment.multipliers or {}
         said += [f"{block} × {factor:g}" for block, factor in factors.items()]
+        if self.experiment.features:
+            said.append(f"on {self.experiment.features}")
         return ", ".join(said)
 
     @property
@@ -73,6 +81,8 @@ class Row:
     def head(self) -> str:
         """The head, in words."""
         head = self.experiment.head
+        if head.kind != "mlp":
+            return CLASSICAL[head.kind]
         if not head.hidden:
             return "linear"
         rates = sorted(set(head.rates))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "face-finetune"
-STUDIES = "studies"  # the folder whose folders have an experiment each
+STUDIES = "studies"  # the folder under which every folder has an experiment of its own
 SQLITE = "sqlite:///"
 PATH_COLUMNS = {  # where MLflow keeps absolute paths of artifacts
     "experiments": ("artifact_location",),
@@ -57,7 +57,8 @@ def project_root() -> Path:
 def experiment_name() -> str:
     """`face-finetune`, or `face-finetune/NAME` where the working directory is `studies/NAME`."""
     here = Path.cwd()
-    return f"{EXPERIMENT}/{here.name}" if here.parent.name == STUDIES else EXPERIMENT
+    root = next((folder for folder in here.parents if folder.name == STUDIES), None)
+    return f"{EXPERIMENT}/{here.relative_to(root).as_posix()}" if root else EXPERIMENT
 
 
 def tracking_uri() -> str:

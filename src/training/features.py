@@ -32,6 +32,7 @@ class Made:
     backbone: str
     stem: str
     crop: int | None = None
+    last: str | None = None
 
 
 @dataclass(frozen=True)

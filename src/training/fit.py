@@ -1,7 +1,8 @@
 """One experiment from source weights to a fitted network, by the cheapest way that is exact.
 
-A frozen backbone under a fixed BatchNorm: heads on features. Under `adapt`: heads on features per
-epoch. Anything else: the loop, from the end of the frozen prefix where it can be cached.
+A frozen backbone under a fixed BatchNorm: heads on features, by this engine or by scikit-learn.
+Under `adapt`: heads on features per epoch. Anything else: the loop, from the end of the frozen
+prefix where it can be cached.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 
 from src.config import Experiment, Params, Recipe
 from src.data.faceset import FaceSet, Split
+from src.files import digest
 from src.models.head import initialize_head
 from src.models.imports import without_dynamo
 from src.models.network import ModelSpec, Network
@@ -21,6 +23,7 @@ from src.models.trainable import frozen_prefix, unfreeze
 from src.models.weights import SourceWeights, load_source, random_weights
 from src.training.adapting import AdaptingFeatures, Passes, adapting_features
 from src.training.checkpoint import Checkpoint
+from src.training.classical import fit_classical
 from src.training.device import Compute
 from src.training.features import Features, Made, embed
 from src.training.heads import HeadTask, train_heads
@@ -40,6 +43,11 @@ class Inventory:
     source: SourceWeights
     faces_digest: str
     source_digest: str
+
+    @classmethod
+    def load(cls, faces: Path, source: Path) -> Inventory:
+        """Read packed faces and source weights; raises StaleInputError, WeightsError."""
+        return cls(FaceSet.load(faces), SourceWeights.load(source), digest(faces), digest(source))
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,9 @@ class Fit:
             self.experiment.head.hidden,
             self.experiment.head.rates,
             crop=self.recipe.augment.input_size,
+            last=self.experiment.features,
+            kind=self.experiment.head.kind,
+            stored=len(faces.rows(Split.train)) if self.experiment.head.kind == "knn" else None,
         )
         if not self.recipe.normalize:
             return spec
@@ -91,6 +102,7 @@ class Fit:
             spec.backbone,
             spec.stem,
             spec.crop,
+            spec.last,
         )
 
     def network(self) -> Network:
@@ -109,7 +121,9 @@ def fit(work: Fit, on_epoch: OnEpoch, features: Features | None = None) -> Fitte
     unfreeze(network, trained, work.recipe.batchnorm)
     trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
     repeats = work.recipe.batchnorm != "train" and not work.recipe.augment.random
-    if trained == {"head"} and repeats:
+    if work.experiment.head.kind != "mlp":
+        history = _fit_classical(work, network, on_epoch, features)
+    elif trained == {"head"} and repeats:
         history = _fit_head(work, network, on_epoch, features)
     else:
         history = _fit_network(work, network, trained, on_epoch)
@@ -145,12 +159,21 @@ def _fit_head(
     return head.history
 
 
+def _fit_classical(
+    work: Fit, network: Network, on_epoch: OnEpoch, features: Features | None
+) -> tuple[Epoch, ...]:
+    source = _fixed_features(work, features)
+    epoch = fit_classical(work.experiment.head.kind, network.head, source, work.params.seed)
+    network.load_state_dict(source.buffers, strict=False)
+    on_epoch(epoch)
+    return (epoch,)
+
+
 def _feature_source(
     work: Fit, network: Network, features: Features | None
 ) -> Features | AdaptingFeatures:
     if work.recipe.batchnorm != "adapt":
-        suited = features if features and _suits(features, work) else make_features(work)
-        return suited.to(work.compute.device)
+        return _fixed_features(work, features)
     seed, batch_size = work.params.seed, work.experiment.batch_size
     key = digest_of(work.made(), seed, batch_size, work.recipe.flip, work.compute)
     return adapting_features(
@@ -161,6 +184,11 @@ def _feature_source(
         work.compute,
         work.scratch / f"adapting-{key[:20]}.safetensors",
     )
+
+
+def _fixed_features(work: Fit, features: Features | None) -> Features:
+    suited = features if features and _suits(features, work) else make_features(work)
+    return suited.to(work.compute.device)
 
 
 def _suits(features: Features, work: Fit) -> bool:

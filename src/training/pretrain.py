@@ -27,7 +27,7 @@ from src.training.order import stream
 from src.training.progress import epochs_bar
 
 HELD_OUT = 10  # one image in ten shows whether the source task is being learnt
-SMALLEST = 0.3  # side of the smallest crop, as a share of the picture's
+SMALLEST = 0.6  # side of the smallest crop, as a share of the picture's
 
 
 def pretrain(params: Params) -> SourceWeights:

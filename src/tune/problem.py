@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from src.config import Params, Recipe
-from src.data.faceset import FaceSet
 from src.errors import ConfigError, StaleInputError
-from src.files import digest
-from src.models.weights import SourceWeights
 from src.training.device import Compute, resolve
 from src.training.features import Features
 from src.training.fit import Fit, Inventory, digest_of, head_task, make_features
@@ -56,8 +53,7 @@ class Problem:
         for path in (files.faces, files.source, files.features):
             if not path.is_file():
                 raise StaleInputError(str(path), "no such file", "run `dvc repro embed`")
-        faces, source = FaceSet.load(files.faces), SourceWeights.load(files.source)
-        inventory = Inventory(faces, source, digest(files.faces), digest(files.source))
+        inventory = Inventory.load(files.faces, files.source)
         features = Features.load(files.features)
         compute = resolve(params.engine.device, params.engine.precision)
         problem = cls(params, inventory, features, compute)

@@ -1,0 +1,120 @@
+"""Heads that scikit-learn fits: the network as a fixed extractor under a classical classifier.
+
+Three of the four are linear in the features, standardisation included, and end as an ordinary
+linear head; nearest neighbours keep their training images' features. Whatever has a parameter
+gets it by cross-validation on the training images alone, unflipped, so that no fold holds the
+mirror image of another's picture.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from src.training.features import Features
+from src.training.result import Epoch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FOLDS = 5
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C: the inverse of the regularisation's
+NEIGHBOURS = (1, 3, 5, 9)
+
+
+def fit_classical(kind: str, head: nn.Module, features: Features, seed: int) -> Epoch:
+    """Fit `head` in place; the one epoch it takes is measured as any other.
+
+    The loss is the cross-entropy of the scores read as logits, which a support vector machine
+    does not minimise and a nearest centroid is far from.
+    """
+    started = time.perf_counter()
+    values, labels = features.values[0].cpu(), features.labels.cpu()
+    pipeline = _search(kind, values, labels, seed)
+    state = _neighbours(pipeline, values, labels) if kind == "knn" else _linear(pipeline)
+    head.load_state_dict(state)
+    seconds = time.perf_counter() - started
+    train_loss, train_accuracy = _score(head, features.values[0], features.labels)
+    val_loss, val_accuracy = _score(head, features.val_values, features.val_labels)
+    speed = len(labels) / seconds
+    return Epoch(1, train_loss, train_accuracy, val_loss, val_accuracy, 0.0, seconds, speed)
+
+
+@torch.no_grad()
+def _score(head: nn.Module, values: Tensor, labels: Tensor) -> tuple[float, float]:
+    logits = head(values)
+    loss = functional.cross_entropy(logits, labels).item()
+    return loss, (logits.argmax(1) == labels).float().mean().item()
+
+
+def _search(kind: str, values: Tensor, labels: Tensor, seed: int) -> Any:
+    """A fitted pipeline of StandardScaler and classifier, the best by cross-validation."""
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    folds = min(FOLDS, int(labels.bincount().min()))
+    classifier, grid = _classifier(kind, seed, int(len(labels) * (1 - 1 / max(folds, 2))))
+    pipeline = make_pipeline(StandardScaler(), classifier)
+    if not grid or folds < 2:
+        return pipeline.fit(values.numpy(), labels.numpy())
+    step = pipeline.steps[-1][0]
+    splits = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    search = GridSearchCV(pipeline, {f"{step}__{k}": list(v) for k, v in grid.items()}, cv=splits)
+    return search.fit(values.numpy(), labels.numpy()).best_estimator_
+
+
+def _classifier(kind: str, seed: int, fewest: int) -> tuple[Any, Mapping[str, tuple[float, ...]]]:
+    """An unfitted classifier and the values to try; `fewest` images are in a fold's training."""
+    if kind == "svm":
+        from sklearn.svm import LinearSVC
+
+        return LinearSVC(random_state=seed, max_iter=5000), {"C": STRENGTHS}
+    if kind == "logistic":
+        from sklearn.linear_model import LogisticRegression
+
+        return LogisticRegression(max_iter=1000), {"C": STRENGTHS}
+    if kind == "centroid":
+        from sklearn.neighbors import NearestCentroid
+
+        return NearestCentroid(), {}
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return KNeighborsClassifier(), {"n_neighbors": tuple(k for k in NEIGHBOURS if k <= fewest)}
+
+
+def _linear(pipeline: Any) -> dict[str, Tensor]:
+    """Weight and bias of the linear head that scaler and classifier are together."""
+    import numpy as np
+
+    scaler, classifier = (step for _, step in pipeline.steps)
+    if hasattr(classifier, "coef_"):
+        weight, bias = classifier.coef_, classifier.intercept_
+        if len(weight) == 1:  # two classes have one score, the second's
+            weight, bias = np.vstack([-weight, weight]) / 2, np.array([-bias[0], bias[0]]) / 2
+    else:  # nearer to a centroid c is larger in x.c - c.c / 2
+        weight = classifier.centroids_
+        bias = -0.5 * (weight**2).sum(1)
+    weight = weight / scaler.scale_
+    bias = bias - weight @ scaler.mean_
+    return {
+        "weight": torch.tensor(weight, dtype=torch.float32),
+        "bias": torch.tensor(bias, dtype=torch.float32),
+    }
+
+
+def _neighbours(pipeline: Any, values: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    scaler, classifier = (step for _, step in pipeline.steps)
+    mean, scale = (torch.tensor(v, dtype=torch.float32) for v in (scaler.mean_, scaler.scale_))
+    return {
+        "mean": mean,
+        "scale": scale,
+        "stored": (values - mean) / scale,
+        "labels": labels,
+        "neighbours": torch.tensor(classifier.n_neighbors),
+    }

@@ -1,0 +1,71 @@
+"""The files that dvc.yaml names are the ones that stages write and read."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines import paths
+
+ROOT = Path(__file__).parents[2]
+KEY = "${key}"
+WRITTEN = {
+    "dataset": {paths.FACES, paths.MANIFEST, paths.CONTACT_SHEET, paths.AUDIT},
+    "weights": {paths.SOURCE},
+    "embed": {paths.FEATURES},
+    "train": {
+        of(KEY)
+        for of in (
+            paths.model,
+            paths.curves,
+            paths.picture,
+            paths.weight_change,
+            paths.layers,
+            paths.run_record,
+            paths.train_metrics,
+        )
+    },
+    "evaluate": {
+        paths.PREDICTIONS,
+        paths.confusion(KEY).parent,
+        paths.evaluation(KEY).parent,
+        paths.TEST_METRICS,
+    },
+    "report": {paths.REPORT_PAGE, paths.REPORT_TEXT, paths.chart(KEY).parent, paths.LEARNING},
+    "register": {paths.REGISTERED},
+}
+
+
+def stages(file: Path) -> dict[str, Any]:
+    declared: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))["stages"]
+    return {name: stage.get("do", stage) for name, stage in declared.items()}
+
+
+def outputs(stage: dict[str, Any]) -> set[Path]:
+    declared = (*stage.get("outs", ()), *stage.get("metrics", ()))
+    return {Path(next(iter(out)) if isinstance(out, dict) else out) for out in declared}
+
+
+@pytest.mark.parametrize(
+    "file", [ROOT / "dvc.yaml", *sorted(ROOT.glob("studies/**/dvc.yaml"))], ids=str
+)
+def test_every_stage_declares_what_it_writes(file: Path) -> None:
+    declared = stages(file)
+    assert declared
+    for name, stage in declared.items():
+        assert outputs(stage) == WRITTEN["train" if name == "train-best" else name], name
+
+
+def test_the_best_head_trains_by_the_stage_of_the_others() -> None:
+    """train-best is train with the search's result among its parameters."""
+    declared = stages(ROOT / "dvc.yaml")
+    for part in ("cmd", "deps", "outs", "metrics"):
+        assert declared["train"][part] == declared["train-best"][part]
+
+
+def test_every_dependency_in_the_repository_exists() -> None:
+    for stage in stages(ROOT / "dvc.yaml").values():
+        for dep in stage["deps"]:
+            if dep.startswith(("src/", "pipelines/")):
+                assert (ROOT / dep).exists(), dep

@@ -1,0 +1,179 @@
+"""Heads that scikit-learn fits predict what scikit-learn predicts, from any block's features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+from torch.nn import functional
+
+from src.config import Experiment, Params, load_params
+from src.data.faceset import FaceSet, Split
+from src.errors import ConfigError
+from src.evaluation.shared import shared_logits
+from src.models.classifier import Classifier
+from src.models.head import NeighbourHead, build_head
+from src.models.network import Network, load_network, normalize, save_network
+from src.models.weights import random_weights
+from src.training import classical
+from src.training.features import Features, Made
+from src.training.fit import Fit, Inventory, fit
+from src.training.result import Fitted
+from tests.training.conftest import CPU32
+
+ROOT = Path(__file__).parents[2]
+MADE = Made("f", "s", "freeze", (0.0,) * 3, (1.0,) * 3, "resnet18", "stride1")
+ORACLES: dict[str, Callable[[], Any]] = {
+    "svm": lambda: LinearSVC(C=0.01, random_state=0, max_iter=5000),
+    "logistic": lambda: LogisticRegression(C=0.01, max_iter=1000),
+    "centroid": NearestCentroid,
+    "knn": lambda: KNeighborsClassifier(3),
+}
+
+
+def clouds(classes: int) -> Features:
+    draw = np.random.default_rng(3)
+    labels = np.arange(classes).repeat(15)
+    centres = draw.normal(0, 1, (classes, 8))
+    scale = np.array([100, 10, 1, 1, 1, 1, 0.1, 0.01])
+    values, more = (centres[labels] + draw.normal(0, 1, (len(labels), 8)) for _ in "ab")
+    values, more = (torch.tensor(v * scale + 5, dtype=torch.float32) for v in (values, more))
+    names, given = tuple(map(str, range(classes))), torch.from_numpy(labels)
+    return Features(values[None], given, more, given, {}, names, MADE)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("kind", ORACLES)
+def test_the_head_predicts_as_scikit_learn_does(
+    kind: str, classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classical, "STRENGTHS", (0.01,))
+    monkeypatch.setattr(classical, "NEIGHBOURS", (3,))
+    features = clouds(classes)
+    head = (
+        NeighbourHead(8, classes, 15 * classes) if kind == "knn" else build_head(8, (), (), classes)
+    )
+    epoch = classical.fit_classical(kind, head, features, 0)
+    oracle = make_pipeline(StandardScaler(), ORACLES[kind]())
+    oracle.fit(features.values[0].numpy(), features.labels.numpy())
+    predicted = oracle.predict(features.val_values.numpy())
+    assert head(features.val_values).argmax(1).tolist() == predicted.tolist()
+    assert epoch.val_accuracy == pytest.approx((predicted == features.val_labels.numpy()).mean())
+    assert 1 / classes < epoch.val_accuracy < 1
+
+
+def test_logistic_regression_keeps_its_probabilities(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classical, "STRENGTHS", (0.01,))
+    for classes in (2, 4):
+        features, head = clouds(classes), build_head(8, (), (), classes)
+        classical.fit_classical("logistic", head, features, 0)
+        oracle = make_pipeline(StandardScaler(), ORACLES["logistic"]())
+        oracle.fit(features.values[0].numpy(), features.labels.numpy())
+        with torch.no_grad():
+            mine = head(features.val_values).softmax(1).numpy()
+        np.testing.assert_allclose(
+            mine, oracle.predict_proba(features.val_values.numpy()), atol=1e-4
+        )
+
+
+def test_c_is_chosen_on_training_images_alone() -> None:
+    """Validation features of pure noise leave the fitted head as it was."""
+    features = clouds(3)
+    noise = Features(
+        features.values,
+        features.labels,
+        torch.randn_like(features.val_values),
+        features.val_labels,
+        {},
+        features.subjects,
+        MADE,
+    )
+    heads = [build_head(8, (), (), 3) for _ in "ab"]
+    for head, given in zip(heads, (features, noise), strict=True):
+        classical.fit_classical("svm", head, given, 0)
+    one, two = (head.state_dict() for head in heads)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params(ROOT / "params.yaml")
+
+
+def run(faces: FaceSet, params: Params, folder: Path, **keys: object) -> Fitted:
+    settings = {"train": ("head",), "batch_size": 8, "epochs": 1} | keys
+    experiment = Experiment.model_validate(settings)
+    inventory = Inventory(faces, random_weights("resnet18", 1), "faces", "source")
+    recipe = params.recipes["tuned"]
+    work = Fit(inventory, experiment, recipe, params, CPU32, folder, "one")
+    return fit(work, lambda _epoch: None)
+
+
+def test_any_blocks_pooled_output_can_be_the_features(
+    faces: FaceSet, params: Params, tmp_path: Path
+) -> None:
+    whole = run(faces, params, tmp_path)
+    fitted = run(faces, params, tmp_path, features="conv3_x", head={"kind": "logistic"})
+    save_network(tmp_path / "model.safetensors", fitted.state, fitted.spec)
+    network, spec = load_network(tmp_path / "model.safetensors")
+    assert not [name for name in fitted.state if name.startswith(("layer3", "layer4"))]
+    images, _ = faces.part(Split.test)
+    full = Network(whole.spec)
+    full.load_state_dict(whole.state)
+    with torch.no_grad():
+        expected = functional.adaptive_avg_pool2d(
+            full.eval().run(normalize(images, spec), 0, 3), 1
+        ).flatten(1)
+        assert torch.allclose(network.run(normalize(images, spec), 0, 3), expected, atol=1e-5)
+
+
+def test_networks_cut_off_at_different_blocks_are_evaluated_together(
+    faces: FaceSet, params: Params, tmp_path: Path
+) -> None:
+    """What they share is run once, although one pools where the other goes on."""
+    heads = {
+        "whole": {},
+        "cut": {"features": "conv4_x", "head": {"kind": "knn"}},
+        "svm": {"head": {"kind": "svm"}},
+    }
+    classifiers = {}
+    for name, keys in heads.items():
+        fitted = run(faces, params, tmp_path, **keys)
+        network = Network(fitted.spec)
+        network.load_state_dict(fitted.state)
+        classifiers[name] = Classifier(network.eval(), fitted.spec)
+    images, _ = faces.part(Split.test)
+    together = shared_logits(classifiers, images, torch.device("cpu"))
+    for name, classifier in classifiers.items():
+        assert torch.allclose(together[name], classifier.logits(images), atol=1e-5), name
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"head": {"kind": "svm"}, "train": ["all"], "epochs": 1}, "fitted once"),
+        ({"head": {"kind": "svm"}, "train": ["head"], "epochs": 2}, "fitted once"),
+        ({"head": {"kind": "knn", "hidden": [4]}, "train": ["head"], "epochs": 1}, "no hidden"),
+        ({"features": "conv9_x", "train": ["head"], "epochs": 1}, "conv5_x"),
+        ({"features": "conv3_x", "train": ["head", "conv4_x"], "epochs": 1}, "cut off"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(
+    keys: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    import yaml
+
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    raw["experiments"] = {"one": {"batch_size": 8} | keys}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    with pytest.raises(ConfigError, match=said):
+        load_params(tmp_path / "params.yaml")
