@@ -1,0 +1,1 @@
+"""Which strategy for this dataset? Answered before anything trains, from size and similarity."""

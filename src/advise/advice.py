@@ -1,0 +1,113 @@
+"""Advice as one object, and what became of it once the experiments have run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.advise.rule import Candidate, rank, reasons, strategy_of
+from src.advise.situation import Situation, assess
+from src.errors import StaleInputError
+
+if TYPE_CHECKING:
+    from src.config import Params
+    from src.training.device import Compute
+    from src.training.fit import Fit, Inventory
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Experiments from the most to the least promising, and why."""
+
+    situation: Situation
+    ranking: tuple[Candidate, ...]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The advice beside what was measured: accuracies of the test split within [0, 1].
+
+    `best` has the highest validation accuracy. `p` is of the exact McNemar test between it and
+    the advised one on the same test images. `tau` is Kendall's rank correlation (tau-b) of the
+    ranking with test accuracy: 1 the same order, 0 none, -1 the reverse.
+    """
+
+    advised: str
+    best: str
+    test: Mapping[str, float]
+    p: float
+    tau: float
+
+
+def advise(params: Params, inventory: Inventory, compute: Compute) -> Advice:
+    """Assess the dataset before the source weights, and rank params.yaml's experiments."""
+    from src.training.fit import Fit
+
+    fits = {
+        name: Fit(
+            inventory, experiment, params.recipe_of(name), params, compute, Path(".cache"), name
+        )
+        for name, experiment in params.experiments.items()
+    }
+    situation = assess(_whole(fits))
+    candidates = [_candidate(fit, situation.flops_per_second) for fit in fits.values()]
+    return Advice(situation, rank(situation, candidates), reasons(situation))
+
+
+def _whole(fits: Mapping[str, Fit]) -> Fit:
+    """A fit that starts from the source weights and cuts nothing off."""
+    from dataclasses import replace
+
+    fit = next(iter(fits.values()))
+    plain = fit.experiment.model_copy(update={"start": "source", "features": None})
+    return replace(fit, experiment=plain)
+
+
+def _candidate(fit: Fit, flops_per_second: float) -> Candidate:
+    from src.benchmark.floor import epoch_flops
+    from src.models.trainable import unfreeze
+    from src.training.optimizers import trained_blocks
+
+    network = fit.network()
+    trained = trained_blocks(network, fit.experiment.train, fit.recipe)
+    unfreeze(network, trained, fit.recipe.batchnorm)
+    unfrozen = tuple(block for block in network.blocks if block in trained)
+    return Candidate(
+        fit.name,
+        strategy_of(unfrozen, network.blocks, fit.experiment.start == "scratch"),
+        unfrozen,
+        sum(p.numel() for p in network.parameters() if p.requires_grad),
+        epoch_flops(fit) * fit.experiment.epochs / flops_per_second,
+    )
+
+
+def outcome(advice: Advice, metrics: Path, predictions: Path) -> Outcome:
+    """Hold the advice against `metrics/` and the stored answers; raises StaleInputError."""
+    from scipy.stats import kendalltau
+
+    from src.evaluation.compare import mcnemar
+    from src.evaluation.predictions import Predictions
+
+    names = [candidate.name for candidate in advice.ranking]
+    try:
+        figures = json.loads((metrics / "test.json").read_text(encoding="utf-8"))
+        test = {name: float(figures[name]["accuracy"]) for name in names}
+        trained = {
+            name: json.loads((metrics / "train" / f"{name}.json").read_text(encoding="utf-8"))
+            for name in names
+        }
+    except (OSError, ValueError, KeyError):
+        raise StaleInputError(
+            str(metrics), "does not hold every experiment's figures", "run `dvc repro`"
+        ) from None
+    best = max(
+        names, key=lambda n: (trained[n]["val"]["accuracy"], -trained[n]["trainable_parameters"])
+    )
+    answers = Predictions.load(predictions)
+    paired = mcnemar(answers.correct(names[0]), answers.correct(best))
+    tau = kendalltau(range(len(names)), [-test[name] for name in names]).statistic
+    return Outcome(names[0], best, test, paired.p, float(tau))
