@@ -31,7 +31,7 @@ class Advice:
 class Outcome:
     """The advice beside what was measured: accuracies of the test split within [0, 1].
 
-    `best` has the highest validation accuracy. `p` is of the exact McNemar test between it and
+    `best` is chosen by validation accuracy. `p` is of the exact McNemar test between it and
     the advised one on the same test images. `tau` is Kendall's rank correlation (tau-b) of the
     ranking with test accuracy: 1 the same order, 0 none, -1 the reverse.
     """
@@ -89,6 +89,7 @@ def outcome(advice: Advice, metrics: Path, predictions: Path) -> Outcome:
     """Hold the advice against `metrics/` and the stored answers; raises StaleInputError."""
     from scipy.stats import kendalltau
 
+    from src.evaluation.choice import Contender, choose
     from src.evaluation.compare import mcnemar
     from src.evaluation.predictions import Predictions
 
@@ -96,17 +97,11 @@ def outcome(advice: Advice, metrics: Path, predictions: Path) -> Outcome:
     try:
         figures = json.loads((metrics / "test.json").read_text(encoding="utf-8"))
         test = {name: float(figures[name]["accuracy"]) for name in names}
-        trained = {
-            name: json.loads((metrics / "train" / f"{name}.json").read_text(encoding="utf-8"))
-            for name in names
-        }
     except (OSError, ValueError, KeyError):
         raise StaleInputError(
             str(metrics), "does not hold every experiment's figures", "run `dvc repro`"
         ) from None
-    best = max(
-        names, key=lambda n: (trained[n]["val"]["accuracy"], -trained[n]["trainable_parameters"])
-    )
+    best = choose(Contender.read(name, metrics / "train" / f"{name}.json") for name in names).name
     answers = Predictions.load(predictions)
     paired = mcnemar(answers.correct(names[0]), answers.correct(best))
     tau = kendalltau(range(len(names)), [-test[name] for name in names]).statistic

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from src.config import Experiment
+from src.evaluation.choice import Contender, choose
 from src.evaluation.compare import Paired, holm, mcnemar
 from src.evaluation.metrics import Proportion, Score
 from src.evaluation.predictions import Predictions
@@ -94,8 +95,7 @@ class Row:
 class Results:
     """All rows in the order of params.yaml. `reference` is Baseline, or the first row without one.
 
-    `best` has the highest validation accuracy, and of equals the fewest parameters to train; the
-    test images have no say in it.
+    `best` is chosen by validation accuracy (`evaluation.choice`).
     """
 
     rows: tuple[Row, ...]
@@ -141,7 +141,10 @@ def compare(
     """
     names = tuple(experiments)
     reference = REFERENCE if REFERENCE in experiments else names[0]
-    best = max(names, key=lambda n: (trained[n].val.value, -trained[n].trainable_parameters))
+    best = choose(
+        Contender(name, trained[name].val.value, trained[name].trainable_parameters)
+        for name in names
+    ).name
     to_reference = _differences(names, reference, predictions)
     to_best = _differences(names, best, predictions)
     rows = {
