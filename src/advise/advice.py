@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,18 +53,11 @@ def advise(params: Params, inventory: Inventory, compute: Compute) -> Advice:
         )
         for name, experiment in params.experiments.items()
     }
-    situation = assess(_whole(fits))
+    fit = next(iter(fits.values()))
+    from_source = fit.experiment.model_copy(update={"start": "source"})
+    situation = assess(replace(fit, experiment=from_source).whole())
     candidates = [_candidate(fit, situation.flops_per_second) for fit in fits.values()]
     return Advice(situation, rank(situation, candidates), reasons(situation))
-
-
-def _whole(fits: Mapping[str, Fit]) -> Fit:
-    """A fit that starts from the source weights and cuts nothing off."""
-    from dataclasses import replace
-
-    fit = next(iter(fits.values()))
-    plain = fit.experiment.model_copy(update={"start": "source", "features": None})
-    return replace(fit, experiment=plain)
 
 
 def _candidate(fit: Fit, flops_per_second: float) -> Candidate:

@@ -1,15 +1,16 @@
-"""Features: the frozen backbone's pooled output, computed once and shared by every head."""
+"""Features: the frozen backbone's pooled outputs, computed once and shared by every head."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import functional
 
 from src.data.faceset import FaceSet, Split
 from src.errors import StaleInputError
@@ -17,7 +18,7 @@ from src.files import atomic
 from src.models.network import ModelSpec, Network
 from src.training.device import Compute
 from src.training.inputs import Pictures
-from src.training.prefix import cache_prefix
+from src.training.prefix import BATCH, folded
 
 
 @dataclass(frozen=True)
@@ -32,25 +33,51 @@ class Made:
     backbone: str
     stem: str
     crop: int | None = None
-    last: str | None = None
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """One block's output, averaged over its map.
+
+    values: (views, N, D) float32 of training images, view 1 of the flipped ones.
+    val_values: (M, D) float32.
+    """
+
+    values: Tensor
+    val_values: Tensor
 
 
 @dataclass(frozen=True)
 class Features:
     """Features of training and validation images; the test split is not among them.
 
-    values: (views, N, D) float32, view 1 of the flipped images. labels: (N,) int64.
-    val_values: (M, D) float32. val_labels: (M,) int64. buffers: the backbone's BatchNorm
+    blocks: every block's, in the order they run; heads read the last's, or the one chosen by
+    `at`. labels: (N,) int64. val_labels: (M,) int64. buffers: the backbone's BatchNorm
     statistics, where `recalibrate` changed them.
     """
 
-    values: Tensor
+    blocks: dict[str, Pooled]
     labels: Tensor
-    val_values: Tensor
     val_labels: Tensor
     buffers: dict[str, Tensor]
     subjects: tuple[str, ...]
     made: Made
+
+    @property
+    def values(self) -> Tensor:
+        """(views, N, D) float32: the last block's, of training images."""
+        return next(reversed(self.blocks.values())).values
+
+    @property
+    def val_values(self) -> Tensor:
+        """(M, D) float32: the last block's, of validation images."""
+        return next(reversed(self.blocks.values())).val_values
+
+    def at(self, block: str | None) -> Features:
+        """The features of a network that ends in `block`; None for the whole."""
+        names = list(self.blocks)
+        kept = names[: names.index(block) + 1] if block else names
+        return replace(self, blocks={name: self.blocks[name] for name in kept})
 
     def training(self, _epoch: int) -> Tensor:
         """(views, N, D): the same in every epoch."""
@@ -66,23 +93,27 @@ class Features:
 
     def to(self, device: torch.device) -> Features:
         """The same features on another device."""
-        moved = {
-            name: getattr(self, name).to(device)
-            for name in ("values", "labels", "val_values", "val_labels")
-        }
-        return Features(**moved, buffers=self.buffers, subjects=self.subjects, made=self.made)
+        return replace(
+            self,
+            blocks={
+                name: Pooled(pooled.values.to(device), pooled.val_values.to(device))
+                for name, pooled in self.blocks.items()
+            },
+            labels=self.labels.to(device),
+            val_labels=self.val_labels.to(device),
+        )
 
     def save(self, path: Path) -> None:
         """Write atomically as safetensors."""
         tensors = {
-            "values": self.values,
             "labels": self.labels,
-            "val_values": self.val_values,
             "val_labels": self.val_labels,
+            **{f"train:{name}": pooled.values for name, pooled in self.blocks.items()},
+            **{f"val:{name}": pooled.val_values for name, pooled in self.blocks.items()},
             **{f"buffer:{name}": tensor for name, tensor in self.buffers.items()},
         }
         made = {key: value for key, value in asdict(self.made).items() if value is not None}
-        facts = {"subjects": self.subjects, "made": made}
+        facts = {"subjects": self.subjects, "blocks": list(self.blocks), "made": made}
         with atomic(path) as temporary:
             save_file(
                 {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
@@ -97,37 +128,53 @@ class Features:
             with safe_open(path, framework="pt") as file:
                 facts = json.loads((file.metadata() or {})["features"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            blocks = {
+                name: Pooled(tensors[f"train:{name}"], tensors[f"val:{name}"])
+                for name in facts["blocks"]
+            }
         except (OSError, SafetensorError, KeyError, ValueError):
             raise StaleInputError(
                 str(path), "not a feature file", "run `dvc repro embed` to make it"
             ) from None
         buffers = {
-            name.removeprefix("buffer:"): tensors.pop(name)
-            for name in list(tensors)
+            name.removeprefix("buffer:"): tensor
+            for name, tensor in tensors.items()
             if name.startswith("buffer:")
         }
         made = facts["made"]
         for key in ("mean", "deviation"):
             made[key] = tuple(made[key])
-        return cls(**tensors, buffers=buffers, subjects=tuple(facts["subjects"]), made=Made(**made))
+        labels, val_labels = tensors["labels"], tensors["val_labels"]
+        subjects = tuple(facts["subjects"])
+        return cls(blocks, labels, val_labels, buffers, subjects, Made(**made))
 
 
 def embed(
     faces: FaceSet, network: Network, spec: ModelSpec, flip: bool, made: Made, compute: Compute
 ) -> Features:
     """One pass of the frozen backbone, whose statistics are as they should stay."""
-    images, labels = faces.part(Split.train)
-    val_images, val_labels = faces.part(Split.val)
-    stop = len(network.blocks)
-
-    def run(pixels: Tensor, views: int) -> Tensor:
-        pictures = Pictures(pixels.to(compute.device), spec)
-        cached = cache_prefix(network, stop, pictures, views, compute, fraction=1.0)
-        assert cached is not None  # noqa: S101  # features are far smaller than activations
-        return cached.values.float()
-
-    values, val_values = run(images, 2 if flip else 1), run(val_images, 1)[0]
+    images, labels = (tensor.to(compute.device) for tensor in faces.part(Split.train))
+    val_images, val_labels = (tensor.to(compute.device) for tensor in faces.part(Split.val))
+    prefix = folded(network, compute.dtype)
+    values = _pooled(prefix, Pictures(images, spec), 2 if flip else 1, compute.dtype)
+    val_values = _pooled(prefix, Pictures(val_images, spec), 1, compute.dtype)
+    blocks = {name: Pooled(values[name], val_values[name][0]) for name in network.blocks}
     buffers = dict(network.named_buffers()) if made.batchnorm == "recalibrate" else {}
-    return Features(values, labels, val_values, val_labels, buffers, faces.subjects, made).to(
-        compute.device
-    )
+    return Features(blocks, labels, val_labels, buffers, faces.subjects, made)
+
+
+@torch.no_grad()
+def _pooled(
+    prefix: Network, pictures: Pictures, views: int, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    """Each block's (views, N, D) float32."""
+    parts: dict[str, list[Tensor]] = {name: [] for name in prefix.blocks}
+    rows = torch.arange(len(pictures), device=pictures.images.device)
+    for view in range(views):
+        for part in torch.split(rows, BATCH):
+            x = pictures.batch(part, torch.full_like(part, view)).to(dtype)
+            for index, name in enumerate(prefix.blocks):
+                x = prefix.run(x, index, index + 1)
+                mean = functional.adaptive_avg_pool2d(x, 1).flatten(1) if x.ndim == 4 else x
+                parts[name].append(mean.float())
+    return {name: torch.cat(part).view(views, len(rows), -1) for name, part in parts.items()}

@@ -102,8 +102,11 @@ class Fit:
             spec.backbone,
             spec.stem,
             spec.crop,
-            spec.last,
         )
+
+    def whole(self) -> Fit:
+        """The same of a network that nothing is cut off."""
+        return replace(self, experiment=self.experiment.model_copy(update={"features": None}))
 
     def network(self) -> Network:
         """The network before training, on the device: source weights under a new head."""
@@ -175,12 +178,13 @@ def _feature_source(
     if work.recipe.batchnorm != "adapt":
         return _fixed_features(work, features)
     seed, batch_size = work.params.seed, work.experiment.batch_size
-    key = digest_of(work.made(), seed, batch_size, work.recipe.flip, work.compute)
+    last, flip = work.experiment.features, work.recipe.flip
+    key = digest_of(work.made(), last, seed, batch_size, flip, work.compute)
     return adapting_features(
         work.inventory.faces,
         network,
         work.spec(),
-        Passes(seed, batch_size, work.experiment.epochs, work.recipe.flip),
+        Passes(seed, batch_size, work.experiment.epochs, flip),
         work.compute,
         work.scratch / f"adapting-{key[:20]}.safetensors",
     )
@@ -188,7 +192,7 @@ def _feature_source(
 
 def _fixed_features(work: Fit, features: Features | None) -> Features:
     suited = features if features and _suits(features, work) else make_features(work)
-    return suited.to(work.compute.device)
+    return suited.at(work.experiment.features).to(work.compute.device)
 
 
 def _suits(features: Features, work: Fit) -> bool:
@@ -210,7 +214,8 @@ def head_task(work: Fit) -> HeadTask:
 
 
 def make_features(work: Fit) -> Features:
-    """Features that suit the experiment, flips included where its recipe flips."""
+    """Every block's features that suit the experiment, flipped ones where its recipe flips."""
+    work = work.whole()
     network = work.network()
     if work.recipe.batchnorm == "recalibrate":
         _recalibrate(work, network, frozenset(network.blocks))

@@ -10,7 +10,6 @@ import copy
 import itertools
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -24,8 +23,8 @@ from src.training.inputs import Activations, Pictures
 BATCH = 64
 
 
-def folded_prefix(network: Network, stop: int, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    """Blocks before `stop` for inference: BatchNorm folded into convolutions, in `dtype`.
+def folded(network: Network, dtype: torch.dtype) -> Network:
+    """A copy for inference in `dtype`: BatchNorm folded into convolutions, channels last.
 
     Folding takes a convolution and the BatchNorm registered right after it as one, which is the
     order in which torchvision's networks run them.
@@ -33,8 +32,7 @@ def folded_prefix(network: Network, stop: int, dtype: torch.dtype) -> Callable[[
     prefix = copy.deepcopy(network).eval().requires_grad_(False)
     for module in list(prefix.modules()):
         _fold_children(module)
-    prefix.to(dtype=dtype).to(memory_format=torch.channels_last)
-    return lambda images: prefix.run(images.to(dtype), 0, stop)
+    return prefix.to(dtype=dtype).to(memory_format=torch.channels_last)
 
 
 def _fold_children(module: nn.Module) -> None:
@@ -96,13 +94,14 @@ def cache_prefix(
 
     `fraction` is the share of free memory the cache may take.
     """
-    prefix = folded_prefix(network, stop, compute.dtype)
+    prefix = folded(network, compute.dtype)
     device = pictures.images.device
     values: Tensor | None = None
     rows = torch.arange(len(pictures), device=device)
     for view in range(views):
         for part in torch.split(rows, BATCH):
-            output = prefix(pictures.batch(part, torch.full_like(part, view)))
+            images = pictures.batch(part, torch.full_like(part, view)).to(compute.dtype)
+            output = prefix.run(images, 0, stop)
             output = output.permute(0, 2, 3, 1) if output.ndim == 4 else output
             if values is None:
                 shape = (views, len(pictures), *output.shape[1:])

@@ -12,7 +12,7 @@ from src.errors import WeightsError
 from src.models.backbones import BACKBONES
 from src.models.network import ModelSpec, Network, load_network, normalize, save_network
 from src.models.summary import layers
-from src.training.prefix import folded_prefix
+from src.training.prefix import folded
 
 SUBJECTS = ("a", "b", "c")
 FAMILIES = (
@@ -74,8 +74,8 @@ def test_folding_batchnorm_into_convolutions_changes_nothing_but_rounding(backbo
     image = torch.rand(2, 3, 32, 32, generator=generator)
     stop = len(network.blocks)
     expected = network.run(image, 0, stop)
-    folded = folded_prefix(network, stop, torch.float32)(image)
-    torch.testing.assert_close(folded, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
+    given = folded(network, torch.float32).run(image, 0, stop)
+    torch.testing.assert_close(given, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
 
 
 def test_the_stride1_stem_keeps_every_weight_and_ends_in_8_by_8_maps() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ from src.models.head import NeighbourHead, build_head
 from src.models.network import Network, load_network, normalize, save_network
 from src.models.weights import random_weights
 from src.training import classical
-from src.training.features import Features, Made
-from src.training.fit import Fit, Inventory, fit
+from src.training.features import Features, Made, Pooled
+from src.training.fit import Fit, Inventory, fit, make_features
 from src.training.result import Fitted
 from tests.training.conftest import CPU32
 
@@ -48,7 +49,7 @@ def clouds(classes: int) -> Features:
     values, more = (centres[labels] + draw.normal(0, 1, (len(labels), 8)) for _ in "ab")
     values, more = (torch.tensor(v * scale + 5, dtype=torch.float32) for v in (values, more))
     names, given = tuple(map(str, range(classes))), torch.from_numpy(labels)
-    return Features(values[None], given, more, given, {}, names, MADE)
+    return Features({"conv5_x": Pooled(values[None], more)}, given, given, {}, names, MADE)
 
 
 @pytest.mark.parametrize("classes", [2, 5])
@@ -88,15 +89,8 @@ def test_logistic_regression_keeps_its_probabilities(monkeypatch: pytest.MonkeyP
 def test_c_is_chosen_on_training_images_alone() -> None:
     """Validation features of pure noise leave the fitted head as it was."""
     features = clouds(3)
-    noise = Features(
-        features.values,
-        features.labels,
-        torch.randn_like(features.val_values),
-        features.val_labels,
-        {},
-        features.subjects,
-        MADE,
-    )
+    pooled = Pooled(features.values, torch.randn_like(features.val_values))
+    noise = replace(features, blocks={"conv5_x": pooled})
     heads = [build_head(8, (), (), 3) for _ in "ab"]
     for head, given in zip(heads, (features, noise), strict=True):
         classical.fit_classical("svm", head, given, 0)
@@ -109,13 +103,15 @@ def params() -> Params:
     return load_params(ROOT / "params.yaml")
 
 
-def run(faces: FaceSet, params: Params, folder: Path, **keys: object) -> Fitted:
+def work(faces: FaceSet, params: Params, folder: Path, **keys: object) -> Fit:
     settings = {"train": ("head",), "batch_size": 8, "epochs": 1} | keys
     experiment = Experiment.model_validate(settings)
     inventory = Inventory(faces, random_weights("resnet18", 1), "faces", "source")
-    recipe = params.recipes["tuned"]
-    work = Fit(inventory, experiment, recipe, params, CPU32, folder, "one")
-    return fit(work, lambda _epoch: None)
+    return Fit(inventory, experiment, params.recipes["tuned"], params, CPU32, folder, "one")
+
+
+def run(faces: FaceSet, params: Params, folder: Path, **keys: object) -> Fitted:
+    return fit(work(faces, params, folder, **keys), lambda _epoch: None)
 
 
 def test_any_blocks_pooled_output_can_be_the_features(
@@ -134,6 +130,36 @@ def test_any_blocks_pooled_output_can_be_the_features(
             full.eval().run(normalize(images, spec), 0, 3), 1
         ).flatten(1)
         assert torch.allclose(network.run(normalize(images, spec), 0, 3), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "svm"])
+def test_one_pass_of_the_whole_network_serves_a_head_on_any_block(
+    kind: str, faces: FaceSet, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = make_features(work(faces, params, tmp_path))
+    given.save(tmp_path / "features.safetensors")
+    loaded = Features.load(tmp_path / "features.safetensors")
+    cut = work(faces, params, tmp_path, features="conv3_x", head={"kind": kind})
+    anew = fit(cut, lambda _epoch: None)
+    monkeypatch.setattr("src.training.fit.make_features", None)
+    reused = fit(cut, lambda _epoch: None, loaded)
+    assert all(torch.equal(reused.state[name], anew.state[name]) for name in anew.state)
+
+
+def test_every_blocks_features_are_its_output_averaged_over_its_map(
+    faces: FaceSet, params: Params, tmp_path: Path
+) -> None:
+    fitting = work(faces, params, tmp_path)
+    features, network = make_features(fitting), fitting.network().eval()
+    assert list(features.blocks) == list(network.blocks)
+    images, _ = faces.part(Split.train)
+    for stop, (block, pooled) in enumerate(features.blocks.items(), 1):
+        assert features.at(block).values is pooled.values
+        for view, pictures in enumerate((images, images.flip(3))):
+            with torch.no_grad():
+                output = network.run(normalize(pictures, fitting.spec()), 0, stop)
+            expected = output.flatten(2).mean(2) if output.ndim == 4 else output
+            torch.testing.assert_close(pooled.values[view], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_networks_cut_off_at_different_blocks_are_evaluated_together(
