@@ -90,7 +90,12 @@ def save_png(drawn: Figure, path: Path) -> None:
 
     with rc_context(STYLE), atomic(path) as temporary:
         drawn.savefig(
-            temporary, format="png", dpi=144, facecolor="white", metadata={"Software": None}
+            temporary,
+            format="png",
+            dpi=144,
+            facecolor="white",
+            metadata={"Software": None},
+            pil_kwargs={"compress_level": 4},  # on photographs twice as fast as 6, 3% larger
         )
 
 
