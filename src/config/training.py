@@ -152,4 +152,5 @@ class Engine(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     cache_fraction: Fraction = 0.25  # of free memory that cached activations may take
+    cache_limit: Positive = 4.0  # GiB that they may take at most; more goes to a temporary file
     cache_prefix: bool = True  # compute what is frozen once

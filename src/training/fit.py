@@ -255,9 +255,10 @@ def _fit_network(
 
 
 def _cached(examples: Examples, network: Network, stop: int, views: int, work: Fit) -> Examples:
-    fraction = work.params.engine.cache_fraction
+    engine, compute = work.params.engine, work.compute
+    budget = min(engine.cache_fraction * compute.free_memory(), engine.cache_limit * 2**30)
     assert isinstance(examples.inputs, Pictures)  # noqa: S101
-    cached = cache_prefix(network, stop, examples.inputs, views, work.compute, fraction)
+    cached = cache_prefix(network, stop, examples.inputs, views, compute, int(budget))
     return Examples(cached, examples.labels) if cached else examples
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from io import RawIOBase
+from typing import Any, Protocol
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from src.models.network import ModelSpec, normalize
@@ -52,7 +54,52 @@ class Activations:
     def __len__(self) -> int:
         return self.values.shape[1]
 
+    def put(self, view: int, first: int, part: Tensor) -> None:
+        """Fill the rows from `first` on."""
+        self.values[view, first : first + len(part)] = part
+
     def batch(self, rows: Tensor, views: Tensor) -> Tensor:
         """(B, C, H, W), channels last, or (B, D)."""
-        values = self.values.flatten(0, 1)[views * len(self) + rows]
-        return values.permute(0, 3, 1, 2) if values.ndim == 4 else values
+        return _channels_second(self.values.flatten(0, 1)[views * len(self) + rows])
+
+
+@dataclass(frozen=True)
+class StoredActivations:
+    """As `Activations`, in an unbuffered file: in memory is no more than a batch needs.
+
+    The system keeps of the file what it has room for, and gives that room up when it is wanted.
+    """
+
+    file: RawIOBase
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    start: int
+
+    def __len__(self) -> int:
+        return self.shape[1]
+
+    def put(self, view: int, first: int, part: Tensor) -> None:
+        """Fill the rows from `first` on; raises OSError where the disk is full."""
+        content = _bytes(part.contiguous()).data.cast("B")
+        self.file.seek((view * len(self) + first) * (len(content) // len(part)))
+        while content:
+            content = content[self.file.write(content) :]
+
+    def batch(self, rows: Tensor, views: Tensor) -> Tensor:
+        """(B, C, H, W), channels last, or (B, D)."""
+        values = torch.empty((len(rows), *self.shape[2:]), dtype=self.dtype)
+        for place, row in zip((views * len(self) + rows).tolist(), _bytes(values), strict=True):
+            self.file.seek(place * row.nbytes)
+            if self.file.readinto(row) != row.nbytes:
+                raise OSError("a cache of activations is shorter than what was written to it")
+        return _channels_second(values)
+
+
+def _bytes(values: Tensor) -> NDArray[Any]:
+    """(N, bytes) uint8 of contiguous values, sharing their memory."""
+    array: NDArray[Any] = values.flatten(1).view(torch.uint8).numpy()
+    return array
+
+
+def _channels_second(values: Tensor) -> Tensor:
+    return values.permute(0, 3, 1, 2) if values.ndim == 4 else values

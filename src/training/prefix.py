@@ -1,7 +1,7 @@
 """A frozen prefix is run once: its folded, half-precision copy fills a cache, flips included.
 
-Within a memory budget the cache is a plain tensor; past it, a memory-mapped temporary file where
-the disk has room; else there is none, and the loop runs the whole network.
+Within a memory budget the cache is a plain tensor; past it, a temporary file where the disk has
+room; else there is none, and the loop runs the whole network.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import copy
 import itertools
 import shutil
 import tempfile
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from src.models.network import ModelSpec, Network, Norm
 from src.training.device import Compute
-from src.training.inputs import Activations, Pictures
+from src.training.inputs import Activations, Pictures, StoredActivations
 
 BATCH = 64
 
@@ -83,47 +82,39 @@ def normalized(images: Tensor, spec: ModelSpec) -> Tensor:
 
 @torch.no_grad()
 def cache_prefix(
-    network: Network,
-    stop: int,
-    pictures: Pictures,
-    views: int,
-    compute: Compute,
-    fraction: float,
-) -> Activations | None:
-    """Run blocks before `stop` once on every view; None where neither memory nor disk suffices.
+    network: Network, stop: int, pictures: Pictures, views: int, compute: Compute, budget: int
+) -> Activations | StoredActivations | None:
+    """Run blocks before `stop` once on every view: in `budget` bytes of memory, else in a file.
 
-    `fraction` is the share of free memory the cache may take.
+    None where neither memory nor disk suffices.
     """
     prefix = folded(network, compute.dtype)
     device = pictures.images.device
-    values: Tensor | None = None
+    cache: Activations | StoredActivations | None = None
     rows = torch.arange(len(pictures), device=device)
     for view in range(views):
         for part in torch.split(rows, BATCH):
             images = pictures.batch(part, torch.full_like(part, view)).to(compute.dtype)
             output = prefix.run(images, 0, stop)
             output = output.permute(0, 2, 3, 1) if output.ndim == 4 else output
-            if values is None:
+            if cache is None:
                 shape = (views, len(pictures), *output.shape[1:])
-                budget = int(fraction * compute.free_memory())
-                values = allocate(shape, output.dtype, device, budget)
-                if values is None:
+                cache = allocate(shape, output.dtype, device, budget, stop)
+                if cache is None:
                     return None
-            values[view, part[0] : part[-1] + 1] = output
-    return None if values is None else Activations(values, stop)
+            cache.put(view, int(part[0]), output)
+    return cache
 
 
 def allocate(
-    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, budget: int
-) -> Tensor | None:
-    """An uninitialised tensor within `budget` bytes, else one in a file, else None."""
-    elements = torch.Size(shape).numel()
-    size = elements * dtype.itemsize
+    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, budget: int, start: int
+) -> Activations | StoredActivations | None:
+    """Room for activations of `shape`, within `budget` bytes of memory or in a temporary file."""
+    size = torch.Size(shape).numel() * dtype.itemsize
     if size <= budget:
-        return torch.empty(shape, dtype=dtype, device=device)
-    folder = Path(tempfile.gettempdir())
+        return Activations(torch.empty(shape, dtype=dtype, device=device), start)
+    folder = tempfile.gettempdir()
     if device.type != "cpu" or size > shutil.disk_usage(folder).free // 2:
         return None
-    with tempfile.NamedTemporaryFile(dir=folder) as file:  # the mapping outlives the name
-        flat = torch.from_file(file.name, shared=True, size=elements, dtype=dtype)
-    return flat.view(shape)
+    file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # closed with its reader
+    return StoredActivations(file, shape, dtype, start)

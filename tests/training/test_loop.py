@@ -14,7 +14,7 @@ from src.data.faceset import FaceSet, Split
 from src.models.network import ModelSpec, Network, Norm
 from src.training import checkpoint as checkpoints
 from src.training.checkpoint import Checkpoint
-from src.training.inputs import Pictures
+from src.training.inputs import Activations, Pictures, StoredActivations
 from src.training.loop import Examples, Plan, train
 from src.training.order import epoch_order
 from src.training.prefix import cache_prefix
@@ -97,8 +97,16 @@ def test_a_frozen_block_uses_running_statistics_during_training(
     }
 
 
+@pytest.mark.parametrize(
+    ("budget", "kind"), [(1 << 30, Activations), (0, StoredActivations)], ids=["memory", "file"]
+)
 def test_training_from_a_cached_prefix_equals_training_the_whole_network(
-    network: Network, faces: FaceSet, spec: ModelSpec, recipe: Recipe
+    budget: int,
+    kind: type[object],
+    network: Network,
+    faces: FaceSet,
+    spec: ModelSpec,
+    recipe: Recipe,
 ) -> None:
     plan = Plan(recipe, frozenset({"head", "conv5_x"}), 2, 8, 0)
     start = snapshot(network)
@@ -107,9 +115,10 @@ def test_training_from_a_cached_prefix_equals_training_the_whole_network(
     network.load_state_dict(start)
     training, validation = examples(faces, spec)
     cached = [
-        Examples(cache_prefix(network, 4, e.inputs, views, CPU32, 0.5), e.labels)
+        Examples(cache_prefix(network, 4, e.inputs, views, CPU32, budget), e.labels)
         for e, views in ((training, 2), (validation, 1))
     ]
+    assert all(isinstance(e.inputs, kind) for e in cached)
     short = train(network, plan, cached[0], cached[1], CPU32, lambda _epoch: None)
     for a, b in zip(whole, short, strict=True):
         assert a.train_loss == pytest.approx(b.train_loss, rel=2e-3)
