@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from src.advise.transfer import log_me, probe
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 FEW = 100  # training images per class; below it a dataset is small
 NEAR = 0.8  # share of the way from chance to perfect that a probe goes on a similar dataset
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -55,43 +54,21 @@ class Situation:
 
 
 def assess(work: Fit) -> Situation:
-    """Run the source network once over the training images and probe every block's output."""
-    import numpy as np
+    """Run the source network once, as the `embed` stage does, and probe every block's output."""
+    from src.benchmark.floor import forward_flops
+    from src.training.fit import make_features
 
-    from src.benchmark.floor import block_flops
-    from src.data.faceset import Split
-
-    faces, spec = work.inventory.faces, work.spec()
-    images, labels = faces.part(Split.train)
-    network = work.network().eval()
     started = time.perf_counter()
-    features = _pooled(work, network, images)
+    features = make_features(work)
     seconds = time.perf_counter() - started
-    given = labels.numpy()
-    flops = sum(block_flops(network, spec.input_size).values()) * len(images)
+    labels = features.labels.cpu().numpy()
+    blocks = {name: each.values[0].cpu().numpy() for name, each in features.blocks.items()}
+    passes = features.values.shape[:2].numel() + len(features.val_labels)
+    flops = forward_flops(work.network().cpu(), work.spec().input_size) * passes
     return Situation(
-        len(images),
-        len(np.unique(given)),
-        {block: probe(values, given, work.params.seed) for block, values in features.items()},
-        log_me(features[network.blocks[-1]], given),
+        len(labels),
+        len(set(labels.tolist())),
+        {block: probe(values, labels, work.params.seed) for block, values in blocks.items()},
+        log_me(next(reversed(blocks.values())), labels),
         flops / seconds,
     )
-
-
-def _pooled(work: Fit, network: Any, images: Any) -> dict[str, Any]:
-    """(N, channels) float32 of every block's output, averaged over the picture."""
-    import torch
-    from torch.nn import functional
-
-    from src.training.prefix import normalized
-
-    spec, compute = work.spec(), work.compute
-    found: dict[str, list[Any]] = {block: [] for block in network.blocks}
-    with torch.inference_mode(), compute.autocast():
-        for part in torch.split(images.to(compute.device), BATCH):
-            x = normalized(part, spec)
-            for number, block in enumerate(network.blocks):
-                x = network.run(x, number, number + 1)
-                pooled = x if x.ndim == 2 else functional.adaptive_avg_pool2d(x, 1).flatten(1)
-                found[block].append(pooled.float().cpu())
-    return {block: torch.cat(parts).numpy() for block, parts in found.items()}

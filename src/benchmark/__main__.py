@@ -83,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def compare(work: Fit, folder: Path, repeats: int, plain_epochs: int | None) -> Comparison:
     """Run both in turn, `repeats` times; a cold cache for the engine every time."""
     from src.benchmark.floor import epoch_flops, matrix_rate
+    from src.benchmark.memory import peak_memory
     from src.benchmark.plain import train_plainly, write_folders
 
     epochs = work.experiment.epochs
@@ -93,7 +94,7 @@ def compare(work: Fit, folder: Path, repeats: int, plain_epochs: int | None) -> 
     peak = 0.0
     for repeat in range(repeats):
         seconds, accuracy = run_engine(replace(work, scratch=folder / str(repeat)))
-        peak = peak or peak_memory(work)
+        peak = peak or peak_memory(work.compute)
         fast.append(seconds / epochs)
         accuracies.append(accuracy)
         result = train_plainly(work, folder / "faces", run)
@@ -144,18 +145,6 @@ def run_engine(work: Fit) -> tuple[float, float]:
     images, labels = work.inventory.faces.part(Split.test)
     predicted = Classifier(network.eval(), fitted.spec).logits(images).argmax(1)
     return seconds, (predicted == labels).float().mean().item()
-
-
-def peak_memory(work: Fit) -> float:
-    """MiB: the process's largest resident set so far, or the GPU's largest allocation."""
-    import resource
-
-    import torch
-
-    if work.compute.device.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _training_images(work: Fit) -> int:

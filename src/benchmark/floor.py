@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from src.data.faceset import Split
 from src.models.network import Network
-from src.models.summary import layers
-from src.models.trainable import frozen_prefix
+from src.models.trainable import frozen_prefix, unfreeze
 from src.training.device import Compute
 from src.training.fit import Fit
 from src.training.optimizers import trained_blocks
@@ -37,43 +37,34 @@ def _wait(compute: Compute) -> None:
 
 
 def epoch_flops(work: Fit) -> float:
-    """FLOPs per epoch that must be done.
+    """FLOPs per epoch that must be done, as PyTorch counts them.
 
-    A block that never changes runs once for every view of every image, spread over the epochs;
-    one that trains costs three times its forward pass (output, gradient of input and of weights);
-    validation runs what trains, once. An `adapt`ing block runs forward in every epoch.
+    A prefix that never changes runs once for every view of every image, spread over the epochs;
+    the rest runs forward and back for training images, and forward for those of validation.
     """
-    network = Network(work.spec())
-    forward = block_flops(network, work.spec().input_size)
+    network = Network(work.spec()).eval()
     trained = trained_blocks(network, work.experiment.train, work.recipe)
-    prefix = frozen_prefix(network, trained, work.recipe.batchnorm)
+    unfreeze(network, trained, work.recipe.batchnorm)
+    stop = frozen_prefix(network, trained, work.recipe.batchnorm)
+    image = torch.zeros(1, 3, work.spec().input_size, work.spec().input_size)
+    with FlopCounterMode(display=False) as once, torch.no_grad():
+        below = network.run(image, 0, stop)
+    with FlopCounterMode(display=False) as forward:
+        logits = network(below, stop)
+    with FlopCounterMode(display=False) as backward:
+        if logits.requires_grad:
+            logits.sum().backward()
     faces = work.inventory.faces
     images, validation = (len(faces.rows(split)) for split in (Split.train, Split.val))
     views = 2 if work.recipe.flip else 1
-    total = 0.0
-    for index, name in enumerate((*network.blocks, "head")):
-        if index < prefix:
-            total += forward[name] * (views * images + validation) / work.experiment.epochs
-        else:
-            below = any(block in trained for block in network.blocks[:index])
-            passes = 1 + (name in trained) + below
-            total += forward[name] * (passes * images + validation)
-    return total
+    first = once.get_total_flops() * (views * images + validation) / work.experiment.epochs
+    each = forward.get_total_flops() * (images + validation)
+    return float(first + each + backward.get_total_flops() * images)
 
 
-def block_flops(network: Network, image_size: int) -> dict[str, float]:
-    """FLOPs of each block's convolutions and matrix products for one image, forward."""
-    owner = {
-        id(module): name
-        for name in (*network.blocks, "head")
-        for top in network.block(name)
-        for module in top.modules()
-    }
-    flops = dict.fromkeys((*network.blocks, "head"), 0.0)
-    for layer in layers(network, image_size):
-        module = network.get_submodule(layer.name)
-        positions = 1
-        for side in layer.feature_map[1:]:
-            positions *= side
-        flops[owner[id(module)]] += 2.0 * layer.weights * positions
-    return flops
+@torch.no_grad()
+def forward_flops(network: Network, image_size: int) -> int:
+    """FLOPs of one (3, `image_size`, `image_size`) image through the network."""
+    with FlopCounterMode(display=False) as counter:
+        network.eval()(torch.zeros(1, 3, image_size, image_size))
+    return int(counter.get_total_flops())

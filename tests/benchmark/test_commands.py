@@ -1,0 +1,73 @@
+"""The benchmark's commands, end to end on a small project."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from src.benchmark.__main__ import main as compare
+from src.benchmark.scaling import enlarged
+from src.benchmark.scaling import main as scale
+from src.data.faceset import FaceSet, Split
+
+PROMISED = {
+    "experiment",
+    "seconds_per_epoch",
+    "plain_seconds_per_epoch",
+    "ratio",
+    "accuracy",
+    "plain_accuracy",
+    "peak_memory_mb",
+    "floor_seconds_per_epoch",
+}
+pytestmark = pytest.mark.usefixtures("project")
+
+
+def test_both_sides_are_trained_to_the_end_and_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    compare(["--experiment", "ModelA", "--repeats", "2", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found.keys() >= PROMISED
+    assert found["ratio_low"] <= found["ratio"] <= found["ratio_high"]
+    assert found["accuracy"] == found["plain_accuracy"] == 1.0, "colours are easy for both"
+    assert found["projected"] is None
+
+
+def test_a_projection_says_so_and_claims_no_accuracy(capsys: pytest.CaptureFixture[str]) -> None:
+    compare(["--experiment", "Baseline", "--plain-epochs", "1"])
+    assert "projected from 1 epochs" in capsys.readouterr().out
+    compare(["--experiment", "Baseline", "--plain-epochs", "1", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["plain_accuracy"] is None and found["projected"] == 1
+
+
+def test_scaling_trains_every_size_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    scale(["--experiment", "Baseline", "--images", "40", "80", "--subjects", "3", "--json"])
+    points = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(p["images"], p["subjects"], p["epochs"]) for p in points] == [(40, 3, 3), (80, 3, 3)]
+    for point in points:
+        whole = point["once_seconds"] + point["epochs"] * point["epoch_seconds"]
+        assert point["seconds"] == pytest.approx(whole)
+        assert 50 < point["peak_memory_mb"] < 6000
+
+
+def test_scaling_projects_the_epochs_it_was_told_to_leave(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scale(["--experiment", "ModelC", "--images", "16", "--epochs", "50", "--measured-epochs", "1"])
+    assert capsys.readouterr().out.rstrip().endswith("from 1")
+
+
+def test_the_enlarged_dataset_has_the_size_asked_for(project: Path) -> None:
+    faces = enlarged(FaceSet.load(project / "data/faces.safetensors"), 50, 7)
+    assert [len(faces.rows(split)) for split in Split] == [50, 5, 0]
+    assert set(faces.labels.tolist()) == set(range(7)) and len(faces.subjects) == 7
+
+
+@pytest.mark.parametrize("images", ["0", "-5", "many"])
+def test_a_size_that_is_none_is_refused(images: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        scale(["--experiment", "Baseline", "--images", images])
+    assert stopped.value.code == 2
+    assert "whole number" in capsys.readouterr().err or images.startswith("-")

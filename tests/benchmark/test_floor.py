@@ -1,0 +1,61 @@
+"""The floor's arithmetic, against PyTorch's own counter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from src.benchmark.floor import epoch_flops, forward_flops, matrix_rate
+from src.config import load_params
+from src.models.network import ModelSpec, Network
+from src.models.trainable import unfreeze
+from src.training.fit import Fit, Inventory
+from src.training.optimizers import trained_blocks
+from tests.training.conftest import CPU32
+
+
+def test_resnet18_costs_what_its_authors_say() -> None:
+    """1.8 x 10^9 multiply-adds at 224 pixels (He et al., 2015, table 1)."""
+    network = Network(ModelSpec("resnet18", "standard", 224, tuple(map(str, range(1000)))))
+    assert forward_flops(network, 224) / 2 == pytest.approx(1.8e9, rel=0.02)
+
+
+def work(name: str, folder: Path) -> Fit:
+    params = load_params()
+    inventory = Inventory.load(Path("data/faces.safetensors"), Path("models/source.safetensors"))
+    recipe = params.recipe_of(name)
+    return Fit(inventory, params.experiment(name), recipe, params, CPU32, folder, name)
+
+
+def test_an_epoch_of_everything_costs_what_pytorch_counts(project: Path) -> None:
+    fit = work("ModelC", project)
+    network = fit.network().train()
+    with FlopCounterMode(display=False) as training:
+        network(torch.randn(24, 3, 16, 16)).sum().backward()
+    with FlopCounterMode(display=False) as validation, torch.no_grad():
+        network.eval()(torch.randn(8, 3, 16, 16))
+    counted = training.get_total_flops() + validation.get_total_flops()
+    assert epoch_flops(fit) == pytest.approx(counted, rel=1e-9)
+
+
+def test_a_frozen_prefix_runs_once_for_both_views(project: Path) -> None:
+    fit = work("ModelA", project)
+    network = fit.network()
+    trained = trained_blocks(network, fit.experiment.train, fit.recipe)
+    unfreeze(network, trained, "freeze")
+    last = len(network.blocks) - 1
+    with FlopCounterMode(display=False) as once, torch.no_grad():
+        below = network.run(torch.randn(2 * 24 + 8, 3, 16, 16), 0, last)
+    with FlopCounterMode(display=False) as each:
+        network(below[:24], last).sum().backward()
+        with torch.no_grad():
+            network(below[:8], last)
+    counted = once.get_total_flops() / fit.experiment.epochs + each.get_total_flops()
+    assert epoch_flops(fit) == pytest.approx(counted, rel=1e-9)
+
+
+def test_the_matrix_rate_is_within_what_machines_do() -> None:
+    assert 1e8 < matrix_rate(CPU32) < 1e14
