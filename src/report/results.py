@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from src.config import Experiment
 from src.evaluation.choice import Contender, choose
 from src.evaluation.compare import Paired, holm, mcnemar
@@ -95,18 +97,25 @@ class Row:
 class Results:
     """All rows in the order of params.yaml. `reference` is Baseline, or the first row without one.
 
-    `best` is chosen by validation accuracy (`evaluation.choice`).
+    `best` is chosen by validation accuracy (`evaluation.choice`). `majority` is the share of test
+    images that the commonest subject has: the accuracy of naming it always.
     """
 
     rows: tuple[Row, ...]
     reference: Row
     best: Row
     subjects: int
+    majority: float
 
     @property
     def chance(self) -> float:
         """Accuracy of guessing among equally likely subjects."""
         return 1 / self.subjects
+
+    @property
+    def balanced(self) -> bool:
+        """Whether accuracy says what it seems to: naming one subject always would not pay."""
+        return self.majority < 1.5 * self.chance
 
     @property
     def as_good(self) -> tuple[Row, ...]:
@@ -159,7 +168,14 @@ def compare(
         )
         for name in names
     }
-    return Results(tuple(rows.values()), rows[reference], rows[best], len(predictions.subjects))
+    labels = predictions.labels
+    return Results(
+        tuple(rows.values()),
+        rows[reference],
+        rows[best],
+        len(predictions.subjects),
+        float(np.bincount(labels).max() / len(labels)),
+    )
 
 
 def _differences(

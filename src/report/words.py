@@ -75,6 +75,11 @@ def findings(results: Results) -> list[str]:
         f"part in any choice, it names {percent(best.test.accuracy)} right "
         f"(95% interval {interval(best.test)}); guessing would give {percent(results.chance)}."
     ]
+    if not results.balanced:
+        said.append(
+            f"Naming the commonest subject always would be right for {percent(results.majority)} "
+            "of the test images: read macro F1 rather than accuracy."
+        )
     if best.against_reference:
         said.append(
             f"Against {results.reference.name} that is "

@@ -7,6 +7,7 @@ import pytest
 
 from src.evaluation.compare import holm, mcnemar
 from src.evaluation.metrics import score
+from src.evaluation.predictions import Predictions
 from src.report import words
 from src.report.results import Results, compare
 from tests import fabricate
@@ -75,6 +76,23 @@ def test_a_lead_that_chance_explains_is_no_winner() -> None:
     found = results(ModelA=0.54, ModelC=0.5)
     assert words.headline(found).startswith("No clear winner: ModelA")
     assert "which chance can explain" in " ".join(words.findings(found))
+
+
+@pytest.mark.parametrize(("labels", "warned"), [([0, 0, 0, 0, 0, 1], True), ([0, 1] * 3, False)])
+def test_where_one_subject_is_most_of_the_test_accuracy_is_called_misleading(
+    labels: list[int], warned: bool
+) -> None:
+    answers = Predictions(
+        {"ModelC": np.eye(2, dtype=np.float32)[[0] * 6]},
+        np.array(labels),
+        np.arange(6),
+        ("ann", "bob"),
+    )
+    scores = {"ModelC": score(answers.logits["ModelC"], answers.labels)}
+    experiments = {"ModelC": fabricate.EXPERIMENTS["ModelC"]}
+    found = compare(experiments, {"ModelC": fabricate.trained(0.9)}, scores, answers)
+    said = " ".join(words.findings(found))
+    assert ("right for 83.3% of the test images: read macro F1" in said) == warned
 
 
 def test_a_frozen_network_can_be_the_answer() -> None:
