@@ -35,9 +35,7 @@ class Answer:
 def main(argv: Sequence[str] | None = None) -> None:
     """Name the likeliest subjects of face photos."""
     arguments = _arguments(argv)
-    data = Data(origin="-", fit=arguments.fit)
-    classifier = load_classifier(arguments.model)
-    answers = predict(classifier, arguments.photos, arguments.top, data)
+    answers = predict(load_classifier(arguments.model), arguments.photos, arguments.top)
     (_print_json if arguments.json else _print_tables)(answers)
 
 
@@ -48,12 +46,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--model", type=Path, help="a model file; by default the champion registered in MLflow"
     )
     arguments.add_argument("--top", type=int, default=5, help="subjects per photo (5)")
-    arguments.add_argument(
-        "--fit",
-        choices=("crop", "stretch", "pad"),
-        default="crop",
-        help="how a photo becomes square; data.fit of the training (crop)",
-    )
     arguments.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parsed = arguments.parse_args(argv)
     if parsed.top < 1:
@@ -72,16 +64,15 @@ def load_classifier(model: Path | None) -> Classifier:
     return Classifier.load(model)
 
 
-def predict(
-    classifier: Classifier, photos: Sequence[Path], top: int, data: Data
-) -> tuple[Answer, ...]:
+def predict(classifier: Classifier, photos: Sequence[Path], top: int) -> tuple[Answer, ...]:
     """Each photo's `top` likeliest subjects; raises ImageError for the first unusable one."""
     import numpy as np
     import torch
 
     from src.data.decode import decode
 
-    data = data.model_copy(update={"image_size": classifier.image_size})
+    given = {"origin": "-", "fit": classifier.spec.fit, "image_size": classifier.image_size}
+    data = Data.model_validate(given)
     pixels = np.stack([decode(os.fspath(photo), _read(photo), data) for photo in photos])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     best = classifier.probabilities(images).topk(min(top, len(classifier.subjects)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from src.errors import ImageError, TrackingError
 from src.files import digest
 from src.models.classifier import Classifier
+from src.models.network import load_state, save_network
 from src.predict import main
 from src.tracking.registry import champion_weights, promote
 from tests.tracking.finished import finish_run
@@ -43,6 +45,24 @@ def test_a_model_file_names_each_photo(
     given = {row["subject"]: row["probability"] for row in answers[0]["subjects"]}
     assert given == pytest.approx(dict(zip(classifier.subjects, expected, strict=True)), abs=1e-4)
     assert list(given.values()) == sorted(given.values(), reverse=True)
+
+
+def test_photos_become_square_as_the_training_images_did(
+    project: Project, photos: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    state, spec = load_state(project.model)
+    save_network(Path("stretched.safetensors"), state, replace(spec, fit="stretch"))
+    main(["--model", "stretched.safetensors", "--json", "wide.png"])
+    (answer,) = json.loads(capsys.readouterr().out)
+    classifier = Classifier.load(project.model)
+    size = (classifier.image_size, classifier.image_size)
+    pixels = np.array(Image.open("wide.png").resize(size, Image.Resampling.BICUBIC))
+    image = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    expected = classifier.probabilities(image)[0].tolist()
+    given = {row["subject"]: row["probability"] for row in answer["subjects"]}
+    assert given == pytest.approx(dict(zip(classifier.subjects, expected, strict=True)), abs=1e-4)
 
 
 def test_the_champion_answers_by_default(

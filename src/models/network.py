@@ -43,6 +43,7 @@ class ModelSpec:
     last: str | None = None  # the block whose output the head reads; None for the last there is
     kind: str = "mlp"  # of the head, as in `config.Head`
     stored: int | None = None  # training images that a k-nearest-neighbours head keeps
+    fit: str = "crop"  # how a picture becomes square, as `data.fit` said of the training images
 
     @property
     def input_size(self) -> int:

@@ -85,6 +85,7 @@ class Fit:
             last=self.experiment.features,
             kind=self.experiment.head.kind,
             stored=len(faces.rows(Split.train)) if self.experiment.head.kind == "knn" else None,
+            fit=self.params.data.fit,
         )
         if not self.recipe.normalize:
             return spec
