@@ -25,23 +25,12 @@ class Paired:
     p: float
 
 
-@dataclass(frozen=True)
-class AcrossSeeds:
-    """Two classifiers, each trained once per seed: mean difference, 95% interval, two-sided p."""
-
-    difference: float
-    low: float
-    high: float
-    p: float
-
-
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Paired:
     """The exact McNemar test (McNemar, 1947) of two (N,) arrays: was image i answered right?
 
     Under the null hypothesis an image that only one of the two gets right is as likely to be
     the first's as the second's, so their number is binomial with p = 1/2. It asks whether
-    these two trained networks differ, not whether two ways of training do: for that, train
-    several seeds and use `across_seeds`.
+    these two trained networks differ, not whether two ways of training do.
     """
     from scipy.stats import binomtest
 
@@ -50,24 +39,6 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Paired:
     discordant = only_first + only_second
     p = float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
     return Paired((only_first - only_second) / len(first), only_first, only_second, p)
-
-
-def across_seeds(first: Sequence[float], second: Sequence[float]) -> AcrossSeeds:
-    """Paired t-test (Student, 1908) of accuracies, entry i of both trained from seed i.
-
-    Raises ValueError where there are not two or more seeds, the same number for both.
-    """
-    from scipy.stats import ttest_rel
-
-    if len(first) != len(second) or len(first) < 2:
-        raise ValueError("a paired comparison needs the same two or more seeds on both sides")
-    differences = [a - b for a, b in zip(first, second, strict=True)]
-    mean = sum(differences) / len(differences)
-    if max(differences) - min(differences) < 1e-12:  # no spread: the statistic is 0/0 or infinite
-        return AcrossSeeds(mean, mean, mean, 1.0 if abs(mean) < 1e-12 else 0.0)
-    result = ttest_rel(first, second)
-    interval = result.confidence_interval(0.95)
-    return AcrossSeeds(mean, float(interval.low), float(interval.high), float(result.pvalue))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

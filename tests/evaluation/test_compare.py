@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
-from src.evaluation.compare import across_seeds, holm, mcnemar
+from src.evaluation.compare import holm, mcnemar
 
 
 def exact_p(only_first: int, only_second: int) -> float:
@@ -62,24 +61,3 @@ def test_holm_rejects_what_its_step_down_procedure_rejects(p_values: list[float]
     adjusted = holm(p_values)
     assert {index for index, p in enumerate(adjusted) if p < 0.05} == rejected
     assert all(after >= before for after, before in zip(adjusted, p_values, strict=True))
-
-
-def test_seeds_are_compared_in_pairs() -> None:
-    first, second = [0.91, 0.94, 0.90, 0.93], [0.88, 0.92, 0.89, 0.90]
-    found = across_seeds(first, second)
-    alone = stats.ttest_1samp(np.subtract(first, second), 0)
-    assert found.p == pytest.approx(alone.pvalue)
-    assert found.difference == pytest.approx(0.0225)
-    assert found.low < found.difference < found.high
-    assert stats.ttest_ind(first, second).pvalue > found.p  # pairing is what finds it
-
-
-def test_equal_seeds_are_no_difference_and_constant_ones_a_certain_one() -> None:
-    assert across_seeds([0.5, 0.6], [0.5, 0.6]).p == 1.0
-    assert across_seeds([0.6, 0.7], [0.5, 0.6]).p == 0.0
-
-
-@pytest.mark.parametrize("pair", [([0.5], [0.6]), ([0.5, 0.6], [0.5, 0.6, 0.7])])
-def test_too_few_or_unpaired_seeds_are_refused(pair: tuple[list[float], list[float]]) -> None:
-    with pytest.raises(ValueError, match="same two or more seeds"):
-        across_seeds(*pair)

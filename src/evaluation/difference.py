@@ -1,0 +1,98 @@
+"""`python -m src.evaluation.difference`: did a change make experiments better, or only luckier?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from src import cli
+from src.errors import StaleInputError
+from src.evaluation.compare import Paired, holm, mcnemar
+from src.evaluation.predictions import Predictions
+
+EXAMPLES = """\
+  cp data/predictions.safetensors earlier.safetensors
+  dvc exp run -S recipe=reference
+  python -m src.evaluation.difference earlier.safetensors data/predictions.safetensors
+  python -m src.evaluation.difference a.safetensors b.safetensors --only Baseline ModelA"""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One experiment in two runs; `holm` is `paired.p` adjusted for the number of experiments."""
+
+    experiment: str
+    earlier: float
+    later: float
+    paired: Paired
+    holm: float
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Compare two runs' stored answers on the same test images, experiment by experiment.
+
+    Accuracies, their difference, the images that only one run got right, and the exact McNemar
+    test, adjusted by Holm's method. Say with --only which experiments you ask about beforehand.
+    """
+    parser = cli.parser("src.evaluation.difference", str(main.__doc__), EXAMPLES)
+    parser.add_argument("earlier", type=Path, help="a data/predictions.safetensors")
+    parser.add_argument("later", type=Path, help="another, of the same test images")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="experiments; all by default")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(argv)
+    found = differences(options.earlier, options.later, options.only)
+    if options.json:
+        print(json.dumps([asdict(change) for change in found]))
+    else:
+        show(found)
+
+
+def differences(earlier: Path, later: Path, only: Sequence[str] | None) -> tuple[Change, ...]:
+    """Every experiment that both runs have; raises StaleInputError where images differ."""
+    before, after = Predictions.load(earlier), Predictions.load(later)
+    if before.subjects != after.subjects or before.labels.tolist() != after.labels.tolist():
+        raise StaleInputError(
+            str(later), f"answers other images than {earlier}", "compare runs of one dataset"
+        )
+    shared = [name for name in before.logits if name in after.logits]
+    names = list(only or shared)
+    missing = [name for name in names if name not in shared]
+    if missing or not names:
+        what = f"shares no experiment {', '.join(missing)}".rstrip() + f" with {earlier}"
+        raise StaleInputError(str(later), what, f"they share: {', '.join(shared) or 'none'}")
+    tests = [mcnemar(after.correct(name), before.correct(name)) for name in names]
+    adjusted = holm([test.p for test in tests])
+    return tuple(
+        Change(name, float(before.correct(name).mean()), float(after.correct(name).mean()), test, p)
+        for name, test, p in zip(names, tests, adjusted, strict=True)
+    )
+
+
+def show(found: Sequence[Change]) -> None:
+    """Print the comparison as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    titles = ("earlier", "later", "difference", "only earlier", "only later", "p", "Holm")
+    table = Table("experiment")
+    for title in titles:
+        table.add_column(title, justify="right")
+    for change in found:
+        paired = change.paired
+        table.add_row(
+            change.experiment,
+            f"{change.earlier:.1%}",
+            f"{change.later:.1%}",
+            f"{100 * paired.difference:+.1f}",
+            str(paired.only_second),
+            str(paired.only_first),
+            f"{paired.p:.3f}",
+            f"{change.holm:.3f}",
+        )
+    Console(width=None if Console().is_terminal else 110).print(table)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,59 @@
+"""Two runs' stored answers, compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.errors import StaleInputError
+from src.evaluation.difference import differences, main
+from src.evaluation.predictions import Predictions
+
+LABELS = np.array([0, 1, 0, 1, 0, 1, 0, 1])
+
+
+def stored(path: Path, right: dict[str, int], labels: np.ndarray = LABELS) -> Path:
+    """Answers of which the first few of each experiment are right."""
+    answers = {
+        name: np.eye(2, dtype=np.float32)[np.where(np.arange(8) < count, labels, 1 - labels)]
+        for name, count in right.items()
+    }
+    Predictions(answers, labels, np.arange(8), ("ann", "bob")).save(path)
+    return path
+
+
+def test_each_experiment_is_compared_with_itself_on_the_same_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = stored(tmp_path / "a", {"Baseline": 2, "ModelA": 1, "Gone": 3})
+    b = stored(tmp_path / "b", {"Baseline": 2, "ModelA": 8, "New": 3})
+    main([str(a), str(b), "--json"])
+    baseline, model = json.loads(capsys.readouterr().out)
+    assert (baseline["experiment"], model["experiment"]) == ("Baseline", "ModelA")
+    assert baseline["paired"]["p"] == 1.0
+    assert (model["earlier"], model["later"]) == (1 / 8, 1.0)
+    assert model["paired"]["only_first"] == 7, "the later run's"
+    assert model["paired"]["p"] == pytest.approx(2 / 2**7)
+    assert model["holm"] == pytest.approx(2 * model["paired"]["p"])
+    main([str(a), str(b)])
+    assert "+87.5" in capsys.readouterr().out
+
+
+def test_asking_about_fewer_costs_less(tmp_path: Path) -> None:
+    a = stored(tmp_path / "a", {"Baseline": 2, "ModelA": 1})
+    b = stored(tmp_path / "b", {"Baseline": 2, "ModelA": 8})
+    (change,) = differences(a, b, ["ModelA"])
+    assert change.holm == change.paired.p
+
+
+def test_other_images_or_experiments_are_refused(tmp_path: Path) -> None:
+    a = stored(tmp_path / "a", {"Baseline": 2})
+    with pytest.raises(StaleInputError, match="answers other images"):
+        differences(a, stored(tmp_path / "b", {"Baseline": 2}, 1 - LABELS), None)
+    with pytest.raises(StaleInputError, match=r"no experiment ModelZ with .*they share: Baseline"):
+        differences(a, a, ["ModelZ"])
+    with pytest.raises(StaleInputError, match="they share: none"):
+        differences(a, stored(tmp_path / "c", {"ModelA": 2}), None)
