@@ -6,10 +6,13 @@ import json
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from src import cli
 from src.config import load_params
@@ -20,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Medians over the repeats; `projected` says how many of the plain loop's epochs were run."""
+    """Medians over the repeats; `projected` says how many of the plain loop's epochs were run.
+
+    startup_seconds: from the start of the process to the engine's, imports and files above all.
+    """
 
     experiment: str
     recipe: str
@@ -38,6 +44,7 @@ class Comparison:
     peak_memory_mb: float
     floor_seconds_per_epoch: float
     matrix_gflops: float
+    startup_seconds: float
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -88,6 +95,7 @@ def compare(work: Fit, folder: Path, repeats: int, plain_epochs: int | None) -> 
 
     epochs = work.experiment.epochs
     run = min(plain_epochs or epochs, epochs)
+    startup = time.time() - psutil.Process().create_time()
     rate = matrix_rate(work.compute)
     write_folders(work.inventory.faces, folder / "faces")
     fast, plain, accuracies, plain_accuracies = [], [], [], []
@@ -121,13 +129,12 @@ def compare(work: Fit, folder: Path, repeats: int, plain_epochs: int | None) -> 
         peak_memory_mb=peak,
         floor_seconds_per_epoch=epoch_flops(work) / rate,
         matrix_gflops=rate / 1e9,
+        startup_seconds=startup,
     )
 
 
 def run_engine(work: Fit) -> tuple[float, float]:
     """Wall seconds of the whole run, caching included, and test accuracy of its result."""
-    import time
-
     import torch
 
     from src.data.faceset import Split
@@ -170,7 +177,8 @@ def as_text(result: Comparison) -> str:
         f"  accuracy     {result.accuracy:9.1%}  (plain: {plain})\n"
         f"  peak memory  {result.peak_memory_mb:9,.0f} MiB\n"
         f"  floor        {result.floor_seconds_per_epoch:9.3f} s/epoch"
-        f"  at {result.matrix_gflops:,.0f} GFLOP/s measured"
+        f"  at {result.matrix_gflops:,.0f} GFLOP/s measured\n"
+        f"  start-up     {result.startup_seconds:9.1f} s"
     )
 
 

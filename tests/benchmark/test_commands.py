@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from src.benchmark.__main__ import main as compare
+from src.benchmark.heads import main as heads
 from src.benchmark.scaling import enlarged
 from src.benchmark.scaling import main as scale
 from src.data.faceset import FaceSet, Split
+from src.errors import ConfigError
+from src.training.fit import make_features
+from tests.benchmark.test_floor import work as head_fit
 
 PROMISED = {
     "experiment",
@@ -71,3 +75,16 @@ def test_a_size_that_is_none_is_refused(images: str, capsys: pytest.CaptureFixtu
         scale(["--experiment", "Baseline", "--images", images])
     assert stopped.value.code == 2
     assert "whole number" in capsys.readouterr().err or images.startswith("-")
+
+
+def test_heads_are_timed_together_and_one_by_one(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = head_fit("Baseline", project)
+    make_features(work).save(project / "data/features.safetensors")
+    heads(["--experiment", "Baseline", "--hidden", "6", "4", "--count", "3", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["heads"] == [[6, 4]] * 3
+    assert found["ratio_low"] <= found["ratio"] <= found["ratio_high"]
+    with pytest.raises(ConfigError, match="none has an MLP head"):
+        heads([])

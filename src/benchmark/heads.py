@@ -1,0 +1,122 @@
+"""`python -m src.benchmark.heads`: many heads given to the engine at once, against one by one."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src import cli
+from src.config import load_params
+from src.errors import ConfigError
+
+if TYPE_CHECKING:
+    from src.training.features import Features
+    from src.training.heads import HeadTask
+
+EXAMPLES = """\
+  python -m src.benchmark.heads
+  python -m src.benchmark.heads --hidden 64 32 --count 10 --epochs 30
+  python -m src.benchmark.heads --experiment ModelD-2048-1024 --repeats 5 --json"""
+
+
+@dataclass(frozen=True)
+class Together:
+    """Medians over the repeats; the ratio is above 1 where together is faster."""
+
+    device: str
+    heads: tuple[tuple[int, ...], ...]
+    epochs: int
+    seconds_together: float
+    seconds_alone: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+
+    def __str__(self) -> str:
+        named = ", ".join("-".join(map(str, hidden)) or "linear" for hidden in self.heads)
+        return (
+            f"{len(self.heads)} heads ({named}), {self.epochs} epochs on {self.device}\n"
+            f"  together    {self.seconds_together:8.2f} s\n"
+            f"  one by one  {self.seconds_alone:8.2f} s\n"
+            f"  ratio       {self.ratio:8.2f}x  ({self.ratio_low:.2f} to {self.ratio_high:.2f})"
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train the MLP heads of params.yaml on the cached features, in one call and one by one.
+
+    Which of them the engine really stacks is its own choice, by measured limits
+    (src/training/grouping.py); both ways give the same heads.
+    """
+    parser = cli.parser("src.benchmark.heads", str(main.__doc__), EXAMPLES)
+    parser.add_argument("--experiment", nargs="+", help="some of those that train a head alone")
+    parser.add_argument("--hidden", nargs="+", type=int, help="widths, instead of each one's own")
+    parser.add_argument("--count", type=int, default=1, help="copies of each, by other seeds")
+    parser.add_argument("--epochs", type=int, help="instead of each one's own")
+    parser.add_argument("--repeats", type=int, default=3, help="of each way, alternating")
+    parser.add_argument("--features", type=Path, default=Path("data/features.safetensors"))
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(argv)
+    params = load_params()
+
+    from src.training.device import resolve
+    from src.training.features import Features
+    from src.training.heads import HeadTask
+
+    names = options.experiment or [
+        name
+        for name, experiment in params.experiments.items()
+        if set(experiment.train) == {"head"} and experiment.head.hidden
+    ]
+    tasks = []
+    for name in names:
+        experiment = params.experiment(name)
+        hidden = tuple(options.hidden or experiment.head.hidden)
+        dropout = experiment.head.rates if not options.hidden else (0.0,) * len(hidden)
+        epochs = options.epochs or experiment.epochs
+        recipe, size = params.recipe_of(name), experiment.batch_size
+        tasks.append(HeadTask(hidden, dropout, recipe, epochs, size, params.seed))
+    if not tasks:
+        raise ConfigError("experiments", "none has an MLP head", "name some with --experiment")
+    tasks = [replace(task, seed=seed) for task in tasks for seed in range(options.count)]
+    compute = resolve(params.engine.device, params.engine.precision)
+    features = Features.load(options.features).to(compute.device)
+    result = compare(tasks, features, options.repeats, compute.name)
+    print(json.dumps(asdict(result)) if options.json else result)
+
+
+def compare(tasks: Sequence[HeadTask], features: Features, repeats: int, device: str) -> Together:
+    """Train both ways in turn."""
+    together, alone = [], []
+    for _ in range(repeats):
+        together.append(_seconds([tasks], features))
+        alone.append(_seconds([[task] for task in tasks], features))
+    ratios = sorted(b / a for a, b in zip(together, alone, strict=True))
+    return Together(
+        device,
+        tuple(task.hidden for task in tasks),
+        tasks[0].epochs,
+        statistics.median(together),
+        statistics.median(alone),
+        statistics.median(ratios),
+        ratios[0],
+        ratios[-1],
+    )
+
+
+def _seconds(calls: Sequence[Sequence[HeadTask]], features: Features) -> float:
+    from src.training.heads import train_heads
+
+    started = time.perf_counter()
+    for tasks in calls:
+        train_heads(tasks, features, len(features.subjects))  # ends in copies to the host
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    cli.run(main)
