@@ -22,7 +22,7 @@ from src.data.entries import Content, Entry, Origin, Pixels
 from src.data.faceset import FaceSet, Split
 from src.data.origin import open_origin
 from src.data.split import assign, check_left
-from src.errors import ImageError
+from src.errors import ImageError, OriginError
 
 THREADS, BATCH = 4, 256
 
@@ -69,6 +69,12 @@ def pack(data: Data, seed: int) -> Packed:
     """
     origin = open_origin(data)
     entries, pixels, unreadable = _decoded(origin, data)
+    if _gives_test(origin.entries) and not _gives_test(entries):
+        raise OriginError(
+            data.origin,
+            "no picture of its test split can be read",
+            f"mend {unreadable[-1][0]} and the others, or take the split away",
+        )
     policies = data.audit
     findings = [
         *audit.unusable("unreadable", unreadable, policies.unreadable),
@@ -92,6 +98,10 @@ def pack(data: Data, seed: int) -> Packed:
         subjects,
     )
     return Packed(faces, tuple(entries[row].file for row in kept), (*findings, *found))
+
+
+def _gives_test(entries: Iterable[Entry]) -> bool:
+    return any(entry.given is Split.test for entry in entries)
 
 
 def _decoded(origin: Origin, data: Data) -> tuple[list[Entry], list[Pixels], list[tuple[str, str]]]:

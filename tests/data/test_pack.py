@@ -148,6 +148,17 @@ def test_an_unreadable_file_is_left_out_and_told(tmp_path: Path) -> None:
     assert finding.kind == "unreadable" and finding.files == ("train/a/broken.jpg",)
 
 
+def test_a_test_split_of_which_nothing_can_be_read_is_not_replaced_by_another(
+    tmp_path: Path,
+) -> None:
+    files = {
+        name: b"no picture" if name.startswith("test/") else content
+        for name, content in split_files().items()
+    }
+    with pytest.raises(OriginError, match="no picture of its test split can be read"):
+        packed(tmp_path, files)
+
+
 def test_dropping_a_subjects_last_training_picture_is_refused(tmp_path: Path) -> None:
     files = split_files(each=3)
     for n in range(3):
