@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["tests.tracking.projects"]
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and so would be the processes
+# that tests start and interrupt; a handler of our own is not inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
