@@ -192,7 +192,7 @@ def _feature_source(
 
 
 def _fixed_features(work: Fit, features: Features | None) -> Features:
-    suited = features if features and _suits(features, work) else make_features(work)
+    suited = features if features and _suits(features, work) else kept_features(work, work.scratch)
     return suited.at(work.experiment.features).to(work.compute.device)
 
 
@@ -212,6 +212,15 @@ def head_task(work: Fit) -> HeadTask:
         work.experiment.batch_size,
         work.params.seed,
     )
+
+
+def kept_features(work: Fit, folder: Path) -> Features:
+    """As `make_features`, kept in `folder` for the next that needs the same."""
+    key = digest_of(work.made(), work.recipe.flip, work.compute)
+    path = folder / f"features-{key[:20]}.safetensors"
+    if not path.exists():
+        make_features(work).save(path)
+    return Features.load(path)
 
 
 def make_features(work: Fit) -> Features:

@@ -12,7 +12,7 @@ from src.config import Params, Recipe
 from src.errors import ConfigError, StaleInputError
 from src.training.device import Compute, resolve
 from src.training.features import Features
-from src.training.fit import Fit, Inventory, digest_of, head_task, make_features
+from src.training.fit import Fit, Inventory, head_task, kept_features
 from src.training.heads import HeadTask
 from src.tune.space import Candidate
 
@@ -67,10 +67,7 @@ class Problem:
             raise StaleInputError(str(files.features), what, "run `dvc repro embed`")
         features = self.features
         if made != wanted or len(features.values) <= int(self.recipe.flip):
-            own = files.scratch / f"features-{digest_of(wanted, self.recipe.flip)[:20]}.safetensors"
-            if not own.exists():
-                make_features(work).save(own)
-            features = Features.load(own)
+            features = kept_features(work, files.scratch)
         moved = features.to(self.compute.device)
         return Problem(self.params, self.inventory, moved, self.compute)
 
