@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional
 
@@ -35,7 +36,9 @@ def fit_classical(kind: str, head: nn.Module, features: Features, seed: int) -> 
     """
     started = time.perf_counter()
     values, labels = features.values[0].cpu(), features.labels.cpu()
-    pipeline = _search(kind, values, labels, seed)
+    # Products this small are a dozen times slower on several threads, which wait for each other.
+    with threadpool_limits(limits=1):
+        pipeline = _search(kind, values, labels, seed)
     state = _neighbours(pipeline, values, labels) if kind == "knn" else _linear(pipeline)
     head.load_state_dict(state)
     seconds = time.perf_counter() - started
