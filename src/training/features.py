@@ -168,7 +168,7 @@ def _pooled(
     prefix: Network, pictures: Pictures, views: int, dtype: torch.dtype
 ) -> dict[str, Tensor]:
     """Each block's (views, N, D) float32."""
-    parts: dict[str, list[Tensor]] = {name: [] for name in prefix.blocks}
+    found: dict[str, Tensor] = {}
     rows = torch.arange(len(pictures), device=pictures.images.device)
     for view in range(views):
         for part in torch.split(rows, BATCH):
@@ -176,5 +176,9 @@ def _pooled(
             for index, name in enumerate(prefix.blocks):
                 x = prefix.run(x, index, index + 1)
                 mean = functional.adaptive_avg_pool2d(x, 1).flatten(1) if x.ndim == 4 else x
-                parts[name].append(mean.float())
-    return {name: torch.cat(part).view(views, len(rows), -1) for name, part in parts.items()}
+                if name not in found:
+                    # All at once: results kept one by one between the large maps that come and
+                    # go leave holes that no later map fits, until memory is full of them.
+                    found[name] = torch.empty(views, len(rows), mean.shape[1], device=x.device)
+                found[name][view, part] = mean.float()
+    return found
