@@ -28,15 +28,20 @@ def shared_logits(
     keys = {name: _prefixes(classifier) for name, classifier in classifiers.items()}
     for classifier in classifiers.values():
         classifier.network.to(device)
-    parts: dict[str, list[Tensor]] = {name: [] for name in classifiers}
+    # All at once: small results kept between large maps leave holes in memory.
+    logits = {
+        name: torch.empty(len(images), len(classifier.subjects))
+        for name, classifier in classifiers.items()
+    }
     console = Console(stderr=True)
-    batches = torch.split(images, BATCH)
-    for batch in track(batches, "testing", console=console, disable=not console.is_terminal):
+    starts = range(0, len(images), BATCH)
+    for start in track(starts, "testing", console=console, disable=not console.is_terminal):
+        batch = images[start : start + BATCH].to(device)
         outputs: dict[str, Tensor] = {}
         for name, classifier in classifiers.items():
-            features = _features(classifier, keys[name], batch.to(device), outputs)
-            parts[name].append(classifier.network.head(features).cpu())
-    return {name: torch.cat(logits) for name, logits in parts.items()}
+            features = _features(classifier, keys[name], batch, outputs)
+            logits[name][start : start + BATCH] = classifier.network.head(features)
+    return logits
 
 
 def _features(

@@ -121,27 +121,30 @@ def _training_pass(
 ) -> Tensor:
     network.train()
     rows, views = epoch_order(passes.seed, number, len(pictures), passes.flip)
-    parts = []
+    rows, views = rows.to(compute.device), views.to(compute.device)
+    values = _room(network, len(pictures), compute)
     batches = (torch.split(rows, passes.batch_size), torch.split(views, passes.batch_size))
     for part, view in zip(*batches, strict=True):
         with compute.autocast():
-            inputs = pictures.batch(part.to(compute.device), view.to(compute.device))
-            parts.append(network.run(inputs, 0, len(network.blocks)).to(compute.dtype))
-    in_order = torch.cat(parts)
-    values = torch.empty_like(in_order)
-    values[rows.to(compute.device)] = in_order
+            outputs = network.run(pictures.batch(part, view), 0, len(network.blocks))
+        values[part] = outputs.to(compute.dtype)
     return values
 
 
 @torch.no_grad()
 def _validation_pass(network: Network, images: Tensor, spec: ModelSpec, compute: Compute) -> Tensor:
     network.eval()
-    with compute.autocast():
-        parts = [
-            network.run(normalized(part, spec), 0, len(network.blocks)).to(compute.dtype)
-            for part in torch.split(images, 128)
-        ]
-    return torch.cat(parts)
+    values = _room(network, len(images), compute)
+    for part, room in zip(torch.split(images, 128), torch.split(values, 128), strict=True):
+        with compute.autocast():
+            room.copy_(network.run(normalized(part, spec), 0, len(network.blocks)))
+    return values
+
+
+def _room(network: Network, images: int, compute: Compute) -> Tensor:
+    """(N, features), all at once: small results kept between large maps leave holes in memory."""
+    shape = (images, network.backbone.features)
+    return torch.empty(shape, dtype=compute.dtype, device=compute.device)
 
 
 def _joined(rows_of: list[dict[str, Tensor]]) -> dict[str, Tensor]:
