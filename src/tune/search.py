@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from src.training.heads import FittedHead, train_heads
 from src.training.result import Epoch
 from src.tune.heartbeat import Heartbeats
-from src.tune.interrupt import uninterrupted
+from src.tune.interrupt import held
 from src.tune.problem import Problem
 from src.tune.sampling import rungs
 from src.tune.space import Candidate, candidate_of, suggest
@@ -52,6 +52,7 @@ class Search:
     on_change: Callable[[], None] = lambda: None
     on_wave: Callable[[], None] = lambda: None
     _open: dict[int, Trial] = field(default_factory=dict)
+    _stop_if_asked: Callable[[], None] = lambda: None
 
     def run(self) -> None:
         """Until the study has its trials, or the time is up; open trials are given back if stopped.
@@ -59,15 +60,8 @@ class Search:
         A trial that fails raises what it failed of, and the trials of its wave end as failed.
         """
         try:
-            while len(finished(self.study)) < self.total and time.monotonic() < self.deadline:
-                self.orphans.requeue(own=frozenset(self._open))
-                wave = self._ask()
-                if wave:
-                    self._train(wave)
-                    self.on_wave()
-                else:
-                    time.sleep(IDLE)
-                self.on_change()
+            with held() as self._stop_if_asked:
+                self._search()
         except KeyboardInterrupt:
             for trial in list(self._open.values()):
                 self._give_back(trial)
@@ -76,6 +70,18 @@ class Search:
             for trial in list(self._open.values()):
                 self._tell(trial, state=TrialState.FAIL)
             raise
+
+    def _search(self) -> None:
+        while len(finished(self.study)) < self.total and time.monotonic() < self.deadline:
+            self.orphans.requeue(own=frozenset(self._open))
+            wave = self._ask()
+            if wave:
+                self._train(wave)
+                self.on_wave()
+            else:
+                time.sleep(IDLE)
+            self._stop_if_asked()
+            self.on_change()
 
     @property
     def total(self) -> int:
@@ -86,10 +92,9 @@ class Search:
         """Up to a wave of trials, each claimed by this process alone."""
         wave: list[Open] = []
         while len(wave) < self.problem.params.tune.wave and len(started(self.study)) < self.total:
-            with uninterrupted():
-                trial = self.study.ask()
-                self.heartbeats.add(trial)
-                self._open[trial.number] = trial
+            trial = self.study.ask()
+            self.heartbeats.add(trial)
+            self._open[trial.number] = trial
             trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
             if len(started(self.study)) > self.total:  # another process claimed the last one too
                 self._give_back(trial)
@@ -120,6 +125,7 @@ class Search:
         merits, pruned = [0.0] * len(entries), [False] * len(entries)
 
         def on_epoch(slot: int, epoch: Epoch) -> bool:
+            self._stop_if_asked()
             self.on_change()
             merits[slot] = epoch.val_accuracy if latest else max(merits[slot], epoch.val_accuracy)
             if epoch.number in reported:
