@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,12 @@ def centre(images: Tensor, spec: ModelSpec) -> Tensor:
 
 def standardize(images: Tensor, spec: ModelSpec) -> Tensor:
     """(N, 3, H, H) float32 in [0, 1], less the mean, over the deviation per channel; in place."""
-    mean = torch.tensor(spec.mean, device=images.device).view(3, 1, 1)
-    deviation = torch.tensor(spec.deviation, device=images.device).view(3, 1, 1)
+    mean, deviation = (per_channel(each, images.device) for each in (spec.mean, spec.deviation))
     return images.sub_(mean).div_(deviation)
+
+
+@cache
+def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """(C, 1, 1) float32, sent to the device once: sending it for every batch makes a GPU wait."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device).view(-1, 1, 1)

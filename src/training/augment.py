@@ -14,12 +14,13 @@ import torch
 from torch import Generator, Tensor
 
 from src.config import Augment
-from src.models.network import centre, standardize
+from src.models.network import centre, per_channel, standardize
 from src.training.inputs import Inputs, Pictures
 from src.training.order import stream
 
 ATTEMPTS = 10  # to draw a crop that lies within the picture, as many as torchvision makes
 LUMA = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue (ITU-R BT.601)
+SIXTHS = (5.0, 3.0, 1.0)  # of the colour circle, by which red, green and blue follow the hue
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,7 @@ def saturation(images: Tensor, factor: Tensor) -> Tensor:
 
 def grey(images: Tensor) -> Tensor:
     """(N, 1, H, W) luma."""
-    weights = torch.tensor(LUMA, device=images.device).view(3, 1, 1)
-    return (images * weights).sum(1, keepdim=True)
+    return (images * per_channel(LUMA, images.device)).sum(1, keepdim=True)
 
 
 def hue(images: Tensor, turn: Tensor) -> Tensor:
@@ -176,6 +176,5 @@ def hue(images: Tensor, turn: Tensor) -> Tensor:
         (green - blue) / divisor,
         torch.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
     )
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=images.device).view(3, 1, 1)
-    k = (offsets + sector + 6 * turn) % 6
+    k = (per_channel(SIXTHS, images.device) + sector + 6 * turn) % 6
     return value - spread * torch.minimum(k, 4 - k).clamp(0, 1)

@@ -31,12 +31,15 @@ def counters(rows: int, units: int, device: torch.device) -> Tensor:
     return _mix(row | torch.arange(units, dtype=torch.int32, device=device))
 
 
-def keep(mixed: Tensor, keys: Tensor, rates: Tensor) -> Tensor:
+def thresholds(rates: Tensor) -> Tensor:
+    """(H, 1, 1) int32, below which a unit's number drops it; of rates (H,) float32 in [0, 1)."""
+    return (rates.double() * 2**32 - 2**31).round().to(torch.int32).view(-1, 1, 1)
+
+
+def keep(mixed: Tensor, keys: Tensor, below: Tensor) -> Tensor:
     """(H, rows, units) bool: which units stay, each with probability 1 - rate.
 
     `mixed` comes from `counters`; `keys` (H,) int32 are one per head for this step and layer;
-    `rates` (H,) float32 in [0, 1).
+    `below` from `thresholds`.
     """
-    numbers = _mix(mixed ^ keys.view(-1, 1, 1))
-    thresholds = (rates.double() * 2**32 - 2**31).round().to(torch.int64).view(-1, 1, 1)
-    return numbers >= thresholds.to(torch.int32)
+    return _mix(mixed ^ keys.view(-1, 1, 1)) >= below

@@ -21,7 +21,7 @@ from src.config import Recipe
 from src.models.head import build_head, initialize_head
 from src.training.dropout import counters, keep
 from src.training.grouping import group_tasks
-from src.training.order import epoch_order, stream
+from src.training.order import epoch_order, mixed, stream
 from src.training.result import Epoch, choose, ends_early
 from src.training.schedules import factor
 from src.training.stacked import Stacked
@@ -103,7 +103,7 @@ class _Group:
         self.stacked = Stacked.of(self.heads, [task.recipe for task in tasks], self.device)
         self.histories: list[tuple[Epoch, ...]] = [() for _ in tasks]
         self.best: list[dict[str, Tensor]] = [{} for _ in tasks]
-        self.mixed: dict[tuple[int, int], Tensor] = {}
+        self.counters: dict[tuple[int, int], Tensor] = {}
 
     def train(self, on_epoch: Keep) -> dict[int, FittedHead]:
         """Run to the end of every head; returns results by task number."""
@@ -151,15 +151,17 @@ class _Group:
         table = features.flatten(0, 1)
         labels = self.features.labels.repeat(features.shape[0])
         totals = torch.zeros(2, heads, device=self.device)
-        for step in range(steps):
-            part = rows[:, step * first.batch_size : (step + 1) * first.batch_size]
-            done = (number - 1) * steps + step
-            scale = factor(first.recipe, done, steps, first.epochs)
-            totals += self._step(table[part], labels[part], done, scale)
-        seconds = time.perf_counter() - started
+        drops = any(below is not None for below in self.stacked.below)
+        layers = len(first.hidden) if drops else 0
+        done = range((number - 1) * steps, number * steps)
+        keys = dropout_keys(self.tasks, done, layers).to(self.device)
+        for step, part in enumerate(torch.split(rows, first.batch_size, 1)):
+            scale = factor(first.recipe, done[step], steps, first.epochs)
+            totals += self._step(table[part], labels[part], keys[step], scale)
         train_loss, train_accuracy = (totals / images).tolist()
+        speed = images * heads / (time.perf_counter() - started)
         val_loss, val_accuracy = self._validate(number)
-        share = seconds / heads
+        share = (time.perf_counter() - started) / heads
         return [
             Epoch(
                 number,
@@ -169,7 +171,7 @@ class _Group:
                 val_accuracy[slot],
                 task.recipe.learning_rate * scale,
                 share,
-                images / share,
+                speed,
             )
             for slot, task in enumerate(self.tasks)
         ]
@@ -183,40 +185,43 @@ class _Group:
                 orders[task.seed] = (view * images if views > 1 else 0) + rows
         return torch.stack([orders[task.seed] for task in self.tasks]).to(self.device)
 
-    def _step(self, inputs: Tensor, labels: Tensor, step: int, scale: float) -> Tensor:
+    def _step(self, inputs: Tensor, labels: Tensor, keys: Tensor, scale: float) -> Tensor:
         """One optimiser step; returns (2, H) summed loss and number right."""
-        activations = self._forward(inputs, step)
+        activations = self._forward(inputs, keys)
         logits = activations[-1]
         smoothing = self.tasks[0].recipe.label_smoothing
         log_probabilities = logits.log_softmax(2)
-        target = nn.functional.one_hot(labels, self.classes).float()
-        target = target * (1 - smoothing) + smoothing / self.classes
+        target = torch.full_like(logits, smoothing / self.classes)
+        target.scatter_(2, labels.unsqueeze(2), 1 - smoothing + smoothing / self.classes)
         loss = -(target * log_probabilities).sum((1, 2))
         right = (logits.argmax(2) == labels).sum(1)
         gradient = (log_probabilities.exp_() - target).div_(labels.shape[1])
         self._backward(activations, gradient, scale)
         return torch.stack([loss, right])
 
-    def _forward(self, inputs: Tensor, step: int | None) -> list[Tensor]:
-        """Inputs, hidden activations and logits, each (H, B, width); dropout where `step`."""
+    def _forward(self, inputs: Tensor, keys: Tensor | None) -> list[Tensor]:
+        """Inputs, hidden activations and logits, each (H, B, width); dropout by (layers, H) keys.
+
+        Without keys nothing is dropped, as in validation.
+        """
         activations = [inputs]
         for layer, (weight, bias) in enumerate(self.stacked.layers):
             output = torch.baddbmm(bias, activations[-1], weight)
             if layer < len(self.stacked.layers) - 1:
-                if step is not None:
-                    output = self._dropped(output, step, layer)
+                if keys is not None:
+                    output = self._dropped(output, keys, layer)
                 output.relu_()
             activations.append(output)
         return activations
 
-    def _dropped(self, output: Tensor, step: int, layer: int) -> Tensor:
-        rates = self.stacked.rates[layer]
-        if rates is None:
+    def _dropped(self, output: Tensor, keys: Tensor, layer: int) -> Tensor:
+        below = self.stacked.below[layer]
+        if below is None:
             return output
         shape = (output.shape[1], output.shape[2])
-        if shape not in self.mixed:
-            self.mixed[shape] = counters(*shape, self.device)
-        kept = keep(self.mixed[shape], dropout_keys(self.tasks, step, layer, self.device), rates)
+        if shape not in self.counters:
+            self.counters[shape] = counters(*shape, self.device)
+        kept = keep(self.counters[shape], keys[layer], below)
         return output.mul_(kept).mul_(self.stacked.scales[layer])
 
     def _backward(self, activations: list[Tensor], gradient: Tensor, scale: float) -> None:
@@ -226,7 +231,7 @@ class _Group:
             gradients.append((inputs.mT @ gradient, gradient.sum(1, keepdim=True)))
             if layer:
                 gradient = (gradient @ weight.mT).mul_(inputs > 0)
-                if self.stacked.rates[layer - 1] is not None:
+                if self.stacked.below[layer - 1] is not None:
                     gradient.mul_(self.stacked.scales[layer - 1])
         self.stacked.update(gradients[::-1], scale)
 
@@ -241,10 +246,15 @@ class _Group:
         return loss.view(len(self.tasks), -1).mean(1).tolist(), accuracy.tolist()
 
 
-def dropout_keys(tasks: Sequence[HeadTask], step: int, layer: int, device: torch.device) -> Tensor:
-    """(H,) int32, one number per head for this step and layer."""
-    keys = [stream(task.seed, 4, step, layer).initial_seed() & 0x7FFFFFFF for task in tasks]
-    return torch.tensor(keys, dtype=torch.int32, device=device)
+def dropout_keys(tasks: Sequence[HeadTask], steps: range, layers: int) -> Tensor:
+    """(steps, layers, H) int32: a number per step, layer and head, for `dropout.keep`."""
+    keys = [
+        mixed(task.seed, 4, step, layer) & 0x7FFFFFFF
+        for step in steps
+        for layer in range(layers)
+        for task in tasks
+    ]
+    return torch.tensor(keys, dtype=torch.int32).view(len(steps), layers, len(tasks))
 
 
 def _new_head(task: HeadTask, features: int, classes: int) -> nn.Module:

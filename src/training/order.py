@@ -6,15 +6,23 @@ import torch
 from torch import Generator, Tensor
 
 
-def stream(*numbers: int) -> Generator:
-    """A CPU generator whose draws depend on all of `numbers` and nothing else."""
+def mixed(*numbers: int) -> int:
+    """63 bits that depend on all of `numbers` and nothing else, far apart for near ones.
+
+    Chained splitmix64 (Steele et al., 2014).
+    """
     state = 0
-    for number in numbers:  # splitmix64 (Steele et al., 2014), so that near seeds are far apart
+    for number in numbers:
         state = (state ^ number) * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15 & (2**64 - 1)
         state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & (2**64 - 1)
         state = (state ^ state >> 27) * 0x94D049BB133111EB & (2**64 - 1)
         state ^= state >> 31
-    return Generator().manual_seed(state & (2**63 - 1))
+    return state & (2**63 - 1)
+
+
+def stream(*numbers: int) -> Generator:
+    """A CPU generator whose draws depend on all of `numbers` and nothing else."""
+    return Generator().manual_seed(mixed(*numbers))
 
 
 def epoch_order(seed: int, epoch: int, images: int, flip: bool) -> tuple[Tensor, Tensor]:

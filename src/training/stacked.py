@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from src.config import Recipe
+from src.training.dropout import thresholds
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # Adam's (Kingma and Ba, 2015), torch's defaults
 
@@ -17,15 +18,17 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8  # Adam's (Kingma and Ba, 2015), torch's def
 class Stacked:
     """Layer l of all H heads: weight (H, in, out) and bias (H, 1, out), zeros where padded.
 
-    `rates` and `scales` are, per hidden layer, the dropout rates (H,) and 1 / (1 - rate)
-    (H, 1, 1), or None where no head drops anything. `moments` are the optimiser's, per tensor.
+    `below` and `scales` are, per hidden layer, dropout's thresholds (H, 1, 1), or None where no
+    head drops anything, and 1 / (1 - rate) (H, 1, 1). `moments` are the optimiser's, per tensor;
+    `count` is its number of steps, on the device, so that no step sends it there.
     """
 
     layers: list[tuple[Tensor, Tensor]]
     moments: list[list[Tensor]]
-    rates: list[Tensor | None]
+    below: list[Tensor | None]
     scales: list[Tensor]
     recipes: list[Recipe]
+    count: Tensor
     steps: int = 0
 
     @classmethod
@@ -42,14 +45,14 @@ class Stacked:
                 weight[slot, : linear.in_features, : linear.out_features] = linear.weight.detach().T
                 bias[slot, 0, : linear.out_features] = linear.bias.detach()
             layers.append((weight.to(device), bias.to(device)))
-        rates, scales = [], []
+        below, scales = [], []
         for index in range(len(layers) - 1):
-            rate = torch.tensor([_rates(head)[index] for head in heads], device=device)
-            rates.append(rate if rate.any() else None)
-            scales.append((1 / (1 - rate)).view(-1, 1, 1))
+            rate = torch.tensor([_rates(head)[index] for head in heads])
+            below.append(thresholds(rate).to(device) if rate.any() else None)
+            scales.append((1 / (1 - rate)).view(-1, 1, 1).to(device))
         tensors = [tensor for layer in layers for tensor in layer]
         moments = [[torch.zeros_like(tensor) for tensor in tensors] for _ in range(2)]
-        return cls(layers, moments, rates, scales, recipes)
+        return cls(layers, moments, below, scales, recipes, torch.zeros((), device=device))
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -81,14 +84,15 @@ class Stacked:
 
         layers = [(cut(w, i), cut(b, i)) for i, (w, b) in enumerate(self.layers)]
         moments = [[cut(t, i // 2) for i, t in enumerate(moment)] for moment in self.moments]
-        rates = [None if rate is None else rate[index] for rate in self.rates]
+        below = [None if each is None else each[index] for each in self.below]
         scales = [scale[index] for scale in self.scales]
         recipes = [self.recipes[i] for i in slots]
-        return Stacked(layers, moments, rates, scales, recipes, self.steps)
+        return Stacked(layers, moments, below, scales, recipes, self.count, self.steps)
 
     def update(self, gradients: list[tuple[Tensor, Tensor]], scale: float) -> None:
         """One step of every head's optimiser, by torch's fused kernels; biases do not decay."""
         self.steps += 1
+        self.count += 1
         flat = [tensor for layer in gradients for tensor in layer]
         alike = len({(r.learning_rate, r.weight_decay) for r in self.recipes}) == 1
         slots = [slice(None)] if alike else [slice(i, i + 1) for i in range(len(self.recipes))]
@@ -98,39 +102,36 @@ class Stacked:
                     [tensor[slot] for tensor in tensors[kind::2]]
                     for tensors in (self.tensors, flat, *self.moments)
                 ]
-                _apply(recipe, parts, self.steps, recipe.learning_rate * scale, decay)
+                self._apply(recipe, parts, recipe.learning_rate * scale, decay)
 
-
-def _apply(
-    recipe: Recipe, parts: list[list[Tensor]], steps: int, rate: float, decay: float
-) -> None:
-    parameters, gradients, first, second = parts
-    if recipe.optimizer == "sgd":
-        torch._fused_sgd_(
-            parameters,
-            gradients,
-            first,
-            weight_decay=decay,
-            momentum=recipe.momentum,
-            lr=rate,
-            dampening=0.0,
-            nesterov=False,
-            maximize=False,
-            is_first_step=steps == 1,
-        )
-        return
-    counts = [torch.tensor(float(steps), device=parameters[0].device) for _ in parameters]
-    options: dict[str, Any] = {
-        "lr": rate,
-        "beta1": BETAS[0],
-        "beta2": BETAS[1],
-        "weight_decay": decay,
-        "eps": EPSILON,
-        "amsgrad": False,
-        "maximize": False,
-    }
-    kernel = torch._fused_adam_ if recipe.optimizer == "adam" else torch._fused_adamw_
-    kernel(parameters, gradients, first, second, [], counts, **options)
+    def _apply(self, recipe: Recipe, parts: list[list[Tensor]], rate: float, decay: float) -> None:
+        parameters, gradients, first, second = parts
+        if recipe.optimizer == "sgd":
+            torch._fused_sgd_(
+                parameters,
+                gradients,
+                first,
+                weight_decay=decay,
+                momentum=recipe.momentum,
+                lr=rate,
+                dampening=0.0,
+                nesterov=False,
+                maximize=False,
+                is_first_step=self.steps == 1,
+            )
+            return
+        options: dict[str, Any] = {
+            "lr": rate,
+            "beta1": BETAS[0],
+            "beta2": BETAS[1],
+            "weight_decay": decay,
+            "eps": EPSILON,
+            "amsgrad": False,
+            "maximize": False,
+        }
+        kernel = torch._fused_adam_ if recipe.optimizer == "adam" else torch._fused_adamw_
+        counts = [self.count] * len(parameters)
+        kernel(parameters, gradients, first, second, [], counts, **options)
 
 
 def _linears(head: nn.Module) -> list[nn.Linear]:
