@@ -124,10 +124,10 @@ def _epoch(
             optimizer.zero_grad(set_to_none=True)
             totals += tally(logits.detach(), labels, loss.detach())
     train_loss, train_accuracy = (totals / images).tolist()
-    seconds = time.perf_counter() - started
+    speed = images / (time.perf_counter() - started)
     val_loss, val_accuracy = evaluate(network, validation, compute)
     rate = max(group["lr"] for group in optimizer.param_groups)
-    speed = images / seconds
+    seconds = time.perf_counter() - started
     return Epoch(number, train_loss, train_accuracy, val_loss, val_accuracy, rate, seconds, speed)
 
 

@@ -12,7 +12,10 @@ from src.models.network import ModelSpec
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training images. `seconds` and `images_per_second` are wall time."""
+    """One pass over the training images.
+
+    seconds: on the clock, validation included. images_per_second: of the training alone.
+    """
 
     number: int
     train_loss: float
