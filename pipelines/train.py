@@ -34,15 +34,13 @@ def run(name: str, params: Params) -> None:
     """Train and track; files are written only once the training is complete."""
     from src.tracking.provenance import dataset_version
     from src.tracking.run import track
-    from src.training.device import resolve
     from src.training.features import Features
     from src.training.fit import Fit, Inventory, fit
     from src.training.progress import epochs_bar
 
     inventory = Inventory.load(paths.FACES, paths.SOURCE)
-    compute = resolve(params.engine.device, params.engine.precision)
-    experiment, recipe = params.experiments[name], params.recipe_of(name)
-    work = Fit(inventory, experiment, recipe, params, compute, paths.SCRATCH, name)
+    work = Fit.of(name, params, inventory, paths.SCRATCH)
+    experiment, recipe, compute = work.experiment, work.recipe, work.compute
     dataset = dataset_version(paths.FACES, inventory.faces, params.data.origin)
     resolved = {
         "seed": params.seed,

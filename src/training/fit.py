@@ -24,7 +24,7 @@ from src.models.weights import SourceWeights, load_source, random_weights
 from src.training.adapting import AdaptingFeatures, Passes, adapting_features
 from src.training.checkpoint import Checkpoint
 from src.training.classical import fit_classical
-from src.training.device import Compute
+from src.training.device import Compute, resolve
 from src.training.features import Features, Made, embed
 from src.training.heads import HeadTask, train_heads
 from src.training.inputs import Pictures
@@ -61,6 +61,13 @@ class Fit:
     compute: Compute
     scratch: Path
     name: str
+
+    @classmethod
+    def of(cls, name: str, params: Params, inventory: Inventory, scratch: Path) -> Fit:
+        """The experiment `name` of params.yaml, on the device asked for; raises ConfigError."""
+        experiment, recipe = params.experiment(name), params.recipe_of(name)
+        compute = resolve(params.engine.device, params.engine.precision)
+        return cls(inventory, experiment, recipe, params, compute, scratch, name)
 
     @property
     def source(self) -> SourceWeights:
