@@ -15,17 +15,26 @@ from typing import TYPE_CHECKING
 import psutil
 
 from src import cli
+from src.benchmark.options import add_inputs, count, two_or_more, with_changes
 from src.config import load_params
 
 if TYPE_CHECKING:
     from src.training.fit import Fit
 
+EXAMPLES = """\
+  python -m src.benchmark --experiment ModelA
+  python -m src.benchmark --experiment Baseline --epochs 100 --plain-epochs 2
+  python -m src.benchmark --experiment ModelC --repeats 3 --json"""
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """Medians over the repeats; `projected` says how many of the plain loop's epochs were run.
+    """Medians over the repeats, each of which trains both from a seed of its own.
 
-    startup_seconds: from the start of the process to the engine's, imports and files above all.
+    projected: how many of the plain loop's epochs were run whole, where not all; its accuracy is
+    then that of a run finished on kept outputs of the frozen prefix, or None where there is none.
+    startup_seconds: from the start of the process to the engine's first epoch, what is cached
+    before it included.
     """
 
     experiment: str
@@ -40,145 +49,127 @@ class Comparison:
     images_per_second: float
     accuracy: float
     plain_accuracy: float | None
+    accuracies: tuple[float, ...]
+    plain_accuracies: tuple[float, ...]
     projected: int | None
     peak_memory_mb: float
     floor_seconds_per_epoch: float
     matrix_gflops: float
     startup_seconds: float
 
+    def __str__(self) -> str:
+        projected = f", projected from {self.projected}" if self.projected else ""
+        share = self.floor_seconds_per_epoch / self.seconds_per_epoch
+        return (
+            f"{self.experiment} ({self.recipe}), {self.epochs} epochs on {self.device}\n"
+            f"  this engine  {self.seconds_per_epoch:9.3f} s/epoch, caching included"
+            f"  ({self.images_per_second:,.0f} images/s)\n"
+            f"  plain loop   {self.plain_seconds_per_epoch:9.3f} s/epoch{projected}\n"
+            f"  ratio        {self.ratio:9.1f}x"
+            f"  ({self.ratio_low:.1f} to {self.ratio_high:.1f})\n"
+            f"  accuracy     {self.accuracy:9.1%}  {self._plain_accuracy()}\n"
+            f"  peak memory  {self.peak_memory_mb:9,.0f} MiB\n"
+            f"  floor        {self.floor_seconds_per_epoch:9.3f} s/epoch"
+            f"  at {self.matrix_gflops:,.0f} GFLOP/s measured, of which {share:.0%} reached\n"
+            f"  start-up     {self.startup_seconds:9.1f} s, to the first epoch"
+        )
+
+    def _plain_accuracy(self) -> str:
+        if self.plain_accuracy is None:
+            return "(plain: not run to the end)"
+        finished = ", finished on kept outputs of the frozen prefix" if self.projected else ""
+        difference = statistics.mean(self.accuracies) - statistics.mean(self.plain_accuracies)
+        return (
+            f"(plain: {self.plain_accuracy:.1%}{finished}; "
+            f"means differ by {100 * difference:+.1f} points)"
+        )
+
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Time both, compare, print."""
-    parser = cli.parser(
-        "src.benchmark",
-        "Train one experiment by this engine and by a plain PyTorch loop, and compare. Both see\n"
-        "the same images, recipe and epochs. Accuracy is on the test split; it chooses nothing.",
-        "  python -m src.benchmark --experiment ModelA\n"
-        "  python -m src.benchmark --experiment Baseline --epochs 100 --plain-epochs 2\n"
-        "  python -m src.benchmark --experiment ModelC --repeats 3 --json",
-    )
-    parser.add_argument("--experiment", required=True, help="a name under `experiments`")
-    parser.add_argument("--epochs", type=int, help="instead of the experiment's own")
-    parser.add_argument("--recipe", help="instead of the common one")
-    parser.add_argument("--repeats", type=int, default=1, help="of each, alternating")
-    parser.add_argument(
-        "--plain-epochs", type=int, help="run only these of the plain loop and project the rest"
-    )
-    parser.add_argument("--faces", type=Path, default=Path("data/faces.safetensors"))
-    parser.add_argument("--source", type=Path, default=Path("models/source.safetensors"))
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args(argv)
-    params = load_params()
-    experiment = params.experiment(options.experiment)
-    update = {"epochs": options.epochs or experiment.epochs, "recipe": options.recipe}
-    experiment = experiment.model_copy(update={k: v for k, v in update.items() if v})
-    experiments = params.experiments | {options.experiment: experiment}
-    params = type(params).model_validate(params.model_copy(update={"experiments": experiments}))
+    """Train one experiment by this engine and by a plain PyTorch loop, and compare.
 
-    from src.training.device import resolve
+    Both see the same images, recipe and epochs. Every repeat takes the next seed. Accuracy is
+    on the test split; it chooses nothing.
+    """
+    parser = cli.parser("src.benchmark", str(main.__doc__), EXAMPLES)
+    parser.add_argument("--experiment", required=True, help="a name under `experiments`")
+    parser.add_argument("--epochs", type=count, help="instead of the experiment's own")
+    parser.add_argument("--recipe", help="instead of the common one")
+    parser.add_argument("--repeats", type=count, default=1, help="of each, alternating")
+    parser.add_argument(
+        "--plain-epochs",
+        type=two_or_more,
+        help="time only these of the plain loop and project the rest; its first epoch, which "
+        "starts the loader's workers, is counted once",
+    )
+    add_inputs(parser)
+    options = parser.parse_args(argv)
+    params = with_changes(load_params(), options.experiment, options.epochs, options.recipe)
+
+    from src.benchmark.plain import refuse_what_is_not_plain
     from src.training.fit import Fit, Inventory
 
     inventory = Inventory.load(options.faces, options.source)
-    compute = resolve(params.engine.device, params.engine.precision)
-    recipe = params.recipe_of(options.experiment)
     with tempfile.TemporaryDirectory() as folder:
-        work = Fit(inventory, experiment, recipe, params, compute, Path(folder), options.experiment)
-        result = compare(work, Path(folder), options.repeats, options.plain_epochs)
-    print(json.dumps(asdict(result)) if options.json else as_text(result))
+        work = Fit.of(options.experiment, params, inventory, Path(folder))
+        refuse_what_is_not_plain(work)
+        result = compare(work, options.repeats, options.plain_epochs)
+    print(json.dumps(asdict(result)) if options.json else result)
 
 
-def compare(work: Fit, folder: Path, repeats: int, plain_epochs: int | None) -> Comparison:
+def compare(work: Fit, repeats: int, plain_epochs: int | None) -> Comparison:
     """Run both in turn, `repeats` times; a cold cache for the engine every time."""
+    from src.benchmark.engine import run_engine
     from src.benchmark.floor import epoch_flops, matrix_rate
     from src.benchmark.memory import peak_memory
     from src.benchmark.plain import train_plainly, write_folders
+    from src.data.faceset import Split
 
-    epochs = work.experiment.epochs
-    run = min(plain_epochs or epochs, epochs)
     startup = time.time() - psutil.Process().create_time()
+    faces, epochs = work.inventory.faces, work.experiment.epochs
+    run = min(plain_epochs or epochs, epochs)
     rate = matrix_rate(work.compute)
-    write_folders(work.inventory.faces, folder / "faces")
-    fast, plain, accuracies, plain_accuracies = [], [], [], []
+    pictures = work.scratch / "faces"
+    write_folders(faces, pictures)
+    seconds: list[float] = []
+    plain_seconds, accuracies, plain_accuracies = [], [], []
     peak = 0.0
     for repeat in range(repeats):
-        seconds, accuracy = run_engine(replace(work, scratch=folder / str(repeat)))
+        params = work.params.model_copy(update={"seed": work.params.seed + repeat})
+        seeded = replace(work, params=params, scratch=work.scratch / str(repeat))
+        engine = run_engine(seeded)
+        startup += 0 if seconds else engine.once_seconds
         peak = peak or peak_memory(work.compute)
-        fast.append(seconds / epochs)
-        accuracies.append(accuracy)
-        result = train_plainly(work, folder / "faces", run)
-        plain.append(statistics.mean(result.epoch_seconds))
-        plain_accuracies.append(result.accuracy)
-        print(f"{repeat + 1}: {fast[-1]:.3f} s, plain {plain[-1]:.3f} s", file=sys.stderr)
-    ratios = sorted(b / a for a, b in zip(fast, plain, strict=True))
-    seconds_per_epoch = statistics.median(fast)
-    whole = run == epochs
+        seconds.append(engine.seconds / epochs)
+        accuracies.append(engine.accuracy(faces))
+        plain = train_plainly(seeded, pictures, run)
+        plain_seconds.append(plain.seconds(epochs) / epochs)
+        plain_accuracies += [] if plain.accuracy is None else [plain.accuracy]
+        print(
+            f"{repeat + 1}: {seconds[-1]:.3f} s, plain {plain_seconds[-1]:.3f} s", file=sys.stderr
+        )
+    ratios = sorted(b / a for a, b in zip(seconds, plain_seconds, strict=True))
+    median = statistics.median(seconds)
     return Comparison(
         experiment=work.name,
         recipe=work.experiment.recipe or work.params.recipe,
         device=work.compute.name,
         epochs=epochs,
-        seconds_per_epoch=seconds_per_epoch,
-        plain_seconds_per_epoch=statistics.median(plain),
+        seconds_per_epoch=median,
+        plain_seconds_per_epoch=statistics.median(plain_seconds),
         ratio=statistics.median(ratios),
         ratio_low=ratios[0],
         ratio_high=ratios[-1],
-        images_per_second=_training_images(work) / seconds_per_epoch,
+        images_per_second=len(faces.rows(Split.train)) / median,
         accuracy=statistics.median(accuracies),
-        plain_accuracy=statistics.median(plain_accuracies) if whole else None,
-        projected=None if whole else run,
+        plain_accuracy=statistics.median(plain_accuracies) if plain_accuracies else None,
+        accuracies=tuple(accuracies),
+        plain_accuracies=tuple(plain_accuracies),
+        projected=run if run < epochs else None,
         peak_memory_mb=peak,
         floor_seconds_per_epoch=epoch_flops(work) / rate,
         matrix_gflops=rate / 1e9,
         startup_seconds=startup,
-    )
-
-
-def run_engine(work: Fit) -> tuple[float, float]:
-    """Wall seconds of the whole run, caching included, and test accuracy of its result."""
-    import torch
-
-    from src.data.faceset import Split
-    from src.models.classifier import Classifier
-    from src.models.network import Network
-    from src.training.fit import fit
-
-    started = time.perf_counter()
-    fitted = fit(work, lambda _epoch: None)
-    if work.compute.device.type == "cuda":
-        torch.cuda.synchronize()
-    seconds = time.perf_counter() - started
-    network = Network(fitted.spec)
-    network.load_state_dict(fitted.state)
-    images, labels = work.inventory.faces.part(Split.test)
-    predicted = Classifier(network.eval(), fitted.spec).logits(images).argmax(1)
-    return seconds, (predicted == labels).float().mean().item()
-
-
-def _training_images(work: Fit) -> int:
-    from src.data.faceset import Split
-
-    return len(work.inventory.faces.rows(Split.train))
-
-
-def as_text(result: Comparison) -> str:
-    """The comparison in a few lines."""
-    plain = (
-        f"{result.plain_accuracy:.1%}"
-        if result.plain_accuracy is not None
-        else f"not run to the end: projected from {result.projected} epochs"
-    )
-    return (
-        f"{result.experiment} ({result.recipe}), {result.epochs} epochs on {result.device}\n"
-        f"  this engine  {result.seconds_per_epoch:9.3f} s/epoch, caching included"
-        f"  ({result.images_per_second:,.0f} images/s)\n"
-        f"  plain loop   {result.plain_seconds_per_epoch:9.3f} s/epoch\n"
-        f"  ratio        {result.ratio:9.1f}x"
-        f"  ({result.ratio_low:.1f} to {result.ratio_high:.1f})\n"
-        f"  accuracy     {result.accuracy:9.1%}  (plain: {plain})\n"
-        f"  peak memory  {result.peak_memory_mb:9,.0f} MiB\n"
-        f"  floor        {result.floor_seconds_per_epoch:9.3f} s/epoch"
-        f"  at {result.matrix_gflops:,.0f} GFLOP/s measured\n"
-        f"  start-up     {result.startup_seconds:9.1f} s"
     )
 
 

@@ -6,56 +6,121 @@ image of every epoch, torch.optim on what is not frozen. Same recipe, same epoch
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from src.data.faceset import FaceSet, Split
+from src.errors import ConfigError
 from src.models.imports import without_dynamo
-from src.models.network import Network
-from src.models.trainable import training_mode, unfreeze
+from src.models.trainable import frozen_prefix, training_mode, unfreeze
 from src.training.fit import Fit
 from src.training.optimizers import parameter_groups, set_rate, trained_blocks
 from src.training.schedules import factor
 
 WORKERS = 2
+EVALUATION_BATCH = 128
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class PlainRun:
-    """Wall seconds of each epoch, validation included, and test accuracy at the end."""
+    """Wall seconds of each epoch that was run whole, validation included, and test accuracy.
+
+    accuracy: None where the run was not taken to its end.
+    """
 
     epoch_seconds: tuple[float, ...]
-    accuracy: float
+    accuracy: float | None
+
+    def seconds(self, epochs: int) -> float:
+        """Of `epochs` of them. The first, which starts the loader's workers, counts once."""
+        first, *others = self.epoch_seconds
+        return first + (epochs - 1) * statistics.mean(others) if others else epochs * first
+
+
+def train_plainly(work: Fit, folder: Path, epochs: int, *, finish: bool = True) -> PlainRun:
+    """Run the experiment's first `epochs` epochs, then finish it by the shortcut there may be.
+
+    The rest gives the accuracy of the end, not its time: the same loop goes on, in float32, over
+    the outputs of the network's frozen prefix, which every epoch would have computed again.
+    Where nothing is frozen there is no such shortcut, and the end is left unknown. Raises
+    ConfigError for what the plain loop does not do.
+    """
+    refuse_what_is_not_plain(work)
+    torch.manual_seed(work.params.seed)
+    with without_dynamo():
+        loop = PlainLoop(work)
+        training, validation = (loader(work, folder, split) for split in (Split.train, Split.val))
+        seconds = []
+        for _ in range(epochs):
+            started = time.perf_counter()
+            loop.epoch(training, validation)
+            seconds.append(time.perf_counter() - started)
+        rest = work.experiment.epochs - epochs
+        if rest and not (finish and loop.frozen):
+            return PlainRun(tuple(seconds), None)
+        if rest:
+            loop.finish(rest, folder)
+        return PlainRun(tuple(seconds), loop.best_accuracy(loader(work, folder, Split.test)))
+
+
+def refuse_what_is_not_plain(work: Fit) -> None:
+    """Raise ConfigError where the recipe or the head asks for what this loop leaves out."""
+    recipe = work.recipe
+    extras = {
+        "random crops or jitter": recipe.augment.random,
+        "epochs that train only the head": recipe.head_epochs,
+        "patience": recipe.patience,
+        "recalibrated BatchNorm": recipe.batchnorm == "recalibrate",
+        f"a {work.experiment.head.kind} head": work.experiment.head.kind != "mlp",
+    }
+    for extra, asked in extras.items():
+        if asked:
+            raise ConfigError(
+                f"params.yaml: experiments.{work.name}",
+                f"the plain loop does not have {extra}, so there is nothing to compare with",
+                "choose another recipe with --recipe, or another experiment",
+            )
 
 
 def write_folders(faces: FaceSet, folder: Path) -> None:
-    """The packed faces as PNG files, `SPLIT/SUBJECT/NUMBER.png`."""
+    """The packed faces as PNG files, `SPLIT/SUBJECT/NUMBER.png`; a folder for every subject."""
     for split in Split:
+        subjects = [folder / split.name / f"{label:04d}" for label in range(len(faces.subjects))]
+        for subject in subjects:
+            subject.mkdir(parents=True, exist_ok=True)
         for row in faces.rows(split).tolist():
-            subject = f"{int(faces.labels[row]):04d}"
-            path = folder / split.name / subject / f"{row:06d}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path = subjects[int(faces.labels[row])] / f"{row:06d}.png"
             Image.fromarray(faces.images[row].permute(1, 2, 0).numpy()).save(path)
 
 
-def loader(work: Fit, folder: Path, split: Split) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Batches of one split, shuffled and flipped for training."""
+def loader(
+    work: Fit, folder: Path, split: Split, *, as_stored: bool = False
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """Batches of one split, shuffled and flipped for training unless wanted `as_stored`."""
     with without_dynamo():
         from torchvision import datasets, transforms
 
-    spec, training = work.spec(), split is Split.train
-    steps = [transforms.RandomHorizontalFlip()] if training and work.recipe.flip else []
+    spec, training = work.spec(), split is Split.train and not as_stored
+    steps = [transforms.CenterCrop(spec.crop)] if spec.crop else []
+    steps += [transforms.RandomHorizontalFlip()] if training and work.recipe.flip else []
     steps += [transforms.ToTensor(), transforms.Normalize(spec.mean, spec.deviation)]
+    pictures = datasets.ImageFolder(
+        folder / split.name, transforms.Compose(steps), allow_empty=True
+    )
     return DataLoader(
-        datasets.ImageFolder(folder / split.name, transforms.Compose(steps)),
-        batch_size=work.experiment.batch_size if training else 128,
+        pictures,
+        batch_size=work.experiment.batch_size if training else EVALUATION_BATCH,
         shuffle=training,
         num_workers=WORKERS,
         persistent_workers=True,
@@ -63,50 +128,94 @@ def loader(work: Fit, folder: Path, split: Split) -> DataLoader[tuple[Tensor, Te
     )
 
 
-def train_plainly(work: Fit, folder: Path, epochs: int) -> PlainRun:
-    """Train the experiment's first `epochs` epochs, on schedule for all of them."""
-    torch.manual_seed(work.params.seed)
-    device, recipe = work.compute.device, work.recipe
-    network = work.network().to(memory_format=torch.contiguous_format)
-    trained = trained_blocks(network, work.experiment.train, recipe)
-    unfreeze(network, trained, recipe.batchnorm)
-    groups = parameter_groups(network, recipe)
-    extra = {"momentum": recipe.momentum} if recipe.optimizer == "sgd" else {}
-    with without_dynamo():
-        optimizer = OPTIMIZERS[recipe.optimizer](groups, lr=recipe.learning_rate, **extra)
-        batches = loader(work, folder, Split.train)
-        validation = loader(work, folder, Split.val)
-        criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-        seconds = []
-        step = 0
-        best, kept = -1.0, {}
+@dataclass(frozen=True)
+class Kept(Dataset[tuple[Tensor, Tensor]]):
+    """Outputs of a frozen prefix: (N, views, ...) of which every draw takes one view."""
+
+    outputs: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
+        view = int(torch.randint(self.outputs.shape[1], ()))
+        return self.outputs[row, view], self.labels[row]
+
+
+class PlainLoop:
+    """The network in training. `frozen` is the number of leading blocks that never change."""
+
+    def __init__(self, work: Fit) -> None:
+        recipe = work.recipe
+        self.work, self.device = work, work.compute.device
+        self.network = work.network().to(memory_format=torch.contiguous_format)
+        self.trained = trained_blocks(self.network, work.experiment.train, recipe)
+        unfreeze(self.network, self.trained, recipe.batchnorm)
+        self.frozen = frozen_prefix(self.network, self.trained, recipe.batchnorm)
+        groups = parameter_groups(self.network, recipe)
+        extra = {"momentum": recipe.momentum} if recipe.optimizer == "sgd" else {}
+        self.optimizer = OPTIMIZERS[recipe.optimizer](groups, lr=recipe.learning_rate, **extra)
+        self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        self.step, self.best = 0, -1.0
+        self.kept: dict[str, Tensor] = {}
+
+    def epoch(
+        self, training: DataLoader[tuple[Tensor, Tensor]], validation: Batches, start: int = 0
+    ) -> None:
+        """Train on every batch, then validate; batches go into block `start`."""
+        recipe = self.work.recipe
+        training_mode(self.network, self.trained, recipe.batchnorm)
+        for inputs, labels in training:
+            rate = factor(recipe, self.step, len(training), self.work.experiment.epochs)
+            set_rate(self.optimizer, rate)
+            logits = self.network(inputs.to(self.device), start)
+            loss = self.criterion(logits, labels.to(self.device))
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            self.step += 1
+        accuracy = self._accuracy(validation, start)
+        if accuracy > self.best or recipe.select == "last":
+            self.best = accuracy
+            self.kept = {name: value.clone() for name, value in self.network.state_dict().items()}
+
+    def finish(self, epochs: int, folder: Path) -> None:
+        """The same epochs again, over the frozen prefix's outputs."""
+        training, validation = (
+            DataLoader(self.frozen_outputs(folder, split), size, shuffle=split is Split.train)
+            for split, size in (
+                (Split.train, self.work.experiment.batch_size),
+                (Split.val, EVALUATION_BATCH),
+            )
+        )
         for _ in range(epochs):
-            started = time.perf_counter()
-            training_mode(network, trained, recipe.batchnorm)
-            for images, labels in batches:
-                rate = factor(recipe, step, len(batches), work.experiment.epochs)
-                set_rate(optimizer, rate)
-                loss = criterion(network(images.to(device)), labels.to(device))
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                step += 1
-            accuracy = _accuracy(network, validation, device)
-            if accuracy > best or recipe.select == "last":
-                best = accuracy
-                kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-            seconds.append(time.perf_counter() - started)
-    network.load_state_dict(kept)
-    return PlainRun(tuple(seconds), _accuracy(network, loader(work, folder, Split.test), device))
+            self.epoch(training, validation, self.frozen)
 
+    def best_accuracy(self, test: Batches) -> float:
+        """Of the epoch that validation chose."""
+        self.network.load_state_dict(self.kept)
+        return self._accuracy(test, 0)
 
-@torch.no_grad()
-def _accuracy(
-    network: Network, batches: DataLoader[tuple[Tensor, Tensor]], device: torch.device
-) -> float:
-    network.eval()
-    right = images = 0
-    for pixels, labels in batches:
-        right += int((network(pixels.to(device)).argmax(1).cpu() == labels).sum())
-        images += len(labels)
-    return right / images
+    @torch.no_grad()
+    def frozen_outputs(self, folder: Path, split: Split) -> Kept:
+        """What the frozen prefix makes of every picture, and of its mirror image for training."""
+        self.network.eval()
+        outputs, labels = [], []
+        for images, named in loader(self.work, folder, split, as_stored=True):
+            flips = [images.flip(3)] if split is Split.train and self.work.recipe.flip else []
+            views = [images, *flips]
+            run = [self.network.run(view.to(self.device), 0, self.frozen) for view in views]
+            outputs.append(torch.stack(run, 1).cpu())
+            labels.append(named)
+        return Kept(torch.cat(outputs), torch.cat(labels))
+
+    @torch.no_grad()
+    def _accuracy(self, batches: Batches, start: int) -> float:
+        self.network.eval()
+        right = images = 0
+        for inputs, labels in batches:
+            logits = self.network(inputs.to(self.device), start)
+            right += int((logits.argmax(1).cpu() == labels).sum())
+            images += len(labels)
+        return right / images

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import tempfile
-import time
-from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src import cli
+from src.benchmark.options import add_inputs, count, with_changes
 from src.config import load_params
 
 if TYPE_CHECKING:
@@ -55,15 +54,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     parser = cli.parser("src.benchmark.scaling", str(main.__doc__), EXAMPLES)
     parser.add_argument("--experiment", nargs="+", required=True, help="names in params.yaml")
-    parser.add_argument("--images", nargs="+", type=_count, required=True, help="for training")
-    parser.add_argument("--subjects", nargs="+", type=_count, default=[100])
-    parser.add_argument("--epochs", nargs="+", type=_count, help="instead of each one's own")
+    parser.add_argument("--images", nargs="+", type=count, required=True, help="for training")
+    parser.add_argument("--subjects", nargs="+", type=count, default=[100])
+    parser.add_argument("--epochs", nargs="+", type=count, help="instead of each one's own")
     parser.add_argument(
-        "--measured-epochs", type=_count, help="run no more than these, and project the rest"
+        "--measured-epochs", type=count, help="run no more than these, and project the rest"
     )
-    parser.add_argument("--faces", type=Path, default=Path("data/faces.safetensors"))
-    parser.add_argument("--source", type=Path, default=Path("models/source.safetensors"))
-    parser.add_argument("--json", action="store_true", help="print JSON, one line a point")
+    add_inputs(parser)
     options = parser.parse_args(argv)
     params = load_params()
     sizes = product(options.experiment, options.images, options.subjects, options.epochs or [None])
@@ -81,36 +78,24 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(json.dumps(asdict(point)) if options.json else as_row(point), flush=True)
 
 
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
-    return int(text)
-
-
 def measure(
     name: str, images: int, subjects: int, epochs: int, limit: int, faces: Path, source: Path
 ) -> Point:
     """Train one experiment for `limit` of its `epochs` on so many pictures of so many subjects."""
+    from src.benchmark.engine import run_engine
     from src.benchmark.memory import peak_memory
-    from src.training.device import resolve
-    from src.training.fit import Fit, Inventory, fit
+    from src.training.fit import Fit, Inventory
 
-    params = load_params()
+    measured = min(limit, epochs)
+    params = with_changes(load_params(), name, measured)
     inventory = Inventory.load(faces, source)
     inventory = replace(inventory, faces=enlarged(inventory.faces, images, subjects))
-    measured = min(limit, epochs)
-    experiment = params.experiment(name).model_copy(update={"epochs": measured})
-    compute = resolve(params.engine.device, params.engine.precision)
     with tempfile.TemporaryDirectory() as folder:
-        recipe = params.recipe_of(name)
-        work = Fit(inventory, experiment, recipe, params, compute, Path(folder), name)
-        first: list[float] = []
-        started = time.perf_counter()
-        fit(work, lambda epoch: first.append(time.perf_counter() - epoch.seconds))
-        ended = time.perf_counter()
-    once, epoch = first[0] - started, (ended - first[0]) / measured
-    total = once + epochs * epoch
-    return Point(name, images, subjects, epochs, measured, once, epoch, total, peak_memory(compute))
+        work = Fit.of(name, params, inventory, Path(folder))
+        run = run_engine(work)
+    once, epoch = run.once_seconds, (run.seconds - run.once_seconds) / measured
+    peak = peak_memory(work.compute)
+    return Point(name, images, subjects, epochs, measured, once, epoch, once + epochs * epoch, peak)
 
 
 def enlarged(faces: FaceSet, images: int, subjects: int) -> FaceSet:

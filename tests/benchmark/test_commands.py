@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from src.benchmark.__main__ import main as compare
+from src.benchmark.compiler import main as compile_
 from src.benchmark.heads import main as heads
 from src.benchmark.scaling import enlarged
 from src.benchmark.scaling import main as scale
+from src.benchmark.table import main as table
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError
 from src.training.fit import make_features
@@ -35,15 +37,58 @@ def test_both_sides_are_trained_to_the_end_and_compared(capsys: pytest.CaptureFi
     assert found.keys() >= PROMISED
     assert found["ratio_low"] <= found["ratio"] <= found["ratio_high"]
     assert found["accuracy"] == found["plain_accuracy"] == 1.0, "colours are easy for both"
+    assert len(found["accuracies"]) == len(found["plain_accuracies"]) == 2, "one of every seed"
     assert found["projected"] is None
+    assert found["startup_seconds"] > 0
 
 
-def test_a_projection_says_so_and_claims_no_accuracy(capsys: pytest.CaptureFixture[str]) -> None:
-    compare(["--experiment", "Baseline", "--plain-epochs", "1"])
-    assert "projected from 1 epochs" in capsys.readouterr().out
-    compare(["--experiment", "Baseline", "--plain-epochs", "1", "--json"])
+def test_a_projection_says_so_and_finishes_on_what_is_frozen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    compare(["--experiment", "Baseline", "--plain-epochs", "2"])
+    printed = capsys.readouterr().out
+    assert "projected from 2" in printed and "finished on kept outputs" in printed
+    compare(["--experiment", "Baseline", "--plain-epochs", "2", "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert found["plain_accuracy"] is None and found["projected"] == 1
+    assert found["plain_accuracy"] is not None and found["projected"] == 2
+
+
+def test_a_projection_of_what_is_nowhere_frozen_claims_no_accuracy(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    compare(["--experiment", "ModelC", "--epochs", "3", "--plain-epochs", "2"])
+    assert "not run to the end" in capsys.readouterr().out
+    compare(["--experiment", "ModelC", "--epochs", "3", "--plain-epochs", "2", "--json"])
+    assert json.loads(capsys.readouterr().out)["plain_accuracy"] is None
+
+
+def test_the_table_trains_every_experiment_and_adds_them_up(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table(["--warm-up", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    rows = {row["experiment"]: row for row in found["rows"]}
+    assert list(rows) == ["Baseline", "ModelA", "ModelC"]
+    assert found["epochs"] == 3 + 2 + 2
+    assert found["seconds"] == pytest.approx(sum(row["seconds"] for row in rows.values()))
+    assert found["ratio"] == pytest.approx(found["plain_seconds"] / found["seconds"])
+    table(["--experiment", "Baseline", "--epochs", "1", "--no-plain"])
+    header, row, total, _device = capsys.readouterr().out.splitlines()
+    assert header.split()[:3] == ["experiment", "epochs", "s"]
+    assert row.split()[:2] == ["Baseline", "1"] and total.split()[:2] == ["all", "1"]
+
+
+def test_compiled_steps_give_the_logits_of_eager_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    """By torch's backend that traces and differentiates but generates no code."""
+    options = ["--experiment", "ModelA", "--steps", "2", "--backend", "aot_eager"]
+    compile_(options)
+    assert "compiled step" in capsys.readouterr().out
+    compile_([*options, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["difference"] < 0.05
+    assert found["ratio"] == pytest.approx(
+        found["eager_step_seconds"] / found["compiled_step_seconds"]
+    )
 
 
 def test_scaling_trains_every_size_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,8 @@ def test_resnet18_costs_what_its_authors_say() -> None:
 
 
 def work(name: str, folder: Path) -> Fit:
-    params = load_params()
     inventory = Inventory.load(Path("data/faces.safetensors"), Path("models/source.safetensors"))
-    recipe = params.recipe_of(name)
-    return Fit(inventory, params.experiment(name), recipe, params, CPU32, folder, name)
+    return replace(Fit.of(name, load_params(), inventory, folder), compute=CPU32)
 
 
 def test_an_epoch_of_everything_costs_what_pytorch_counts(project: Path) -> None:

@@ -1,0 +1,158 @@
+"""`python -m src.benchmark.compiler`: whether torch.compile would pay, step by step."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src import cli
+from src.benchmark.options import add_inputs, count
+from src.config import load_params
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from src.training.fit import Fit
+
+EXAMPLES = """\
+  python -m src.benchmark.compiler --experiment ModelC
+  python -m src.benchmark.compiler --experiment ModelA --steps 50 --json
+  python -m src.benchmark.compiler --experiment ModelC --mode reduce-overhead"""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Medians over steps that alternate. `epochs_to_pay` is None where a step gains nothing.
+
+    compile_seconds: of the first compiled step, less an eager one. difference: the largest
+    between the logits of both, from the same weights, over the largest logit.
+    """
+
+    experiment: str
+    device: str
+    mode: str
+    compile_seconds: float
+    eager_step_seconds: float
+    compiled_step_seconds: float
+    ratio: float
+    epochs_to_pay: float | None
+    difference: float
+
+    def __str__(self) -> str:
+        pays = "never" if self.epochs_to_pay is None else f"after {self.epochs_to_pay:.1f} epochs"
+        return (
+            f"{self.experiment} on {self.device}, mode {self.mode}\n"
+            f"  eager step     {1000 * self.eager_step_seconds:9.1f} ms\n"
+            f"  compiled step  {1000 * self.compiled_step_seconds:9.1f} ms"
+            f"  ({self.ratio:.2f}x; logits differ by {self.difference:.1%} at most)\n"
+            f"  compiling      {self.compile_seconds:9.1f} s, which pays {pays}"
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Time training steps of one experiment, eager as the engine runs them and compiled.
+
+    Both train what the experiment trains, from the end of its frozen prefix, in the engine's
+    precision and layout, on one batch. A GPU's CUDA graphs are torch's mode `reduce-overhead`.
+    """
+    parser = cli.parser("src.benchmark.compiler", str(main.__doc__), EXAMPLES)
+    parser.add_argument("--experiment", required=True, help="a name under `experiments`")
+    parser.add_argument("--steps", type=count, default=20, help="of each, alternating")
+    parser.add_argument("--mode", default="default", help="of torch.compile")
+    parser.add_argument("--backend", default="inductor", help="of torch.compile")
+    add_inputs(parser)
+    options = parser.parse_args(argv)
+    params = load_params()
+
+    from src.training.fit import Fit, Inventory
+
+    inventory = Inventory.load(options.faces, options.source)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Fit.of(options.experiment, params, inventory, Path(folder))
+        result = compare(work, options.steps, options.mode, options.backend)
+    print(json.dumps(asdict(result)) if options.json else result)
+
+
+def compare(work: Fit, steps: int, mode: str, backend: str) -> Compiled:
+    """One step of each in turn, after the first of each."""
+    import torch
+
+    from src.data.faceset import Split
+
+    eager = _stepper(work, lambda function: function)
+    compiled = _stepper(work, lambda function: torch.compile(function, mode=mode, backend=backend))
+    (_, reference), (first, logits) = eager(), compiled()
+    difference = ((logits - reference).abs().max() / reference.abs().max()).item()
+    pairs = [(eager()[0], compiled()[0]) for _ in range(steps)]
+    slow, fast = (statistics.median(column) for column in zip(*pairs, strict=True))
+    images = len(work.inventory.faces.rows(Split.train))
+    gain = (slow - fast) * -(-images // work.experiment.batch_size)
+    once = first - slow
+    return Compiled(
+        work.name,
+        work.compute.name,
+        mode,
+        once,
+        slow,
+        fast,
+        slow / fast,
+        once / gain if gain > 0 else None,
+        difference,
+    )
+
+
+Forward = Callable[["Tensor"], "Tensor"]
+
+
+def _stepper(
+    work: Fit, prepare: Callable[[Forward], Forward]
+) -> Callable[[], tuple[float, Tensor]]:
+    """A function that takes one training step; it returns the seconds and the logits before it."""
+    import torch
+    from torch.nn import functional as F
+
+    from src.data.faceset import Split
+    from src.models.trainable import frozen_prefix, training_mode, unfreeze
+    from src.training.inputs import Pictures
+    from src.training.optimizers import build_optimizer, trained_blocks
+
+    network, compute, recipe = work.network(), work.compute, work.recipe
+    trained = trained_blocks(network, work.experiment.train, recipe)
+    unfreeze(network, trained, recipe.batchnorm)
+    start = frozen_prefix(network, trained, recipe.batchnorm)
+    images, labels = (
+        part[: work.experiment.batch_size].to(compute.device)
+        for part in work.inventory.faces.part(Split.train)
+    )
+    rows = torch.arange(len(images), device=compute.device)
+    with torch.no_grad(), compute.autocast():
+        pictures = Pictures(images, work.spec()).batch(rows, torch.zeros_like(rows))
+        inputs = network.eval().run(pictures, 0, start)
+    training_mode(network, trained, recipe.batchnorm)
+    optimizer = build_optimizer(network, recipe)
+    forward = prepare(lambda x: network(x, start))
+
+    def step() -> tuple[float, Tensor]:
+        started = time.perf_counter()
+        with compute.autocast():
+            logits = forward(inputs)
+        logits = logits.float()
+        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if compute.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - started, logits.detach().clone()
+
+    return step
+
+
+if __name__ == "__main__":
+    cli.run(main)

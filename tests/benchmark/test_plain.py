@@ -1,0 +1,100 @@
+"""The plain loop: the shortcut to its accuracy is exact, and it says what it cannot compare."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.benchmark.plain import PlainLoop, PlainRun, loader, refuse_what_is_not_plain, write_folders
+from src.config import Augment, Head, Recipe
+from src.data.faceset import Split
+from src.errors import ConfigError
+from src.models.network import normalize
+from src.training.fit import Fit
+from tests.benchmark.test_floor import work as fit_of
+
+pytestmark = pytest.mark.usefixtures("project")
+EVERY_PICTURE = 24  # as one batch, so that the order of the pictures does not matter
+
+
+def changed(work: Fit, **recipe: object) -> Fit:
+    return replace(work, recipe=Recipe.model_validate({**work.recipe.model_dump(), **recipe}))
+
+
+@pytest.mark.parametrize("name", ["Baseline", "ModelA"])
+def test_a_run_finished_on_kept_outputs_ends_in_the_weights_of_the_whole_run(
+    name: str, project: Path
+) -> None:
+    work = changed(fit_of(name, project), flip=False, batchnorm="freeze")
+    longer = work.experiment.model_copy(update={"batch_size": EVERY_PICTURE, "epochs": 4})
+    work = replace(work, experiment=longer)
+    write_folders(work.inventory.faces, project / "faces")
+    training, validation = (
+        loader(work, project / "faces", split) for split in (Split.train, Split.val)
+    )
+    whole, finished = PlainLoop(work), PlainLoop(work)
+    before = {name: value.clone() for name, value in whole.network.state_dict().items()}
+    for _ in range(4):
+        whole.epoch(training, validation)
+    finished.epoch(training, validation)
+    finished.finish(3, project / "faces")
+    assert finished.step == whole.step == 4
+    after = finished.network.state_dict()
+    moved = 0
+    for key, value in whole.network.state_dict().items():
+        torch.testing.assert_close(after[key], value, rtol=1e-3, atol=1e-5)
+        moved += not torch.equal(value, before[key])
+    assert moved, "something has trained"
+
+
+def test_kept_outputs_are_those_of_every_picture_and_of_its_mirror_image(project: Path) -> None:
+    work = fit_of("ModelA", project)
+    write_folders(work.inventory.faces, project / "faces")
+    loop = PlainLoop(work)
+    kept = loop.frozen_outputs(project / "faces", Split.train)
+    images, labels = work.inventory.faces.part(Split.train)
+    loop.network.eval()
+    with torch.no_grad():
+        for view, pictures in enumerate((images, images.flip(3))):
+            expected = loop.network.run(normalize(pictures, work.spec()), 0, loop.frozen)
+            torch.testing.assert_close(kept.outputs[:, view], expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(kept.labels, labels)
+    drawn = {tuple(kept[0][0].flatten()[:9].tolist()) for _ in range(40)}
+    assert len(drawn) == 2, "both views are drawn"
+
+
+def test_a_subject_without_a_picture_in_a_split_leaves_the_others_their_names(
+    project: Path,
+) -> None:
+    work = fit_of("Baseline", project)
+    faces = work.inventory.faces
+    split = faces.split.clone()
+    split[(faces.labels == 0) & (split == Split.val.value)] = Split.train.value
+    write_folders(replace(faces, split=split), project / "faces")
+    named = torch.cat([labels for _, labels in loader(work, project / "faces", Split.val)])
+    assert set(named.tolist()) == {1}
+
+
+def test_a_projection_counts_the_start_of_the_loaders_workers_once() -> None:
+    run = PlainRun((5.0, 2.0, 4.0), None)
+    assert run.seconds(3) == 11.0
+    assert run.seconds(100) == 5.0 + 99 * 3.0
+
+
+def test_what_the_plain_loop_leaves_out_is_refused_by_name(project: Path) -> None:
+    work = fit_of("Baseline", project)
+    refuse_what_is_not_plain(work)
+    for recipe, named in (
+        ({"augment": Augment(hue=0.1)}, "jitter"),
+        ({"head_epochs": 2}, "only the head"),
+        ({"patience": 3}, "patience"),
+        ({"batchnorm": "recalibrate"}, "recalibrated"),
+    ):
+        with pytest.raises(ConfigError, match=named):
+            refuse_what_is_not_plain(changed(work, **recipe))
+    svm = work.experiment.model_copy(update={"head": Head(kind="svm"), "epochs": 1})
+    with pytest.raises(ConfigError, match="svm head"):
+        refuse_what_is_not_plain(replace(work, experiment=svm))
