@@ -73,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, experiment in params.experiments.items()
         if set(experiment.train) == {"head"} and experiment.head.hidden
     ]
+    compute = resolve(params.engine.device, params.engine.precision)
     tasks = []
     for name in names:
         experiment = params.experiment(name)
@@ -80,11 +81,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         dropout = experiment.head.rates if not options.hidden else (0.0,) * len(hidden)
         epochs = options.epochs or experiment.epochs
         recipe, size = params.recipe_of(name), experiment.batch_size
-        tasks.append(HeadTask(hidden, dropout, recipe, epochs, size, params.seed))
+        tasks.append(HeadTask(hidden, dropout, recipe, epochs, size, params.seed, compute.dtype))
     if not tasks:
         raise ConfigError("experiments", "none has an MLP head", "name some with --experiment")
     tasks = [replace(task, seed=seed) for task in tasks for seed in range(options.count)]
-    compute = resolve(params.engine.device, params.engine.precision)
     features = Features.load(options.features).to(compute.device)
     result = compare(tasks, features, options.repeats, compute.name)
     print(json.dumps(asdict(result)) if options.json else result)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,20 @@ class Compute:
         if self.device.type == "cuda":
             return torch.cuda.mem_get_info(self.device)[0]
         return int(psutil.virtual_memory().available)
+
+
+@contextmanager
+def products_in(dtype: torch.dtype) -> Iterator[None]:
+    """Multiply float32 matrices in `dtype` inside; what is summed and kept stays float32.
+
+    oneDNN's bfloat16 products of float32 matrices, where the processor has them.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium" if dtype == torch.bfloat16 else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def resolve(device: str, precision: str) -> Compute:

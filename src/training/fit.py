@@ -218,6 +218,7 @@ def head_task(work: Fit) -> HeadTask:
         work.experiment.epochs,
         work.experiment.batch_size,
         work.params.seed,
+        work.compute.dtype,
     )
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 LAUNCH = {"cpu": 5e-4, "cuda": 5e-4}
 FLOPS = {"cpu": 1e11, "cuda": 2e13}
 # A batch of heads with more weights than this each is slower than they are one by one, by this
-# share: they push each other, and their moments, out of the processor's cache.
+# share: they push each other, and their moments, out of the processor's cache. Heads as large
+# are multiplied in the precision of the device; for smaller ones converting takes what it gives.
 LARGE, CROWDING = {"cpu": 800_000, "cuda": 2**62}, 0.15
 
 
@@ -26,13 +27,15 @@ def group_tasks(
 ) -> list[list[int]]:
     """Task numbers in groups to train together, cheapest first.
 
-    Heads can share a batch when depth, batch size, length and all of the recipe but rate and
-    decay agree. Among those, neighbours in size are joined while that costs less than apart.
+    Heads can share a batch when depth, batch size, length, precision and all of the recipe but
+    rate and decay agree. Among those, neighbours in size are joined while that costs less than
+    apart.
     """
     alike: dict[Any, list[int]] = defaultdict(list)
     for number, task in enumerate(tasks):
         shared = task.recipe.model_copy(update={"learning_rate": 1.0, "weight_decay": 0.0})
-        key = (len(task.hidden), task.batch_size, task.epochs, shared.model_dump_json())
+        dtype = product_dtype(task, features, classes, device)
+        key = (len(task.hidden), task.batch_size, task.epochs, dtype, shared.model_dump_json())
         alike[key].append(number)
     groups = []
     for numbers in alike.values():
@@ -50,6 +53,12 @@ def group_tasks(
                 group = [number]
         groups.append(group)
     return groups
+
+
+def product_dtype(task: HeadTask, features: int, classes: int, device: torch.device) -> torch.dtype:
+    """What a head's matrices are multiplied in: a matter of the head alone, not of its company."""
+    large = _weights([task], features, classes) > LARGE[device.type]
+    return task.dtype if large else torch.float32
 
 
 def _seconds(tasks: list[HeadTask], features: int, classes: int, device: torch.device) -> float:

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from src.config import Recipe
 from src.models.head import build_head, initialize_head
+from src.training.device import products_in
 from src.training.dropout import counters, keep
-from src.training.grouping import group_tasks
+from src.training.grouping import group_tasks, product_dtype
 from src.training.order import epoch_order, mixed, stream
 from src.training.result import Epoch, choose, ends_early
 from src.training.schedules import factor
@@ -29,7 +30,10 @@ from src.training.stacked import Stacked
 
 @dataclass(frozen=True)
 class HeadTask:
-    """One head to train, by its recipe's optimiser, rate, decay, schedule and patience."""
+    """One head to train, by its recipe's optimiser, rate, decay, schedule and patience.
+
+    dtype: the device's precision, which matrices are multiplied in where that pays.
+    """
 
     hidden: tuple[int, ...]
     dropout: tuple[float, ...]
@@ -37,6 +41,7 @@ class HeadTask:
     epochs: int
     batch_size: int
     seed: int
+    dtype: torch.dtype = torch.float32
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,7 @@ class _Group:
         self.classes = classes
         width = features.training(1).shape[-1]
         self.heads = [_new_head(task, width, classes) for task in tasks]
+        self.dtype = product_dtype(tasks[0], width, classes, self.device)
         self.stacked = Stacked.of(self.heads, [task.recipe for task in tasks], self.device)
         self.histories: list[tuple[Epoch, ...]] = [() for _ in tasks]
         self.best: list[dict[str, Tensor]] = [{} for _ in tasks]
@@ -111,7 +117,8 @@ class _Group:
         number = 0
         while self.tasks:
             number += 1
-            epochs = self._epoch(number)
+            with products_in(self.dtype):
+                epochs = self._epoch(number)
             going = []
             for slot, epoch in enumerate(epochs):
                 task = self.tasks[slot]
@@ -230,7 +237,7 @@ class _Group:
             inputs, weight = activations[layer], self.stacked.layers[layer][0]
             gradients.append((inputs.mT @ gradient, gradient.sum(1, keepdim=True)))
             if layer:
-                gradient = (gradient @ weight.mT).mul_(inputs > 0)
+                gradient = (weight @ gradient.mT).mT.contiguous().mul_(inputs > 0)
                 if self.stacked.below[layer - 1] is not None:
                     gradient.mul_(self.stacked.scales[layer - 1])
         self.stacked.update(gradients[::-1], scale)

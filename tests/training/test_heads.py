@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from src.config import Recipe
 from src.models.head import build_head, initialize_head
+from src.training.device import products_in
 from src.training.dropout import counters, keep, thresholds
 from src.training.grouping import group_tasks
 from src.training.heads import HeadTask, dropout_keys, train_heads
@@ -139,6 +140,39 @@ def test_wide_heads_train_one_by_one_on_a_processor_and_together_on_a_gpu(recipe
     wide = [HeadTask((1024, 512), (0.0, 0.0), recipe, 4, 64, seed) for seed in range(3)]
     assert len(group_tasks(wide, 512, CLASSES, torch.device("cpu"))) == 3
     assert len(group_tasks(wide, 512, CLASSES, torch.device("cuda"))) == 1
+
+
+def test_large_heads_are_multiplied_in_the_precision_of_the_device_and_small_ones_in_full(
+    recipe: Recipe, blobs: Blobs
+) -> None:
+    small = HeadTask((32, 16), (0.0, 0.0), recipe, 4, 16, 0)
+    large = replace(small, hidden=(1300, 700))
+    before = torch.get_float32_matmul_precision()
+    full = train_heads([small, large], blobs, CLASSES)
+    halves = [replace(task, dtype=torch.bfloat16) for task in (small, large)]
+    mixed = train_heads(halves, blobs, CLASSES)
+    assert torch.get_float32_matmul_precision() == before
+    assert [e.train_loss for e in mixed[0].history] == [e.train_loss for e in full[0].history]
+    expected = [e.train_loss for e in full[1].history]
+    assert [e.train_loss for e in mixed[1].history] == pytest.approx(expected, rel=0.02)
+    (alone,) = train_heads([halves[1]], blobs, CLASSES)
+    assert [e.train_loss for e in alone.history] == [e.train_loss for e in mixed[1].history]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_products_are_summed_in_float32_whatever_they_are_multiplied_in(
+    dtype: torch.dtype,
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(256, 256, generator=generator).abs() for _ in "ab")
+    exact = a.double() @ b.double()
+    with products_in(dtype):
+        assert ((a @ b - exact).abs() / exact).max() < 2**-9
+    rounded = a.bfloat16().float() @ b.bfloat16().float()
+    with products_in(dtype):
+        found = a @ b
+    nearest = min((found - other).abs().max() for other in (a @ b, rounded))
+    assert nearest < 1e-3
 
 
 def test_dropping_a_head_leaves_the_others_unchanged(recipe: Recipe, blobs: Blobs) -> None:
