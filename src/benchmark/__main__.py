@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from src import cli
+from src.benchmark.accuracy import points
 from src.benchmark.options import add_inputs, count, two_or_more, with_changes
 from src.config import load_params
 
@@ -33,8 +34,8 @@ class Comparison:
 
     projected: how many of the plain loop's epochs were run whole, where not all; its accuracy is
     then that of a run finished on kept outputs of the frozen prefix, or None where there is none.
-    startup_seconds: from the start of the process to the engine's first epoch, what is cached
-    before it included.
+    In print the accuracies' mean difference has its standard error. startup_seconds: from the
+    start of the process to the engine's first epoch, what is cached before it included.
     """
 
     experiment: str
@@ -78,11 +79,8 @@ class Comparison:
         if self.plain_accuracy is None:
             return "(plain: not run to the end)"
         finished = ", finished on kept outputs of the frozen prefix" if self.projected else ""
-        difference = statistics.mean(self.accuracies) - statistics.mean(self.plain_accuracies)
-        return (
-            f"(plain: {self.plain_accuracy:.1%}{finished}; "
-            f"means differ by {100 * difference:+.1f} points)"
-        )
+        difference = points(self.accuracies, self.plain_accuracies)
+        return f"(plain: {self.plain_accuracy:.1%}{finished}; difference {difference} points)"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

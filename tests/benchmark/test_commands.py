@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from src.benchmark.__main__ import main as compare
+from src.benchmark.accuracy import main as agree
+from src.benchmark.accuracy import points
 from src.benchmark.compiler import main as compile_
 from src.benchmark.heads import main as heads
 from src.benchmark.scaling import enlarged
@@ -60,6 +63,26 @@ def test_a_projection_of_what_is_nowhere_frozen_claims_no_accuracy(
     assert "not run to the end" in capsys.readouterr().out
     compare(["--experiment", "ModelC", "--epochs", "3", "--plain-epochs", "2", "--json"])
     assert json.loads(capsys.readouterr().out)["plain_accuracy"] is None
+
+
+def test_accuracies_are_compared_over_seeds_where_something_is_frozen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    agree(["--experiment", "Baseline", "ModelA", "--seeds", "3", "--json"])
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["experiment"] for each in found] == ["Baseline", "ModelA"]
+    for each in found:
+        assert len(each["accuracies"]) == len(each["plain_accuracies"]) == 3
+    with pytest.raises(ConfigError, match="nothing of it is frozen"):
+        agree(["--experiment", "ModelC"])
+
+
+def test_a_difference_has_its_standard_error_where_there_are_several_seeds() -> None:
+    assert points([0.5], [0.49]) == "+1.00"
+    differences = [1.0, -2.0, 4.0]
+    error = np.std(differences, ddof=1) / 3**0.5
+    engine = [0.5 + each / 100 for each in differences]
+    assert points(engine, [0.5] * 3) == f"+1.00 ± {error:.2f}"
 
 
 def test_the_table_trains_every_experiment_and_adds_them_up(
