@@ -143,8 +143,11 @@ def compare(work: Fit, repeats: int, plain_epochs: int | None) -> Comparison:
         plain = train_plainly(seeded, pictures, run)
         plain_seconds.append(plain.seconds(epochs) / epochs)
         plain_accuracies += [] if plain.accuracy is None else [plain.accuracy]
+        known = "not known" if plain.accuracy is None else f"{plain.accuracy:.1%}"
         print(
-            f"{repeat + 1}: {seconds[-1]:.3f} s, plain {plain_seconds[-1]:.3f} s", file=sys.stderr
+            f"seed {params.seed}: {seconds[-1]:.3f} s/epoch, {accuracies[-1]:.1%}; "
+            f"plain {plain_seconds[-1]:.3f} s/epoch, {known}",
+            file=sys.stderr,
         )
     ratios = sorted(b / a for a, b in zip(seconds, plain_seconds, strict=True))
     median = statistics.median(seconds)
