@@ -77,10 +77,12 @@ def compare(name: str, params: Params, seeds: int, faces: Path, source: Path) ->
     from src.benchmark.engine import run_engine
     from src.benchmark.plain import (
         PlainLoop,
+        finish_plainly,
+        frozen_outputs,
         refuse_what_is_not_plain,
-        train_plainly,
         write_folders,
     )
+    from src.data.faceset import Split
     from src.training.fit import Fit, Inventory
 
     inventory = Inventory.load(faces, source)
@@ -94,13 +96,14 @@ def compare(name: str, params: Params, seeds: int, faces: Path, source: Path) ->
                 "nothing of it is frozen, so the plain loop has no shortcut",
                 f"run `python -m src.benchmark --experiment {name} --repeats {seeds}`",
             )
-        write_folders(inventory.faces, Path(folder) / "faces")
+        pictures = Path(folder) / "faces"
+        write_folders(inventory.faces, pictures)
+        kept = frozen_outputs(work, pictures, *Split)
         for seed in range(params.seed, params.seed + seeds):
             own = params.model_copy(update={"seed": seed})
             work = Fit.of(name, own, inventory, Path(folder))
             accuracies.append(run_engine(work).accuracy(inventory.faces))
-            plain = train_plainly(work, Path(folder) / "faces", 0).accuracy
-            plain_accuracies += [] if plain is None else [plain]
+            plain_accuracies.append(finish_plainly(work, kept))
     epochs = params.experiments[name].epochs
     return Agreement(name, epochs, tuple(accuracies), tuple(plain_accuracies))
 

@@ -88,7 +88,7 @@ def compare(work: Fit, steps: int, mode: str, backend: str) -> Compiled:
 
     eager = _stepper(work, lambda function: function)
     compiled = _stepper(work, lambda function: torch.compile(function, mode=mode, backend=backend))
-    with config.patch(force_disable_caches=True):
+    with config.patch(force_disable_caches=True):  # type: ignore[attr-defined]
         (_, reference), (first, logits) = eager(), compiled()
     difference = ((logits - reference).abs().max() / reference.abs().max()).item()
     pairs = [(eager()[0], compiled()[0]) for _ in range(steps)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,8 +70,17 @@ def train_plainly(work: Fit, folder: Path, epochs: int, *, finish: bool = True) 
         if rest and not (finish and loop.frozen):
             return PlainRun(tuple(seconds), None)
         if rest:
-            loop.finish(rest, folder)
+            loop.finish(rest, frozen_outputs(work, folder, Split.train, Split.val))
         return PlainRun(tuple(seconds), loop.best_accuracy(loader(work, folder, Split.test)))
+
+
+def finish_plainly(work: Fit, kept: KeptSplits) -> float:
+    """Test accuracy of the whole run over the outputs `kept` of all three splits, of any seed."""
+    torch.manual_seed(work.params.seed)
+    with without_dynamo():
+        loop = PlainLoop(work)
+        loop.finish(work.experiment.epochs, kept)
+        return loop.best_accuracy(DataLoader(kept[Split.test], EVALUATION_BATCH), loop.frozen)
 
 
 def refuse_what_is_not_plain(work: Fit) -> None:
@@ -143,6 +152,26 @@ class Kept(Dataset[tuple[Tensor, Tensor]]):
         return self.outputs[row, view], self.labels[row]
 
 
+KeptSplits = Mapping[Split, Kept]
+
+
+@torch.no_grad()
+def frozen_outputs(work: Fit, folder: Path, *splits: Split) -> KeptSplits:
+    """What the frozen prefix makes of every picture, and of its mirror image for training."""
+    loop, device = PlainLoop(work), work.compute.device
+    loop.network.eval()
+    kept = {}
+    for split in splits:
+        outputs, labels = [], []
+        for images, named in loader(work, folder, split, as_stored=True):
+            flips = [images.flip(3)] if split is Split.train and work.recipe.flip else []
+            run = [loop.network.run(view.to(device), 0, loop.frozen) for view in (images, *flips)]
+            outputs.append(torch.stack(run, 1).cpu())
+            labels.append(named)
+        kept[split] = Kept(torch.cat(outputs), torch.cat(labels))
+    return kept
+
+
 class PlainLoop:
     """The network in training. `frozen` is the number of leading blocks that never change."""
 
@@ -180,35 +209,18 @@ class PlainLoop:
             self.best = accuracy
             self.kept = {name: value.clone() for name, value in self.network.state_dict().items()}
 
-    def finish(self, epochs: int, folder: Path) -> None:
+    def finish(self, epochs: int, kept: KeptSplits) -> None:
         """The same epochs again, over the frozen prefix's outputs."""
-        training, validation = (
-            DataLoader(self.frozen_outputs(folder, split), size, shuffle=split is Split.train)
-            for split, size in (
-                (Split.train, self.work.experiment.batch_size),
-                (Split.val, EVALUATION_BATCH),
-            )
-        )
+        size = self.work.experiment.batch_size
+        training = DataLoader(kept[Split.train], size, shuffle=True)
+        validation = DataLoader(kept[Split.val], EVALUATION_BATCH)
         for _ in range(epochs):
             self.epoch(training, validation, self.frozen)
 
-    def best_accuracy(self, test: Batches) -> float:
-        """Of the epoch that validation chose."""
+    def best_accuracy(self, test: Batches, start: int = 0) -> float:
+        """Of the epoch that validation chose; batches go into block `start`."""
         self.network.load_state_dict(self.kept)
-        return self._accuracy(test, 0)
-
-    @torch.no_grad()
-    def frozen_outputs(self, folder: Path, split: Split) -> Kept:
-        """What the frozen prefix makes of every picture, and of its mirror image for training."""
-        self.network.eval()
-        outputs, labels = [], []
-        for images, named in loader(self.work, folder, split, as_stored=True):
-            flips = [images.flip(3)] if split is Split.train and self.work.recipe.flip else []
-            views = [images, *flips]
-            run = [self.network.run(view.to(self.device), 0, self.frozen) for view in views]
-            outputs.append(torch.stack(run, 1).cpu())
-            labels.append(named)
-        return Kept(torch.cat(outputs), torch.cat(labels))
+        return self._accuracy(test, start)
 
     @torch.no_grad()
     def _accuracy(self, batches: Batches, start: int) -> float:

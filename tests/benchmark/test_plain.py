@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.benchmark.plain import PlainLoop, PlainRun, loader, refuse_what_is_not_plain, write_folders
+from src.benchmark.plain import (
+    PlainLoop,
+    PlainRun,
+    frozen_outputs,
+    loader,
+    refuse_what_is_not_plain,
+    write_folders,
+)
 from src.config import Augment, Head, Recipe
 from src.data.faceset import Split
 from src.errors import ConfigError
@@ -40,7 +47,7 @@ def test_a_run_finished_on_kept_outputs_ends_in_the_weights_of_the_whole_run(
     for _ in range(4):
         whole.epoch(training, validation)
     finished.epoch(training, validation)
-    finished.finish(3, project / "faces")
+    finished.finish(3, frozen_outputs(work, project / "faces", Split.train, Split.val))
     assert finished.step == whole.step == 4
     after = finished.network.state_dict()
     moved = 0
@@ -54,7 +61,7 @@ def test_kept_outputs_are_those_of_every_picture_and_of_its_mirror_image(project
     work = fit_of("ModelA", project)
     write_folders(work.inventory.faces, project / "faces")
     loop = PlainLoop(work)
-    kept = loop.frozen_outputs(project / "faces", Split.train)
+    kept = frozen_outputs(work, project / "faces", Split.train)[Split.train]
     images, labels = work.inventory.faces.part(Split.train)
     loop.network.eval()
     with torch.no_grad():
