@@ -8,6 +8,7 @@ from src.config.data import Audit, Data, Pretrain
 from src.config.params import BEST, BEST_NAME, PARAMS, Params, load_params
 from src.config.section import Count, Policy, Section, read_yaml, validate
 from src.config.study import Claim, Study
+from src.config.tracking import Tracking
 from src.config.training import Augment, Engine, Experiment, Head, Model, Recipe
 from src.config.tune import Found, Space, Tune
 
@@ -32,6 +33,7 @@ __all__ = [
     "Section",
     "Space",
     "Study",
+    "Tracking",
     "Tune",
     "load_params",
     "read_yaml",

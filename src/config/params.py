@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from src.config.data import Data, Pretrain
 from src.config.section import Key, Section, read_yaml, validate
 from src.config.study import Study
+from src.config.tracking import Tracking
 from src.config.training import Engine, Experiment, Model, Recipe
 from src.config.tune import Found, Tune
 from src.errors import ConfigError
@@ -33,6 +34,7 @@ class Params(Section):
     experiments: dict[Key, Experiment] = Field(min_length=1)
     engine: Engine = Engine()
     tune: Tune = Tune()
+    tracking: Tracking = Tracking()
     study: Study | None = None
 
     @model_validator(mode="after")

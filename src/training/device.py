@@ -27,11 +27,18 @@ class Compute:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=enabled)
 
     @property
-    def name(self) -> str:
-        """For tags and tables: the GPU's name, or the processor's with its thread count."""
+    def processor(self) -> str:
+        """The GPU's name, or the processor's."""
         if self.device.type == "cuda":
             return torch.cuda.get_device_name(self.device)
-        return f"{_cpuinfo('model name') or 'CPU'}, {torch.get_num_threads()} threads"
+        return _cpuinfo("model name") or "CPU"
+
+    @property
+    def name(self) -> str:
+        """For tags and tables: the processor, with its thread count where it has one."""
+        if self.device.type == "cuda":
+            return self.processor
+        return f"{self.processor}, {torch.get_num_threads()} threads"
 
     def free_memory(self) -> int:
         """Bytes that could be taken now."""
