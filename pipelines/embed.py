@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pipelines import paths
 from src import cli
-from src.config import load_params
+from src.config import Experiment, load_params
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -21,25 +21,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     from src.training.device import resolve
     from src.training.fit import Fit, Inventory, make_features
 
-    head_only = next(
-        (
-            experiment
-            for experiment in params.experiments.values()
-            if set(experiment.train) == {"head"} and experiment.start == "source"
-        ),
-        next(iter(params.experiments.values())),
-    )
+    # Features are the same for every head, so that a change of one reruns nothing here.
+    any_head = Experiment(train=("head",), batch_size=1, epochs=1)
     compute = resolve(params.engine.device, params.engine.precision)
+    inventory = Inventory.load(paths.FACES, paths.SOURCE)
     recipe = params.recipes[params.recipe]
-    work = Fit(
-        Inventory.load(paths.FACES, paths.SOURCE),
-        head_only,
-        recipe,
-        params,
-        compute,
-        paths.SCRATCH,
-        "embed",
-    )
+    work = Fit(inventory, any_head, recipe, params, compute, paths.SCRATCH, "embed")
     make_features(work).save(paths.FEATURES)
 
 

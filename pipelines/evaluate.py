@@ -12,9 +12,14 @@ from src.data.faceset import FaceSet, Split
 from src.errors import OriginError, StaleInputError
 from src.evaluation.metrics import SubjectScore, per_subject, score
 from src.evaluation.mistakes import worst_mistakes
-from src.evaluation.pictures import confusion_figure, mistakes_figure, worst_subjects_figure
+from src.evaluation.pictures import (
+    confusion_figure,
+    curves_figure,
+    mistakes_figure,
+    worst_subjects_figure,
+)
 from src.evaluation.predictions import Predictions
-from src.files import write_csv, write_json
+from src.files import read_rows, write_csv, write_json
 from src.plotting import save_png
 from src.tracking.reconcile import log_test
 
@@ -84,6 +89,7 @@ def write_experiment(name: str, faces: FaceSet, predictions: Predictions) -> Non
     mistakes = worst_mistakes(faces, predictions, name, MISTAKES)
     save_png(confusion_figure(predictions, name), folder / "confusion.png")
     save_png(mistakes_figure(faces, mistakes, subjects), folder / "worst_mistakes.png")
+    save_png(curves_figure(name, read_rows(paths.curves(name))), folder / "curves.png")
     save_png(worst_subjects_figure(faces, predictions, name, scores), folder / "worst_subjects.png")
 
 

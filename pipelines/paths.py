@@ -17,6 +17,7 @@ LEARNING = Path("plots/learning.csv")
 REPORT_PAGE = Path("reports/index.html")
 REPORT_TEXT = Path("reports/results.md")
 REGISTERED = Path("metrics/champion.json")
+SCRATCH = Path(".cache")
 
 
 def model(name: str) -> Path:
@@ -57,14 +58,6 @@ def chart(name: str) -> Path:
 def run_record(name: str) -> Path:
     """What is needed to find or rebuild one experiment's MLflow run."""
     return Path("runs") / f"{name}.json"
-
-
-SCRATCH = Path(".cache")
-
-
-def picture(name: str) -> Path:
-    """Curves of one experiment as a picture."""
-    return Path("plots/curves") / f"{name}.png"
 
 
 def layers(name: str) -> Path:

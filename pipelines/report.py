@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from src.evaluation.metrics import Proportion, Score, per_subject
 from src.evaluation.mistakes import worst_mistakes
 from src.evaluation.pictures import confusion_figure
 from src.evaluation.predictions import Predictions
-from src.files import digest, write_csv, write_text
+from src.files import digest, read_rows, write_csv, write_text
 from src.models.backbones import BACKBONES
 from src.plotting import save_png
 from src.report import charts, words
@@ -102,18 +101,6 @@ def read(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise StaleInputError(str(path), "missing or broken", "run `dvc repro`") from None
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV of an earlier stage; raises StaleInputError where there are none."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError):
-        rows = []
-    if not rows:
-        raise StaleInputError(str(path), "missing or empty", "run `dvc repro`")
-    return rows
 
 
 def read_scores(params: Params) -> dict[str, Score]:

@@ -49,7 +49,11 @@ def run(name: str, params: Params) -> None:
         "model": params.model.model_dump(),
         "experiment": experiment.model_dump(exclude={"recipe", "learning_rate"}),
         "recipe": {"name": experiment.recipe or params.recipe, **recipe.model_dump()},
-        "engine": params.engine.model_dump(),
+        "engine": {  # what of it can change a result
+            "device": params.engine.device,
+            "precision": params.engine.precision,
+            "cache_prefix": params.engine.cache_prefix,
+        },
     }
     tags = {"device": compute.name, "precision": str(compute.dtype).removeprefix("torch.")}
     record = paths.run_record(name)
@@ -92,7 +96,6 @@ def artifacts(name: str) -> list[tuple[Any, str]]:
     """Files of a run, with the folder each goes to."""
     return [
         (paths.curves(name), "curves"),
-        (paths.picture(name), "curves"),
         (paths.weight_change(name), "weights"),
         (paths.layers(name), "weights"),
     ]
@@ -103,8 +106,6 @@ def write_outputs(name: str, fitted: Fitted) -> None:
     from src.evaluation.metrics import wilson
     from src.models.network import save_network
     from src.models.summary import layer_table
-    from src.plotting import save_png
-    from src.training import pictures
     from src.training.tables import curves_csv, weight_change_csv
 
     chosen = fitted.chosen
@@ -127,7 +128,6 @@ def write_outputs(name: str, fitted: Fitted) -> None:
         },
     }
     write_text(paths.curves(name), curves_csv(fitted))
-    save_png(pictures.curves(name, fitted.history), paths.picture(name))
     write_text(paths.weight_change(name), weight_change_csv(fitted))
     write_text(paths.layers(name), layer_table(fitted.spec, fitted.trained))
     save_network(paths.model(name), fitted.state, fitted.spec)

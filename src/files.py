@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from src.errors import StaleInputError
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
@@ -49,6 +51,18 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]
     writer.writerow(header)
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV of an earlier stage; raises StaleInputError where there are none."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError):
+        rows = []
+    if not rows:
+        raise StaleInputError(str(path), "missing or empty", "run `dvc repro`")
+    return rows
 
 
 def digest(path: Path, algorithm: str = "md5") -> str:

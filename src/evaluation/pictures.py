@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from src.data.faceset import FaceSet
@@ -102,6 +103,22 @@ def worst_subjects_figure(
         rows.append(tiles)
         labels.append(f"{short(subjects[subject])}\n{scores[subject].recall:.0%} right")
     return gallery(rows or [[Tile(None, "every test image was named right", MUTED)]], labels)
+
+
+@styled
+def curves_figure(experiment: str, epochs: Sequence[Mapping[str, str]]) -> Figure:
+    """Accuracy and loss by epoch, from the rows of a training's curves."""
+    drawn, axes = figure(9, 3.4, columns=2)
+    numbers = [int(epoch["epoch"]) for epoch in epochs]
+    marker = "o" if len(epochs) < 20 else ""
+    for axis, what in zip(axes[0], ("accuracy", "loss"), strict=True):
+        for images, column, colour in (("training", "train", BLUE), ("validation", "val", ORANGE)):
+            values = [float(epoch[f"{column}_{what}"]) for epoch in epochs]
+            axis.plot(numbers, values, color=colour, marker=marker, label=images)
+        axis.set(title=f"{experiment}: {what}", xlabel="epoch")
+        axis.legend(frameon=False)
+    axes[0][0].set_ylim(0, 1.02)
+    return drawn
 
 
 def short(name: str, length: int = 16) -> str:

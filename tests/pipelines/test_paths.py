@@ -19,7 +19,6 @@ WRITTEN = {
         for of in (
             paths.model,
             paths.curves,
-            paths.picture,
             paths.weight_change,
             paths.layers,
             paths.run_record,
