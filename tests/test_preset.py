@@ -8,11 +8,13 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 
 from src.config import PARAMS, load_params, read_yaml
+from src.config.presets import CONF, STUDIES, changed, read_preset
 from src.errors import ConfigError
-from src.preset import FOLDER, merged, overrides
+from src.preset import overrides
 
 ROOT = Path(__file__).parents[1]
-PRESETS = sorted(path.stem for path in (ROOT / FOLDER).glob("*.yaml"))
+STUDY_NAMES = sorted(path.stem for path in (ROOT / STUDIES).glob("*.yaml"))
+PRESETS = sorted(path.stem for path in (ROOT / CONF).glob("*.yaml")) + STUDY_NAMES
 
 
 @pytest.fixture(autouse=True)
@@ -25,9 +27,12 @@ def test_dvc_writes_what_the_preset_says(name: str, tmp_path: Path) -> None:
     path = tmp_path / PARAMS
     path.write_text(PARAMS.read_text())
     apply_overrides(path, overrides(name))
-    expected = merged(read_yaml(PARAMS), read_yaml(FOLDER / f"{name}.yaml"))
+    expected = changed(read_yaml(PARAMS), read_preset(name))
+    if name in STUDY_NAMES:
+        expected["study"] = name
     assert read_yaml(path) == expected
-    load_params(path)
+    (tmp_path / STUDIES).symlink_to(ROOT / STUDIES)
+    assert (load_params(path).study is None) == (name not in STUDY_NAMES)
     assert "# Every tunable" in path.read_text()
 
 
@@ -39,7 +44,7 @@ def test_arguments_survive_a_shell_unquoted(name: str) -> None:
 def test_the_reference_preset_trains_as_the_published_table_says() -> None:
     table = next((ROOT / "src/evaluation/published").glob("*table*.csv")).read_text().splitlines()
     columns = table[0].split(",")
-    experiments = read_yaml(FOLDER / "reference.yaml")["experiments"]
+    experiments = read_preset("reference")["experiments"]
     for line in table[1:]:
         row = dict(zip(columns, line.split(","), strict=True))
         assert experiments[row["experiment"]]["epochs"] == int(row["epochs"])
@@ -48,11 +53,42 @@ def test_the_reference_preset_trains_as_the_published_table_says() -> None:
 
 @pytest.mark.parametrize("name", ["reference", "small-reference", "small-tuned"])
 def test_a_preset_of_one_recipe_leaves_no_experiment_a_rate_of_its_own(name: str) -> None:
-    changed = merged(read_yaml(PARAMS), read_yaml(FOLDER / f"{name}.yaml"))
-    for experiment in changed["experiments"].values():
+    experiments = changed(read_yaml(PARAMS), read_preset(name))["experiments"]
+    for experiment in experiments.values():
         assert experiment.get("learning_rate") is None
 
 
 def test_an_unknown_preset_is_answered_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match="smoke"):
         overrides("nothing")
+
+
+def test_a_studys_experiments_are_all_there_are() -> None:
+    names = changed(read_yaml(PARAMS), read_preset("hotdog"))["experiments"].keys()
+    assert [*names] == ["fine-tuned", "scratch"]
+
+
+def test_what_extends_a_preset_differs_from_it_in_what_it_says_alone() -> None:
+    base, other = read_preset("layerwise-cifar10"), read_preset("layerwise-food101")
+    assert other["experiments"] == base["experiments"]
+    assert other["study"]["claims"] == base["study"]["claims"]
+    assert other["data"] == base["data"] | {"origin": "data/food101-stand-in.yaml"}
+
+
+def test_no_study_has_the_name_of_another_preset() -> None:
+    assert len({*PRESETS}) == len(PRESETS)
+
+
+def test_no_two_purposes_share_a_registered_model() -> None:
+    models = [read_preset(name)["tracking"]["model"] for name in (*STUDY_NAMES, "smoke")]
+    assert len({*models, read_yaml(PARAMS)["tracking"]["model"]}) == len(models) + 1
+
+
+@pytest.mark.parametrize("study", ["nothing", "smoke"])
+def test_a_study_that_there_is_not_is_refused(study: str, tmp_path: Path) -> None:
+    path = tmp_path / PARAMS
+    path.write_text(PARAMS.read_text().replace("study: null", f"study: {study}"))
+    for folder in (CONF, STUDIES):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    with pytest.raises(ConfigError, match=study):
+        load_params(path)

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from src.config.data import Data, Pretrain
+from src.config.presets import with_study
 from src.config.section import Key, Section, read_yaml, validate
 from src.config.study import Study
 from src.config.tracking import Tracking
@@ -144,11 +145,11 @@ def _names(mapping: Mapping[str, object]) -> str:
 
 
 def load_params(path: Path = PARAMS) -> Params:
-    """Read and validate params.yaml, with what the search found among the experiments.
+    """Read and validate params.yaml, with the study it names and what the search found.
 
     Raises ConfigError.
     """
-    raw, best = read_yaml(path), path.parent / BEST
+    raw, best = with_study(read_yaml(path), path.parent), path.parent / BEST
     if best.exists() and isinstance(raw, dict) and isinstance(raw.get("experiments"), dict):
         found = validate(Found, read_yaml(best), str(best)).best
         raw["experiments"] |= {name: entry.model_dump(mode="json") for name, entry in found.items()}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from src.config import Engine, Params, Tune, validate
-from src.preset import merged, read_preset
+from src.config.presets import merged, read_preset
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,67 @@
+"""Presets: files that change many keys of params.yaml at once, for one purpose.
+
+Those of conf/ are merged into params.yaml, key by key. Those of studies/ rebuild what a text does:
+their experiments take the place of params.yaml's, and their `study` says what the text claims.
+Either may extend another preset, and then holds only what differs from it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from src.config.section import read_yaml
+from src.errors import ConfigError
+
+CONF, STUDIES = Path("conf"), Path("studies")
+EXTENDS, STUDY = "extends", "study"
+
+
+def read_preset(name: str, root: Path = Path()) -> dict[str, Any]:
+    """What a preset of the project in `root` says, with what it extends; raises ConfigError."""
+    path = next((p for p in _paths(name, root) if p.is_file()), None)
+    if path is None:
+        there = sorted(
+            file.stem for folder in (CONF, STUDIES) for file in (root / folder).glob("*.yaml")
+        )
+        raise ConfigError(f"preset {name!r}", "no such file", f"use one of {', '.join(there)}")
+    preset = read_yaml(path)
+    if not isinstance(preset, dict):
+        raise ConfigError(str(path), "not a mapping", "give keys of params.yaml and their values")
+    base = preset.pop(EXTENDS, None)
+    if base is None:
+        return preset
+    if not isinstance(base, str) or base == name:
+        raise ConfigError(f"{path}: {EXTENDS}", f"is {base!r}", "name another preset")
+    return merged(read_preset(base, root), preset)
+
+
+def _paths(name: str, root: Path) -> tuple[Path, Path]:
+    file = f"{name}.yaml"
+    return root / CONF / file, root / STUDIES / file
+
+
+def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `change` in place, mapping by mapping."""
+    result = dict(base)
+    for key, value in change.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        result[key] = merged(base[key], value) if both else value
+    return result
+
+
+def changed(params: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
+    """params.yaml's content with a preset in place."""
+    replaced = {"experiments"} if STUDY in preset else set()
+    return merged({key: value for key, value in params.items() if key not in replaced}, preset)
+
+
+def with_study(params: Any, root: Path) -> Any:
+    """params.yaml's content with the study that it names, if any, written out in its place."""
+    name = params.get(STUDY) if isinstance(params, dict) else None
+    if not isinstance(name, str):
+        return params
+    study = read_preset(name, root).get(STUDY)
+    if study is None:
+        raise ConfigError(f"params.yaml: {STUDY}", f"{name!r} is no study", "name one of studies/")
+    return {**params, STUDY: study}
