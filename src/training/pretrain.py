@@ -71,7 +71,7 @@ def pretrain(params: Params) -> SourceWeights:
     }
     what = "synthetic identities" if task.task == "faces" else "kinds of objects"
     origin = f"pretrain ({task.subjects} {what}, {history[-1].val_accuracy:.1%})"
-    return SourceWeights(state, params.model.backbone, origin, mean, deviation)
+    return SourceWeights(state, params.model.backbone, origin, mean=mean, deviation=deviation)
 
 
 def _source_task(params: Params) -> tuple[torch.Tensor, torch.Tensor]:
