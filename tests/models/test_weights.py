@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from src.errors import WeightsError
 from src.models.network import ModelSpec, Network
-from src.models.weights import SourceWeights, file_weights, load_source, random_weights
+from src.models.pretrained import file_weights
+from src.models.weights import SourceWeights, load_source, random_weights
 
 
 @pytest.fixture(scope="module")
