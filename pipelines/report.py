@@ -184,7 +184,7 @@ def provenance(params: Params) -> dict[str, str]:
     return {
         "trained by commit": ", ".join(sorted(commits)),
         "dataset": f"{params.data.origin}, packed as md5 {digest(paths.FACES)}",
-        "source weights": params.weights,
+        "source weights": params.weights.origin,
         "network": f"{params.model.backbone}, {params.model.stem} stem",
         "recipe": f"{params.recipe}: {_settings(params)}",
         "seed": str(params.seed),

@@ -4,18 +4,20 @@ Everything is checked before any work starts: types (no silent conversions), ran
 keys, and what one key demands of another. Units are beside the fields.
 """
 
-from src.config.data import Audit, Data, Pretrain
+from src.config.data import Audit, Data
 from src.config.params import BEST, BEST_NAME, PARAMS, Params, load_params
 from src.config.section import Count, Policy, Section, read_yaml, validate
 from src.config.study import Claim, Study
 from src.config.tracking import Tracking
 from src.config.training import Augment, Engine, Experiment, Head, Model, Recipe
 from src.config.tune import Found, Space, Tune
+from src.config.weights import SOURCES, Imagenet, Pretrain, Scratch, Source, Weights, read_source
 
 __all__ = [
     "BEST",
     "BEST_NAME",
     "PARAMS",
+    "SOURCES",
     "Audit",
     "Augment",
     "Claim",
@@ -25,17 +27,22 @@ __all__ = [
     "Experiment",
     "Found",
     "Head",
+    "Imagenet",
     "Model",
     "Params",
     "Policy",
     "Pretrain",
     "Recipe",
+    "Scratch",
     "Section",
+    "Source",
     "Space",
     "Study",
     "Tracking",
     "Tune",
+    "Weights",
     "load_params",
+    "read_source",
     "read_yaml",
     "validate",
 ]

@@ -1,4 +1,4 @@
-"""Where pictures come from: the target's faces and the source task."""
+"""Where the target's pictures come from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from src.config.section import Count, Fraction, Name, NonNegative, Policy, Positive, Section
+from src.config.section import Count, Fraction, Name, Policy, Section
 
 
 class Audit(Section):
@@ -32,16 +32,3 @@ class Data(Section):
     # Patterns of subjects for each class; {} takes every subject as one.
     classes: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
     audit: Audit = Audit()
-
-
-class Pretrain(Section):
-    """The source task made here: naming what shares nothing with the target."""
-
-    task: Literal["faces", "objects"] = "faces"  # synthetic identities, or kinds of objects
-    image_size: Annotated[int, Field(ge=16, le=1024)] | None = None  # pixels; null as the target's
-    subjects: Annotated[int, Field(ge=2)]
-    images_per_subject: Count
-    epochs: Count
-    batch_size: Count
-    learning_rate: Positive
-    weight_decay: NonNegative

@@ -8,13 +8,14 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from src.config.data import Data, Pretrain
+from src.config.data import Data
 from src.config.presets import with_study
 from src.config.section import Key, Section, read_yaml, validate
 from src.config.study import Study
 from src.config.tracking import Tracking
 from src.config.training import Engine, Experiment, Model, Recipe
 from src.config.tune import Found, Tune
+from src.config.weights import Weights
 from src.errors import ConfigError
 from src.models.backbones import BACKBONES
 
@@ -27,8 +28,7 @@ class Params(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     data: Data
-    weights: Annotated[str, Field(pattern=r"^(imagenet|pretrain|scratch|file:.+)$")]
-    pretrain: Pretrain
+    weights: Weights
     model: Model
     recipe: str
     recipes: dict[Key, Recipe] = Field(min_length=1)

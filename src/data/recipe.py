@@ -138,7 +138,8 @@ def open_recipe(path: Path, image_size: int) -> Origin:
     kind = raw.get("kind") if isinstance(raw, dict) else None
     recipes: dict[str, type[Recipe]] = {**RECIPES, "objects": Objects, **PUBLISHED}
     if not isinstance(kind, str) or kind not in recipes:
-        raise ConfigError(f"{path}: kind", f"is {kind!r}", f"use one of {', '.join(recipes)}")
+        mend = f"use one of {', '.join(recipes)} (recipes of weights belong to weights.origin)"
+        raise ConfigError(f"{path}: kind", f"is {kind!r}", mend)
     return validate(recipes[kind], raw, str(path)).open(str(path), image_size)
 
 

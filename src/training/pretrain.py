@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from src.config import Params, Recipe
+from src.config import Params, Pretrain, Recipe
 from src.data.objects import FIRST_SOURCE, render_objects
 from src.data.synthetic import render_source
 from src.models.head import initialize_head
@@ -30,11 +30,10 @@ HELD_OUT = 10  # one image in ten shows whether the source task is being learnt
 SMALLEST = 0.6  # side of the smallest crop, as a share of the picture's
 
 
-def pretrain(params: Params) -> SourceWeights:
+def pretrain(task: Pretrain, params: Params) -> SourceWeights:
     """Render the source task, train on it, and give back the backbone."""
-    task = params.pretrain
     compute = resolve_device(params.engine.device, params.engine.precision)
-    images, labels = _source_task(params)
+    images, labels = _rendered(task, params)
     mean, deviation = _statistics(images)
     subjects = tuple(map(str, range(task.subjects)))
     size = images.shape[-1]
@@ -71,12 +70,11 @@ def pretrain(params: Params) -> SourceWeights:
     }
     what = "synthetic identities" if task.task == "faces" else "kinds of objects"
     origin = f"pretrain ({task.subjects} {what}, {history[-1].val_accuracy:.1%})"
-    return SourceWeights(state, params.model.backbone, origin, mean, deviation)
+    return SourceWeights(state, params.model.backbone, origin, mean=mean, deviation=deviation)
 
 
-def _source_task(params: Params) -> tuple[torch.Tensor, torch.Tensor]:
+def _rendered(task: Pretrain, params: Params) -> tuple[torch.Tensor, torch.Tensor]:
     """(N, 3, S, S) uint8 pictures and (N,) int64 identities."""
-    task = params.pretrain
     size = task.image_size or params.data.image_size
     if task.task == "objects":
         kinds = list(range(FIRST_SOURCE, FIRST_SOURCE + task.subjects))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ from safetensors.torch import save_file
 
 from src.errors import WeightsError
 from src.models.network import ModelSpec, Network
-from src.models.weights import SourceWeights, file_weights, load_source, random_weights
+from src.models.pretrained import file_weights
+from src.models.weights import SourceWeights, load_source, random_weights
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +100,90 @@ def test_scratch_weights_depend_on_the_seed_alone(tmp_path: Path) -> None:
     first.save(tmp_path / "source.safetensors")
     loaded = SourceWeights.load(tmp_path / "source.safetensors")
     assert loaded.mean == first.mean and loaded.origin == "scratch"
+
+
+def test_weights_of_another_backbone_are_refused_with_both_names() -> None:
+    network = Network(ModelSpec("resnet34", "standard", 32, ("a", "b")))
+    with pytest.raises(WeightsError, match=r"of a resnet18\b.*\bresnet34\b.*model\.backbone"):
+        load_source(network, random_weights("resnet18", 0))
+
+
+def test_a_forged_backbone_name_is_refused_with_the_tensors_that_are_missing(
+    tmp_path: Path,
+) -> None:
+    forged = replace(random_weights("resnet18", 0), backbone="resnet34")
+    network = Network(ModelSpec("resnet34", "standard", 32, ("a", "b")))
+    named = r"missing: layer1\.2\.bn1\.bias.* and \d+ more"
+    with pytest.raises(WeightsError, match=named):
+        load_source(network, forged)
+    forged.save(tmp_path / "source.safetensors")
+    with pytest.raises(WeightsError, match=named):
+        SourceWeights.load(tmp_path / "source.safetensors")
+
+
+def test_a_refused_source_leaves_the_network_as_it_was() -> None:
+    network = Network(ModelSpec("resnet18", "standard", 32, ("a", "b")))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    source = random_weights("resnet18", 0)
+    partial = {"conv1.weight": source.state["conv1.weight"]}
+    with pytest.raises(WeightsError, match=r"missing: bn1\.bias"):
+        load_source(network, replace(source, state=partial))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (lambda s: {"conv1.weight": s["conv1.weight"]}, r"missing: bn1\.bias"),
+        (lambda s: s | {"extra.weight": torch.ones(1)}, r"unknown: extra\.weight"),
+        (lambda s: s | {"bn1.bias": torch.ones(2)}, r"another shape: bn1\.bias"),
+        (lambda s: s | {"bn1.bias": torch.full((64,), torch.inf)}, r"not finite: bn1\.bias"),
+    ],
+)
+def test_a_source_file_that_is_not_a_whole_backbone_is_refused_by_name(
+    tmp_path: Path, spoil: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]], named: str
+) -> None:
+    source = random_weights("resnet18", 0)
+    replace(source, state=spoil(dict(source.state))).save(tmp_path / "source.safetensors")
+    with pytest.raises(WeightsError, match=named) as caught:
+        SourceWeights.load(tmp_path / "source.safetensors")
+    assert "dvc repro weights" in str(caught.value)
+
+
+def test_a_network_that_is_cut_off_takes_its_part_of_the_source() -> None:
+    source = random_weights("resnet18", 0)
+    network = Network(ModelSpec("resnet18", "standard", 32, ("a", "b"), last="conv3_x"))
+    load_source(network, source)
+    taken = {name for name in network.state_dict() if not name.startswith("fc.")}
+    assert taken < source.state.keys()
+    assert all(torch.equal(network.state_dict()[name], source.state[name]) for name in taken)
+
+
+@pytest.mark.parametrize("key", ["licence", "license"])
+def test_a_file_says_its_licence_in_its_metadata(
+    state: dict[str, torch.Tensor], tmp_path: Path, key: str
+) -> None:
+    metadata = {key: "CC-BY-4.0", "source": "an archive"}
+    save_file(state, tmp_path / "w.safetensors", metadata=metadata)
+    assert file_weights(tmp_path / "w.safetensors", "resnet18").licence == "CC-BY-4.0"
+
+
+def test_the_licence_of_a_file_that_does_not_say_it_is_unknown(
+    state: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    torch.save(state, tmp_path / "w.pt")
+    assert file_weights(tmp_path / "w.pt", "resnet18").licence == "unknown"
+
+
+def test_a_source_of_another_project_keeps_its_statistics_and_licence(tmp_path: Path) -> None:
+    source = replace(
+        random_weights("resnet18", 0),
+        licence="MIT",
+        mean=(0.1, 0.2, 0.3),
+        deviation=(1.0, 2.0, 3.0),
+    )
+    source.save(tmp_path / "w.safetensors")
+    taken = file_weights(tmp_path / "w.safetensors", "resnet18")
+    assert (taken.mean, taken.deviation) == (source.mean, source.deviation)
+    assert taken.licence == "MIT"
+    assert "sha256" in taken.origin

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("src", "pipelines", "conf", "data", "tune", "params.yaml", "dvc.yaml", ".dvcignore")
+FOLDERS = ("src", "pipelines", "conf", "data", "weights", "tune")
+COPIED = (*FOLDERS, "params.yaml", "dvc.yaml", ".dvcignore")
 CACHES = shutil.ignore_patterns("__pycache__")
 MADE = shutil.ignore_patterns(
     "__pycache__", "*.safetensors", "*.csv", "*.json", "*.png", "*.tar.gz"

@@ -1,0 +1,85 @@
+"""Pretrained weights that others made: torchvision's, or those of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from src.errors import WeightsError
+from src.files import digest
+from src.models.backbones import BACKBONES
+from src.models.imports import without_dynamo
+from src.models.weights import SourceWeights, layout_of, read_safetensors, refuse_unless_whole
+
+
+def imagenet_weights(backbone: str) -> SourceWeights:
+    """torchvision's ImageNet weights, checked against the hash in their file name.
+
+    Raises WeightsError where they cannot be downloaded.
+    """
+    with without_dynamo():
+        from torchvision.models import get_model_weights
+    weights = get_model_weights(backbone)["IMAGENET1K_V1"]
+    try:
+        state = weights.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            "ImageNet weights",
+            f"could not be fetched ({error})",
+            "go online once, or set weights.origin to a copy of the same file",
+        ) from None
+    return _matched(state, backbone, f"imagenet ({weights.url.rsplit('/', 1)[-1]})", weights.url)
+
+
+def file_weights(path: Path, backbone: str) -> SourceWeights:
+    """Weights under torchvision's names from safetensors or a `weights_only` checkpoint.
+
+    The classifier's parameters may be there or not. The licence is the metadata's, `licence` or
+    `license`; of a file that `SourceWeights.save` wrote, statistics and licence are kept. Raises
+    WeightsError, naming what differs.
+    """
+    state, metadata = _read(path)
+    sha256 = digest(path, "sha256")
+    source = _matched(state, backbone, f"{path.name} (sha256 {sha256})", str(path))
+    if '"deviation"' in metadata.get("source", ""):  # a `source` that others wrote lacks it
+        saved = SourceWeights.load(path)
+        return replace(saved, state=source.state, origin=source.origin)
+    licence = metadata.get("licence") or metadata.get("license") or source.licence
+    return replace(source, licence=licence)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A state_dict from safetensors or a checkpoint, with the metadata that safetensors have."""
+    try:
+        if path.suffix == ".safetensors":
+            return read_safetensors(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # junk makes the unpickler raise anything
+        raise WeightsError(
+            str(path),
+            "neither safetensors nor a checkpoint that holds only weights",
+            "save a state_dict",
+        ) from None
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise WeightsError(str(path), "holds no state_dict", "save a state_dict of tensors")
+    return state, {}
+
+
+def _matched(state: Mapping[str, Tensor], backbone: str, origin: str, where: str) -> SourceWeights:
+    """The backbone's part of a `state` whose classifier and counters may be there or not."""
+    layout = layout_of(backbone)
+    classifier = f"{BACKBONES[backbone].head}."
+    given = {name: tensor for name, tensor in state.items() if not name.startswith(classifier)}
+    counters = {name for name in layout if name.endswith("num_batches_tracked")}
+    for name in counters - given.keys():
+        given[name] = torch.zeros_like(layout[name], device="cpu")
+    mend = "give a file with torchvision's parameter names, or set model.backbone"
+    refuse_unless_whole(given, backbone, where, mend)
+    return SourceWeights(
+        {name: given[name].to(layout[name].dtype) for name in layout}, backbone, origin
+    )
