@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 # Stages run `python`, so the environment's must come first.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
 PRESET ?=
+NAME ?= strategies
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint ui clean
+.PHONY: help setup repro study test lint ui clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +32,12 @@ ifeq ($(PRESET),)
 else
 	$(RUN) sh -c 'dvc exp run $$(python -m src.preset $(PRESET))'
 endif
+
+study: setup ## run a study of studies/ beside the workspace (NAME=strategies); its page ends there
+	@$(RUN) dvc exp remove --quiet $(NAME) 2>/dev/null || true
+	$(RUN) sh -c 'dvc exp run --temp --quiet --name $(NAME) $$(python -m src.preset $(NAME))'
+	$(RUN) dvc get --quiet --force . reports/index.html --rev $(NAME) --out studies/$(NAME).html
+	@echo "studies/$(NAME).html holds the report; make ui shows the runs"
 
 test: setup lint ## check style and types, then run all tests
 	$(RUN) pytest

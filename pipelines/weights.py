@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipelines import paths
 from src import cli
-from src.config import Imagenet, Params, Pretrain, Scratch, Source, load_params, read_source
+from src.config import Imagenet, Params, Pretrain, Source, load_params, read_source
 from src.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -52,14 +52,11 @@ def _made(recipe: Source, params: Params) -> SourceWeights:
     from src.models.weights import random_weights
     from src.training.pretrain import pretrain
 
-    match recipe:
-        case Pretrain():
-            return pretrain(recipe, params)
-        case Imagenet():
-            return imagenet_weights(params.model.backbone)
-        case Scratch():
-            return random_weights(params.model.backbone, params.seed)
-    raise NotImplementedError(recipe.kind)
+    if isinstance(recipe, Pretrain):
+        return pretrain(recipe, params)
+    if isinstance(recipe, Imagenet):
+        return imagenet_weights(params.model.backbone)
+    return random_weights(params.model.backbone, params.seed)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("src", "pipelines", "conf", "data", "weights", "tune")
-COPIED = (*FOLDERS, "params.yaml", "dvc.yaml", ".dvcignore")
+FOLDERS = ("src", "pipelines", "conf", "data", "weights", "studies", "tune")
+COPIED = (*FOLDERS, "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
 CACHES = shutil.ignore_patterns("__pycache__")
 MADE = shutil.ignore_patterns(
     "__pycache__", "*.safetensors", "*.csv", "*.json", "*.png", "*.tar.gz"
@@ -46,6 +46,7 @@ class Repository:
         made.run("git", "config", "user.email", "tests@example.org")
         made.run("git", "config", "user.name", "Tests")
         made.run("dvc", "init", "-q")
+        shutil.copytree(ROOT / ".dvc/plots", folder / ".dvc/plots")
         made.run("dvc", "config", "core.analytics", "false")
         made.commit("Start")
         return made
