@@ -11,13 +11,12 @@ from src.config.study import Claim, Study
 from src.config.tracking import Tracking
 from src.config.training import Augment, Engine, Experiment, Head, Model, Recipe
 from src.config.tune import Found, Space, Tune
-from src.config.weights import SOURCES, Imagenet, Pretrain, Scratch, Source, Weights, read_source
+from src.config.weights import Imagenet, Pretrain, Scratch, Source, Weights, read_source
 
 __all__ = [
     "BEST",
     "BEST_NAME",
     "PARAMS",
-    "SOURCES",
     "Audit",
     "Augment",
     "Claim",
