@@ -40,7 +40,7 @@ study: setup ## run a study of studies/ beside the workspace (NAME=strategies); 
 	@echo "studies/$(NAME).html holds the report; make ui shows the runs"
 
 test: setup lint ## check style and types, then run all tests
-	$(RUN) pytest
+	$(RUN) pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: setup ## ruff and mypy
 	$(RUN) ruff check .

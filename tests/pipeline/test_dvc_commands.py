@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -90,18 +89,15 @@ def test_a_study_runs_beside_the_workspace_and_every_command_stays_clean(clone: 
     arguments = clone.run("python", "-m", "src.preset", "any").split()
     clean(clone.run("dvc", "exp", "run", "--temp", "--quiet", "--name", "any", *arguments))
     assert sorted(clone.folder.glob("models/*")) == before
+    page = "studies/any.html"
+    clone.run("dvc", "get", ".", "reports/index.html", "--rev", "any", "-o", page)
+    assert "Two, that is: one more" in (clone.folder / page).read_text(encoding="utf-8")
 
     assert clone.stages_run("repro") == set()
     for command in COMMANDS:
         clean(clone.run("dvc", *command.split()))
     assert clone.run("git", "status", "--porcelain") == ""
-    page = clone.folder / "page.html"
-    clone.run("dvc", "get", ".", "reports/index.html", "--rev", "any", "-o", page.name)
-    assert "Two, that is: one more" in page.read_text(encoding="utf-8")
-    page.unlink()
-    assert dict(clone.table("SELECT name, lifecycle_stage FROM experiments")).keys() >= {
-        "study-any"
-    }
+    assert ("study-any",) in clone.table("SELECT name FROM experiments")
     assert clone.table("SELECT name FROM registered_models") == [("study-any",)]
 
 
@@ -112,13 +108,12 @@ def test_an_experiment_runs_clean_and_shows_beside_the_workspace(clone: Reposito
     shown = json.loads(clone.run("dvc", "exp", "show", "--json"))
     assert "longer" in json.dumps(shown)
     clean(clone.run("dvc", "params", "diff"))
-    assert change.split("=")[0] in clone.run("dvc", "params", "diff")
+    assert change.split("=", maxsplit=1)[0] in clone.run("dvc", "params", "diff")
 
 
-def test_git_brings_params_back_after_an_experiment_that_failed(clone: Repository) -> None:
-    clone.run("git", "restore", ".")
-    clone.run("dvc", "checkout")
+def test_git_and_dvc_lead_back_from_an_experiment_that_failed(clone: Repository) -> None:
     wrong = "experiments.Baseline.train=[head,nothing]"
     assert "nothing" in clone.run("dvc", "exp", "run", "-S", wrong, fails=True)
-    clone.run("git", "restore", str(Path(PARAMS)))
+    clone.run("git", "restore", ".")
+    clean(clone.run("dvc", "checkout"))
     assert clone.stages_run("repro") == set()
