@@ -25,7 +25,7 @@ from src.files import atomic
 from src.models.network import ModelSpec, Network
 from src.training.device import Compute
 from src.training.inputs import Pictures
-from src.training.order import epoch_order
+from src.training.order import epoch_order, seeded
 from src.training.prefix import normalized
 from src.training.scratch import expendable
 
@@ -131,10 +131,11 @@ def _training_pass(
     rows, views = rows.to(compute.device), views.to(compute.device)
     values = _room(network, len(pictures), compute.dtype, compute.device)
     batches = (torch.split(rows, passes.batch_size), torch.split(views, passes.batch_size))
-    for part, view in zip(*batches, strict=True):
-        with compute.autocast():
-            outputs = network.run(pictures.batch(part, view), 0, len(network.blocks))
-        values[part] = outputs.to(compute.dtype)
+    with seeded(compute.device, passes.seed, 2, number):  # stochastic depth; as in the whole loop
+        for part, view in zip(*batches, strict=True):
+            with compute.autocast():
+                outputs = network.run(pictures.batch(part, view), 0, len(network.blocks))
+            values[part] = outputs.to(compute.dtype)
     return values
 
 
