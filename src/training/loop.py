@@ -57,7 +57,8 @@ def train(
     """Train `network` in place, leave it with the chosen epoch's weights, return the history.
 
     Randomness comes from the seed and the epoch's number alone, so a run that goes on from a
-    checkpoint ends in the same bytes as one that was never stopped.
+    checkpoint ends in the same bytes as one that was never stopped. `on_epoch` is told of every
+    epoch of the history, those from the checkpoint first.
     """
     unfreeze(network, plan.trained, plan.recipe.batchnorm)
     optimizer = build_optimizer(network, plan.recipe)
@@ -68,6 +69,8 @@ def train(
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         best = state["best"]
+        for epoch in history:
+            on_epoch(epoch)
     while len(history) < plan.epochs and not (
         history and ends_early(history, plan.recipe.patience)
     ):
