@@ -34,8 +34,9 @@ def run(name: str, params: Params) -> None:
     """Train and track; files are written only once the training is complete."""
     from src.tracking.provenance import dataset_version
     from src.tracking.run import track
+    from src.training.engine import fit
     from src.training.features import Features
-    from src.training.fit import Fit, Inventory, fit
+    from src.training.fit import Fit, Inventory
     from src.training.progress import epochs_bar
 
     inventory = Inventory.load(paths.FACES, paths.SOURCE)

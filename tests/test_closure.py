@@ -64,7 +64,7 @@ def test_a_change_in_the_closure_and_no_other_changes_the_digest(
 
 
 def test_the_closure_holds_every_module_that_running_the_code_really_imports() -> None:
-    program = "import sys, src.training.fit; print(*(m for m in sys.modules if m[:4] == 'src.'))"
+    program = "import sys, src.training.engine; print(*(m for m in sys.modules if m[:4] == 'src.'))"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=closure.ROOT,
@@ -72,7 +72,7 @@ def test_the_closure_holds_every_module_that_running_the_code_really_imports() -
         text=True,
         check=True,
     )
-    files = {path.with_suffix("").as_posix() for path in import_closure("src.training.fit")}
+    files = {path.with_suffix("").as_posix() for path in import_closure("src.training.engine")}
     named = {file.removesuffix("/__init__").replace("/", ".") for file in files}
     assert "src.training.heads" in done.stdout.split()
     assert named >= {*done.stdout.split()}

@@ -10,7 +10,8 @@ import torch
 from src.data.faceset import FaceSet, Split
 from src.models.classifier import Classifier
 from src.models.network import Network
-from src.training.fit import Fit, fit
+from src.training.engine import fit
+from src.training.fit import Fit
 from src.training.result import Epoch, Fitted
 
 

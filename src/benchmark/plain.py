@@ -6,6 +6,7 @@ image of every epoch, torch.optim on what is not frozen. Same recipe, same epoch
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from src.data.faceset import FaceSet, Split
@@ -23,6 +25,7 @@ from src.models.imports import without_dynamo
 from src.models.trainable import frozen_prefix, training_mode, unfreeze
 from src.training.fit import Fit
 from src.training.optimizers import parameter_groups, set_rate, trained_blocks
+from src.training.result import merit
 from src.training.schedules import factor
 
 WORKERS = 2
@@ -186,7 +189,7 @@ class PlainLoop:
         extra = {"momentum": recipe.momentum} if recipe.optimizer == "sgd" else {}
         self.optimizer = OPTIMIZERS[recipe.optimizer](groups, lr=recipe.learning_rate, **extra)
         self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-        self.step, self.best = 0, -1.0
+        self.step, self.best = 0, (-math.inf, -math.inf)
         self.kept: dict[str, Tensor] = {}
 
     def epoch(
@@ -204,9 +207,9 @@ class PlainLoop:
             loss.backward()
             self.optimizer.step()
             self.step += 1
-        accuracy = self._accuracy(validation, start)
-        if accuracy > self.best or recipe.select == "last":
-            self.best = accuracy
+        found = merit(*self._evaluate(validation, start))
+        if not self.kept or found > self.best or recipe.select == "last":
+            self.best = found
             self.kept = {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def finish(self, epochs: int, kept: KeptSplits) -> None:
@@ -220,14 +223,17 @@ class PlainLoop:
     def best_accuracy(self, test: Batches, start: int = 0) -> float:
         """Of the epoch that validation chose; batches go into block `start`."""
         self.network.load_state_dict(self.kept)
-        return self._accuracy(test, start)
+        return self._evaluate(test, start)[0]
 
     @torch.no_grad()
-    def _accuracy(self, batches: Batches, start: int) -> float:
+    def _evaluate(self, batches: Batches, start: int) -> tuple[float, float]:
+        """Accuracy and mean cross-entropy."""
         self.network.eval()
         right = images = 0
+        loss = 0.0
         for inputs, labels in batches:
-            logits = self.network(inputs.to(self.device), start)
-            right += int((logits.argmax(1).cpu() == labels).sum())
+            logits = self.network(inputs.to(self.device), start).cpu()
+            loss += functional.cross_entropy(logits, labels, reduction="sum").item()
+            right += int((logits.argmax(1) == labels).sum())
             images += len(labels)
-        return right / images
+        return right / images, loss / images

@@ -9,6 +9,7 @@ the same features. They are kept in a scratch file, which whoever comes next ext
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +25,9 @@ from src.files import atomic
 from src.models.network import ModelSpec, Network
 from src.training.device import Compute
 from src.training.inputs import Pictures
-from src.training.order import epoch_order
+from src.training.order import epoch_order, seeded
 from src.training.prefix import normalized
+from src.training.scratch import expendable
 
 SECONDS_BETWEEN = 60.0  # writes of the scratch file
 
@@ -82,7 +84,12 @@ def adapting_features(
     val_images, val_labels = faces.part(Split.val)
     images, val_images = images.to(compute.device), val_images.to(compute.device)
     names = [name for name, _ in network.named_buffers()]
-    stored = _load(scratch)
+    like = {
+        "values": _room(network, len(images), compute.dtype, torch.device("meta")),
+        "val_values": _room(network, len(val_images), compute.dtype, torch.device("meta")),
+        **dict(network.named_buffers()),
+    }
+    stored = _load(scratch, like)
     done = len(stored["values"]) if stored else 0
     rows_of = [stored] if stored else []
     if stored:
@@ -122,29 +129,29 @@ def _training_pass(
     network.train()
     rows, views = epoch_order(passes.seed, number, len(pictures), passes.flip)
     rows, views = rows.to(compute.device), views.to(compute.device)
-    values = _room(network, len(pictures), compute)
+    values = _room(network, len(pictures), compute.dtype, compute.device)
     batches = (torch.split(rows, passes.batch_size), torch.split(views, passes.batch_size))
-    for part, view in zip(*batches, strict=True):
-        with compute.autocast():
-            outputs = network.run(pictures.batch(part, view), 0, len(network.blocks))
-        values[part] = outputs.to(compute.dtype)
+    with seeded(compute.device, passes.seed, 2, number):  # stochastic depth; as in the whole loop
+        for part, view in zip(*batches, strict=True):
+            with compute.autocast():
+                outputs = network.run(pictures.batch(part, view), 0, len(network.blocks))
+            values[part] = outputs.to(compute.dtype)
     return values
 
 
 @torch.no_grad()
 def _validation_pass(network: Network, images: Tensor, spec: ModelSpec, compute: Compute) -> Tensor:
     network.eval()
-    values = _room(network, len(images), compute)
+    values = _room(network, len(images), compute.dtype, compute.device)
     for part, room in zip(torch.split(images, 128), torch.split(values, 128), strict=True):
         with compute.autocast():
             room.copy_(network.run(normalized(part, spec), 0, len(network.blocks)))
     return values
 
 
-def _room(network: Network, images: int, compute: Compute) -> Tensor:
+def _room(network: Network, images: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(N, features), all at once: small results kept between large maps leave holes in memory."""
-    shape = (images, network.backbone.features)
-    return torch.empty(shape, dtype=compute.dtype, device=compute.device)
+    return torch.empty(images, network.backbone.features, dtype=dtype, device=device)
 
 
 def _joined(rows_of: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -152,13 +159,17 @@ def _joined(rows_of: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _save(path: Path, rows_of: list[dict[str, Tensor]]) -> None:
-    with atomic(path) as temporary:
+    with expendable(path), atomic(path) as temporary:
         save_file(_joined(rows_of), temporary)
 
 
-def _load(path: Path) -> dict[str, Tensor]:
+def _load(path: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Epochs of every tensor that is in `like`; none where the file is damaged or another."""
     try:
         tensors: dict[str, Tensor] = load_file(path)
-        return tensors
     except (OSError, SafetensorError):
         return {}
+    epochs = len(tensors.get("values", ()))
+    given = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
+    wanted = {name: (tensor.dtype, (epochs, *tensor.shape)) for name, tensor in like.items()}
+    return tensors if epochs and given == wanted else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -32,6 +33,7 @@ class Made:
     deviation: tuple[float, ...]
     backbone: str
     stem: str
+    dtype: str  # what the backbone was run in, which `auto` resolves to by machine
     crop: int | None = None
 
 
@@ -128,25 +130,28 @@ class Features:
             with safe_open(path, framework="pt") as file:
                 facts = json.loads((file.metadata() or {})["features"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            blocks = {
-                name: Pooled(tensors[f"train:{name}"], tensors[f"val:{name}"])
-                for name in facts["blocks"]
-            }
-        except (OSError, SafetensorError, KeyError, ValueError):
+            return cls._of(facts, tensors)
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError):
             raise StaleInputError(
-                str(path), "not a feature file", "run `dvc repro embed` to make it"
+                str(path), "not a feature file of this version", "run `dvc repro embed` to make it"
             ) from None
+
+    @classmethod
+    def _of(cls, facts: dict[str, Any], tensors: dict[str, Tensor]) -> Features:
+        blocks = {
+            name: Pooled(tensors[f"train:{name}"], tensors[f"val:{name}"])
+            for name in facts["blocks"]
+        }
         buffers = {
             name.removeprefix("buffer:"): tensor
             for name, tensor in tensors.items()
             if name.startswith("buffer:")
         }
         made = facts["made"]
-        for key in ("mean", "deviation"):
-            made[key] = tuple(made[key])
+        per_channel = {key: tuple(made[key]) for key in ("mean", "deviation")}
         labels, val_labels = tensors["labels"], tensors["val_labels"]
         subjects = tuple(facts["subjects"])
-        return cls(blocks, labels, val_labels, buffers, subjects, Made(**made))
+        return cls(blocks, labels, val_labels, buffers, subjects, Made(**made | per_channel))
 
 
 def embed(

@@ -1,38 +1,33 @@
-"""One experiment from source weights to a fitted network, by the cheapest way that is exact.
+"""One experiment, ready to run, and what is computed once of its frozen network and kept.
 
-A frozen backbone under a fixed BatchNorm: heads on features, by this engine or by scikit-learn.
-Under `adapt`: heads on features per epoch. Anything else: the loop, from the end of the frozen
-prefix where it can be cached.
+The training itself is in `src.training.engine`: nothing here depends on it, so that what is kept
+in the scratch folder outlives a change of it.
 """
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from src.closure import code_digest
 from src.config import Experiment, Params, Recipe
 from src.data.faceset import FaceSet, Split
+from src.errors import StaleInputError
 from src.files import digest
 from src.models.head import initialize_head
-from src.models.imports import without_dynamo
 from src.models.network import ModelSpec, Network
-from src.models.trainable import frozen_prefix, unfreeze
 from src.models.weights import SourceWeights, load_source, random_weights
 from src.training.adapting import AdaptingFeatures, Passes, adapting_features
-from src.training.checkpoint import Checkpoint
-from src.training.classical import fit_classical
 from src.training.device import Compute, resolve
 from src.training.features import Features, Made, embed
-from src.training.heads import HeadTask, train_heads
-from src.training.inputs import Pictures
-from src.training.loop import Examples, Plan, train
-from src.training.optimizers import trained_blocks
+from src.training.fingerprint import Fingerprint
 from src.training.order import stream
-from src.training.prefix import cache_prefix, recalibrate
-from src.training.result import Epoch, Fitted, OnEpoch, choose
+from src.training.prefix import recalibrate
+from src.training.scratch import expendable
 
 
 @dataclass(frozen=True)
@@ -101,16 +96,27 @@ class Fit:
     def made(self) -> Made:
         """What features for this experiment must have been made from."""
         spec = self.spec()
+        drawn = f"scratch, seed {self.params.seed}"
         return Made(
             self.inventory.faces_digest,
-            self.inventory.source_digest if self.experiment.start == "source" else "scratch",
+            self.inventory.source_digest if self.experiment.start == "source" else drawn,
             "recalibrate" if self.recipe.batchnorm == "recalibrate" else "freeze",
             spec.mean,
             spec.deviation,
             spec.backbone,
             spec.stem,
+            str(self.compute.dtype).removeprefix("torch."),
             spec.crop,
         )
+
+    def key(self, module: str, *facts: object) -> str:
+        """Names what `module` makes of this start, by all that decides its bits.
+
+        That is the module's code, the machine, the data, the source, and `facts` by their printed
+        form.
+        """
+        known = (code_digest(module), Fingerprint.of(self.compute), self.made(), facts)
+        return hashlib.sha256(repr(known).encode()).hexdigest()
 
     def whole(self) -> Fit:
         """The same of a network that nothing is cut off."""
@@ -124,70 +130,40 @@ class Fit:
         return network.to(self.compute.device).to(memory_format=torch.channels_last)
 
 
-def fit(work: Fit, on_epoch: OnEpoch, features: Features | None = None) -> Fitted:
-    """Train the experiment; `features` are used where they fit it, else made anew."""
+def kept_features(work: Fit, folder: Path) -> Features:
+    """As `make_features`, kept in `folder` for the next that needs the same."""
+    key = work.key(__name__, work.recipe.flip)
+    path = folder / f"features-{key[:20]}.safetensors"
+    with suppress(StaleInputError):
+        return Features.load(path)
+    features = make_features(work)
+    with expendable(path):
+        features.save(path)
+    return features
+
+
+def make_features(work: Fit) -> Features:
+    """Every block's features that suit the experiment, flipped ones where its recipe flips."""
+    work = work.whole()
     network = work.network()
-    trained = trained_blocks(network, work.experiment.train, work.recipe)
-    before = {name: tensor.detach().clone() for name, tensor in network.named_parameters()}
-    unfreeze(network, trained, work.recipe.batchnorm)
-    trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    repeats = work.recipe.batchnorm != "train" and not work.recipe.augment.random
-    if work.experiment.head.kind != "mlp":
-        history = _fit_classical(work, network, on_epoch, features)
-    elif trained == {"head"} and repeats:
-        history = _fit_head(work, network, on_epoch, features)
-    else:
-        history = _fit_network(work, network, trained, on_epoch)
-    parameters = dict(network.named_parameters())
-    return Fitted(
-        network.state_dict(),
-        work.spec(),
-        history,
-        choose(history, work.recipe.select),
-        trained,
-        len(work.inventory.faces.rows(Split.val)),
-        trainable,
-        sum(p.numel() for p in parameters.values()),
-        {
-            name: (parameters[name].detach() - tensor).norm().item()
-            for name, tensor in before.items()
-        },
+    if work.recipe.batchnorm == "recalibrate":
+        recalibrate_blocks(work, network, frozenset(network.blocks))
+    return embed(
+        work.inventory.faces, network, work.spec(), work.recipe.flip, work.made(), work.compute
     )
 
 
-def _fit_head(
-    work: Fit, network: Network, on_epoch: OnEpoch, features: Features | None
-) -> tuple[Epoch, ...]:
-    def report(_task: int, epoch: Epoch) -> bool:
-        on_epoch(epoch)
-        return True
-
-    source = _feature_source(work, network, features)
-    classes = len(work.inventory.faces.subjects)
-    (head,) = train_heads([head_task(work)], source, classes, report)
-    network.load_state_dict(source.buffers_after(head.chosen.number), strict=False)
-    network.head.load_state_dict(head.state)
-    return head.history
+def recalibrate_blocks(work: Fit, network: Network, blocks: frozenset[str]) -> None:
+    """Estimate the BatchNorm statistics of `blocks` anew on the experiment's training images."""
+    images, _ = work.inventory.faces.part(Split.train)
+    recalibrate(network, blocks, images.to(work.compute.device), work.spec(), work.compute)
 
 
-def _fit_classical(
-    work: Fit, network: Network, on_epoch: OnEpoch, features: Features | None
-) -> tuple[Epoch, ...]:
-    source = _fixed_features(work, features)
-    epoch = fit_classical(work.experiment.head.kind, network.head, source, work.params.seed)
-    network.load_state_dict(source.buffers, strict=False)
-    on_epoch(epoch)
-    return (epoch,)
-
-
-def _feature_source(
-    work: Fit, network: Network, features: Features | None
-) -> Features | AdaptingFeatures:
-    if work.recipe.batchnorm != "adapt":
-        return _fixed_features(work, features)
+def kept_adapting_features(work: Fit, network: Network) -> AdaptingFeatures:
+    """The features per epoch of `network`, kept in the scratch folder and extended there."""
     seed, batch_size = work.params.seed, work.experiment.batch_size
     last, flip = work.experiment.features, work.recipe.flip
-    key = digest_of(work.made(), last, seed, batch_size, flip, work.compute)
+    key = work.key(__name__, last, seed, batch_size, flip)
     return adapting_features(
         work.inventory.faces,
         network,
@@ -196,90 +172,3 @@ def _feature_source(
         work.compute,
         work.scratch / f"adapting-{key[:20]}.safetensors",
     )
-
-
-def _fixed_features(work: Fit, features: Features | None) -> Features:
-    suited = features if features and _suits(features, work) else kept_features(work, work.scratch)
-    return suited.at(work.experiment.features).to(work.compute.device)
-
-
-def _suits(features: Features, work: Fit) -> bool:
-    return features.made == work.made() and len(features.values) > int(work.recipe.flip)
-
-
-def head_task(work: Fit) -> HeadTask:
-    """The experiment's head as the batched engine takes it."""
-    head, recipe = work.experiment.head, work.recipe
-    rate = recipe.learning_rate * recipe.multipliers.get("head", 1.0)
-    return HeadTask(
-        head.hidden,
-        head.rates,
-        recipe.model_copy(update={"learning_rate": rate}),
-        work.experiment.epochs,
-        work.experiment.batch_size,
-        work.params.seed,
-        work.compute.dtype,
-    )
-
-
-def kept_features(work: Fit, folder: Path) -> Features:
-    """As `make_features`, kept in `folder` for the next that needs the same."""
-    key = digest_of(work.made(), work.recipe.flip, work.compute)
-    path = folder / f"features-{key[:20]}.safetensors"
-    if not path.exists():
-        make_features(work).save(path)
-    return Features.load(path)
-
-
-def make_features(work: Fit) -> Features:
-    """Every block's features that suit the experiment, flipped ones where its recipe flips."""
-    work = work.whole()
-    network = work.network()
-    if work.recipe.batchnorm == "recalibrate":
-        _recalibrate(work, network, frozenset(network.blocks))
-    return embed(
-        work.inventory.faces, network, work.spec(), work.recipe.flip, work.made(), work.compute
-    )
-
-
-def _recalibrate(work: Fit, network: Network, blocks: frozenset[str]) -> None:
-    images, _ = work.inventory.faces.part(Split.train)
-    recalibrate(network, blocks, images.to(work.compute.device), work.spec(), work.compute)
-
-
-def _fit_network(
-    work: Fit, network: Network, trained: frozenset[str], on_epoch: OnEpoch
-) -> tuple[Epoch, ...]:
-    recipe, compute = work.recipe, work.compute
-    if recipe.batchnorm == "recalibrate":
-        _recalibrate(work, network, frozenset(network.blocks) - trained)
-    training, validation = (
-        Examples(Pictures(images.to(compute.device), work.spec()), labels.to(compute.device))
-        for images, labels in map(work.inventory.faces.part, (Split.train, Split.val))
-    )
-    stop = frozen_prefix(network, trained, recipe.batchnorm)
-    if stop and work.params.engine.cache_prefix and not recipe.augment.random:
-        training = _cached(training, network, stop, 2 if recipe.flip else 1, work)
-        validation = _cached(validation, network, stop, 1, work)
-    plan = Plan(
-        recipe, trained, work.experiment.epochs, work.experiment.batch_size, work.params.seed
-    )
-    key = digest_of(work.made(), work.experiment, recipe, work.params.seed, compute)
-    checkpoint = Checkpoint(work.scratch / f"{work.name}.checkpoint", key)
-    with without_dynamo():
-        history = train(network, plan, training, validation, compute, on_epoch, checkpoint)
-    checkpoint.remove()
-    return history
-
-
-def _cached(examples: Examples, network: Network, stop: int, views: int, work: Fit) -> Examples:
-    engine, compute = work.params.engine, work.compute
-    budget = min(engine.cache_fraction * compute.free_memory(), engine.cache_limit * 2**30)
-    assert isinstance(examples.inputs, Pictures)  # noqa: S101
-    cached = cache_prefix(network, stop, examples.inputs, views, compute, int(budget))
-    return Examples(cached, examples.labels) if cached else examples
-
-
-def digest_of(*facts: object) -> str:
-    """A digest of what a result is a function of, by the facts' printed form."""
-    return hashlib.sha256(repr(facts).encode()).hexdigest()

@@ -19,7 +19,7 @@ from src.training.checkpoint import Checkpoint
 from src.training.device import Compute
 from src.training.inputs import Inputs
 from src.training.optimizers import build_optimizer, set_rate
-from src.training.order import epoch_order, stream
+from src.training.order import epoch_order, seeded
 from src.training.result import Epoch, OnEpoch, choose, ends_early
 from src.training.schedules import factor
 
@@ -57,7 +57,8 @@ def train(
     """Train `network` in place, leave it with the chosen epoch's weights, return the history.
 
     Randomness comes from the seed and the epoch's number alone, so a run that goes on from a
-    checkpoint ends in the same bytes as one that was never stopped.
+    checkpoint ends in the same bytes as one that was never stopped. `on_epoch` is told of every
+    epoch of the history, those from the checkpoint first.
     """
     unfreeze(network, plan.trained, plan.recipe.batchnorm)
     optimizer = build_optimizer(network, plan.recipe)
@@ -68,6 +69,8 @@ def train(
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         best = state["best"]
+        for epoch in history:
+            on_epoch(epoch)
     while len(history) < plan.epochs and not (
         history and ends_early(history, plan.recipe.patience)
     ):
@@ -110,8 +113,7 @@ def _epoch(
     inputs = augmented(training.inputs, plan.recipe.augment, plan.seed, number)
     steps = -(-images // plan.batch_size)
     totals = torch.zeros(2, device=compute.device)
-    with torch.random.fork_rng(devices=_cuda(compute)):
-        torch.manual_seed(stream(plan.seed, 2, number).initial_seed())
+    with seeded(compute.device, plan.seed, 2, number):
         for step, (part, view) in enumerate(_batches(rows, views, plan.batch_size, compute)):
             done = (number - 1) * steps + step
             set_rate(optimizer, factor(plan.recipe, done, steps, plan.epochs))
@@ -157,7 +159,3 @@ def evaluate(network: Network, examples: Examples, compute: Compute) -> tuple[fl
         totals += tally(logits, labels, F.cross_entropy(logits, labels))
     loss, accuracy = (totals / len(rows)).tolist()
     return loss, accuracy
-
-
-def _cuda(compute: Compute) -> list[torch.device]:
-    return [compute.device] if compute.device.type == "cuda" else []

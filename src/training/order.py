@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Generator, Tensor
 
@@ -23,6 +26,17 @@ def mixed(*numbers: int) -> int:
 def stream(*numbers: int) -> Generator:
     """A CPU generator whose draws depend on all of `numbers` and nothing else."""
     return Generator().manual_seed(mixed(*numbers))
+
+
+@contextmanager
+def seeded(device: torch.device, *numbers: int) -> Iterator[None]:
+    """Modules that draw from torch's own generators draw by `numbers` alone inside.
+
+    Afterwards the generators are as they were.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(mixed(*numbers))
+        yield
 
 
 def epoch_order(seed: int, epoch: int, images: int, flip: bool) -> tuple[Tensor, Tensor]:

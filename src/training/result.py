@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf, isnan
 
 from torch import Tensor
 
@@ -28,8 +29,8 @@ class Epoch:
 
     @property
     def merit(self) -> tuple[float, float]:
-        """Orders epochs by validation accuracy, then by lower validation loss."""
-        return self.val_accuracy, -self.val_loss
+        """As `merit`."""
+        return merit(self.val_accuracy, self.val_loss)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -43,6 +44,11 @@ class Epoch:
             "seconds/epoch": self.seconds,
             "images/second": self.images_per_second,
         }
+
+
+def merit(val_accuracy: float, val_loss: float) -> tuple[float, float]:
+    """Orders epochs by validation accuracy, then by lower validation loss; NaN is worst."""
+    return (-inf, -inf) if isnan(val_loss) else (val_accuracy, -val_loss)
 
 
 OnEpoch = Callable[[Epoch], None]

@@ -11,8 +11,9 @@ from typing import Any
 from src.config import Params, Recipe
 from src.errors import ConfigError, StaleInputError
 from src.training.device import Compute, resolve
+from src.training.engine import head_task
 from src.training.features import Features
-from src.training.fit import Fit, Inventory, head_task, kept_features
+from src.training.fit import Fit, Inventory, kept_features
 from src.training.heads import HeadTask
 from src.tune.space import Candidate
 

@@ -20,6 +20,7 @@ from src.config import Augment, Head, Recipe
 from src.data.faceset import Split
 from src.errors import ConfigError
 from src.models.network import normalize
+from src.training.engine import fit
 from src.training.fit import Fit
 from tests.benchmark.test_floor import work as fit_of
 
@@ -55,6 +56,44 @@ def test_a_run_finished_on_kept_outputs_ends_in_the_weights_of_the_whole_run(
         torch.testing.assert_close(after[key], value, rtol=1e-3, atol=1e-5)
         moved += not torch.equal(value, before[key])
     assert moved, "something has trained"
+
+
+def test_of_epochs_with_equal_accuracy_both_loops_keep_the_one_with_the_lowest_loss(
+    project: Path,
+) -> None:
+    """Steps too small to change an answer: accuracy stays, and the loss falls."""
+    work = changed(
+        fit_of("Baseline", project),
+        optimizer="sgd",
+        learning_rate=1e-4,
+        multipliers={},
+        schedule="constant",
+        flip=False,
+        batchnorm="freeze",
+        label_smoothing=0.0,
+    )
+    longer = work.experiment.model_copy(update={"batch_size": EVERY_PICTURE, "epochs": 4})
+    work = replace(work, experiment=longer)
+    fitted = fit(work, lambda _epoch: None)
+    assert len({epoch.val_accuracy for epoch in fitted.history}) == 1
+    losses = [epoch.val_loss for epoch in fitted.history]
+    best = fitted.chosen.number
+    assert best == losses.index(min(losses)) + 1 > 1
+
+    write_folders(work.inventory.faces, project / "faces")
+    training, validation = (
+        loader(work, project / "faces", split) for split in (Split.train, Split.val)
+    )
+    plain, after = PlainLoop(work), []
+    for _ in range(4):
+        plain.epoch(training, validation)
+        after.append({name: value.clone() for name, value in plain.network.state_dict().items()})
+    kept = [
+        number
+        for number, state in enumerate(after, 1)
+        if all(torch.equal(state[name], plain.kept[name]) for name in state)
+    ]
+    assert kept == [best]
 
 
 def test_kept_outputs_are_those_of_every_picture_and_of_its_mirror_image(project: Path) -> None:

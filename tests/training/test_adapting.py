@@ -10,6 +10,7 @@ import torch
 from src.data.faceset import FaceSet, Split
 from src.models.head import initialize_head
 from src.models.network import ModelSpec, Network
+from src.models.weights import load_source, random_weights
 from src.training.adapting import AdaptingFeatures, Passes, adapting_features
 from src.training.heads import HeadTask, train_heads
 from src.training.inputs import Pictures
@@ -63,3 +64,38 @@ def test_a_longer_run_extends_the_scratch_file_and_gives_the_same(
     assert torch.equal(extended.val_values, whole.val_values)
     taken_up = features(network, faces, spec, 2, tmp_path / "parts")
     assert torch.equal(taken_up.training(2), whole.training(2))
+
+
+def test_stochastic_depth_is_a_function_of_seed_and_epoch_and_that_of_the_whole_loop(
+    faces: FaceSet, tmp_path: Path
+) -> None:
+    spec = ModelSpec("efficientnet_b0", "standard", 16, faces.subjects)
+    source = random_weights("efficientnet_b0", 0)
+
+    def made(state: int, scratch: str, seed: int = 0) -> AdaptingFeatures:
+        network = Network(spec)
+        load_source(network, source)
+        passes = Passes(seed, batch_size=8, epochs=2, flip=False)
+        torch.manual_seed(state)
+        before = torch.get_rng_state()
+        found = adapting_features(faces, network, spec, passes, CPU32, tmp_path / scratch)
+        assert torch.equal(torch.get_rng_state(), before)
+        return found
+
+    one, other = made(1, "one"), made(2, "other")
+    assert torch.equal(one.values, other.values)
+    assert torch.equal(one.val_values, other.val_values)
+    assert not torch.equal(one.values, made(1, "seed", seed=1).values)
+
+    (head,) = train_heads([HeadTask((), (), REFERENCE, 2, 8, 0)], one, 3)
+    network = Network(spec)
+    load_source(network, source)
+    initialize_head(network.head, stream(0, 3))
+    training, validation = (
+        Examples(Pictures(images, spec), labels)
+        for images, labels in map(faces.part, (Split.train, Split.val))
+    )
+    plan = Plan(REFERENCE, frozenset({"head"}), 2, 8, 0)
+    whole = train(network, plan, training, validation, CPU32, lambda _epoch: None)
+    for ours, theirs in zip(head.history, whole, strict=True):
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-3)

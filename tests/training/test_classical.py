@@ -26,13 +26,14 @@ from src.models.head import NeighbourHead, build_head
 from src.models.network import Network, load_network, normalize, save_network
 from src.models.weights import random_weights
 from src.training import classical
+from src.training.engine import fit
 from src.training.features import Features, Made, Pooled
-from src.training.fit import Fit, Inventory, fit, make_features
+from src.training.fit import Fit, Inventory, make_features
 from src.training.result import Fitted
 from tests.training.conftest import CPU32
 
 ROOT = Path(__file__).parents[2]
-MADE = Made("f", "s", "freeze", (0.0,) * 3, (1.0,) * 3, "resnet18", "stride1")
+MADE = Made("f", "s", "freeze", (0.0,) * 3, (1.0,) * 3, "resnet18", "stride1", "float32")
 ORACLES: dict[str, Callable[[], Any]] = {
     "svm": lambda: LinearSVC(C=0.01, random_state=0, max_iter=5000),
     "logistic": lambda: LogisticRegression(C=0.01, max_iter=1000),

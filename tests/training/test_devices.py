@@ -11,7 +11,8 @@ from src.config import Experiment, Params, load_params
 from src.data.faceset import FaceSet
 from src.models.weights import random_weights
 from src.training.device import Compute, resolve
-from src.training.fit import Fit, Inventory, fit
+from src.training.engine import fit
+from src.training.fit import Fit, Inventory
 from src.training.result import Fitted
 from tests.training.conftest import CPU32
 

@@ -11,12 +11,14 @@ from torch import nn
 
 from src.config import Recipe
 from src.data.faceset import FaceSet, Split
+from src.models.head import initialize_head
 from src.models.network import ModelSpec, Network, Norm
+from src.models.weights import load_source, random_weights
 from src.training import checkpoint as checkpoints
 from src.training.checkpoint import Checkpoint
 from src.training.inputs import Activations, Pictures, StoredActivations
 from src.training.loop import Examples, Plan, train
-from src.training.order import epoch_order
+from src.training.order import epoch_order, stream
 from src.training.prefix import cache_prefix
 from src.training.result import Epoch
 from tests.training.conftest import CPU32
@@ -210,3 +212,18 @@ def test_the_reference_recipe_gives_the_losses_of_a_plain_loop_and_the_golden_on
     losses = [epoch.train_loss for epoch in run(network, plan, faces, spec)]
     assert losses == pytest.approx(plain, rel=0.01)
     assert losses == pytest.approx([0.9692, 0.1382, 0.05554], rel=0.05)
+
+
+def test_the_loop_draws_by_seed_and_epoch_whatever_was_drawn_before(faces: FaceSet) -> None:
+    spec = ModelSpec("efficientnet_b0", "standard", 16, faces.subjects)
+    ends = []
+    for state in (1, 2):
+        network = Network(spec)
+        load_source(network, random_weights("efficientnet_b0", 0))
+        initialize_head(network.head, stream(0, 3))
+        torch.manual_seed(state)
+        before = torch.get_rng_state()
+        run(network, Plan(REFERENCE, frozenset({"head", "features.8"}), 2, 8, 0), faces, spec)
+        assert torch.equal(torch.get_rng_state(), before)
+        ends.append(snapshot(network))
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])

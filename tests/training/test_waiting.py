@@ -14,7 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from src.config import Experiment, load_params
 from src.data.faceset import FaceSet
 from src.models.weights import random_weights
-from src.training.fit import Fit, Inventory, fit
+from src.training.engine import fit
+from src.training.fit import Fit, Inventory
 
 ROOT = Path(__file__).parents[2]
 IMAGES = 24  # of the fixture `faces`, for training

@@ -1,0 +1,141 @@
+"""A checkpoint is taken up by the very run that wrote it, whole, and by nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.config import Experiment, Params, load_params
+from src.data.faceset import FaceSet
+from src.models.weights import random_weights
+from src.training.checkpoint import Checkpoint
+from src.training.device import Compute
+from src.training.engine import checkpoint_of, fit
+from src.training.fit import Fit, Inventory
+from src.training.result import Epoch
+from tests.training.conftest import CPU32
+from tests.training.test_kept import full_disk
+
+ROOT = Path(__file__).parents[2]
+EPOCH = Epoch(1, 0.5, 0.5, 0.5, 0.5, 0.1, 1.0, 2.0)
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def work(faces: FaceSet, params: Params, tmp_path: Path) -> Fit:
+    experiment = Experiment(train=("head", "conv5_x"), batch_size=8, epochs=1)
+    inventory = Inventory(faces, random_weights("resnet18", 1), "faces", "source")
+    return Fit(inventory, experiment, params.recipes["tuned"], params, CPU32, tmp_path, "one")
+
+
+def saved(path: Path) -> Checkpoint:
+    point = Checkpoint(path, "key", saved=-1e9)
+    point.save({"x": torch.arange(100.0)}, (EPOCH,))
+    return point
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("written") / "point"
+    saved(path)
+    return path.read_bytes()
+
+
+def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
+    found = saved(tmp_path / "point").load()
+    assert found is not None
+    assert torch.equal(found[0]["x"], torch.arange(100.0))
+    assert found[1] == (EPOCH,)
+
+
+def test_a_flipped_bit_or_a_lost_end_is_noticed(written: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "point"
+    for place in range(0, len(written), 7):
+        flipped = bytes([written[place] ^ 1 << place % 8])
+        for damaged in (written[:place] + flipped + written[place + 1 :], written[:place]):
+            path.write_bytes(damaged)
+            assert Checkpoint(path, "key").load() is None, place
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"junk",
+        {"key": "key", "state": {}, "history": [{"number": "one"}]},
+        {"key": "key", "state": {}, "history": 7},
+        ["key"],
+    ],
+    ids=repr,
+)
+def test_a_foreign_file_is_no_checkpoint(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "point"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    assert Checkpoint(path, "key").load() is None
+
+
+def test_a_run_starts_anew_beside_a_damaged_checkpoint(work: Fit) -> None:
+    whole = fit(work, lambda _epoch: None)
+    work.scratch.mkdir(exist_ok=True)
+    (work.scratch / "one.checkpoint").write_bytes(b"junk")
+    again = fit(work, lambda _epoch: None)
+    assert all(torch.equal(again.state[name], whole.state[name]) for name in whole.state)
+
+
+def test_a_full_disk_is_told_and_stops_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with full_disk(16):
+        saved(tmp_path / "point")
+    assert "warning: " in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_key_covers_all_that_the_run_is_a_function_of(
+    work: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inventory, experiment, recipe = work.inventory, work.experiment, work.recipe
+    others = [
+        replace(work, inventory=replace(inventory, faces_digest="other")),
+        replace(work, inventory=replace(inventory, source_digest="other")),
+        replace(work, experiment=experiment.model_copy(update={"start": "scratch"})),
+        replace(work, experiment=experiment.model_copy(update={"batch_size": 4})),
+        replace(work, experiment=experiment.model_copy(update={"epochs": 2})),
+        replace(work, recipe=recipe.model_copy(update={"batchnorm": "recalibrate"})),
+        replace(work, recipe=recipe.model_copy(update={"learning_rate": 0.5})),
+        replace(work, params=work.params.model_copy(update={"seed": 1})),
+        replace(work, compute=Compute(CPU32.device, torch.bfloat16)),
+    ]
+    keys = [checkpoint_of(each, 4, 4).key for each in (work, *others)]
+    keys += [checkpoint_of(work, 0, 0).key, checkpoint_of(work, 4, 0).key]
+    monkeypatch.setattr(torch, "__version__", "9.9")
+    keys.append(checkpoint_of(work, 4, 4).key)
+    monkeypatch.setattr("src.training.fit.code_digest", lambda module: f"other {module}")
+    keys.append(checkpoint_of(work, 4, 4).key)
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_checkpoint_knows_where_the_cached_prefix_ended(
+    work: Fit, cached: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def spy(of: Fit, *starts: int) -> Checkpoint:
+        asked.append(starts)
+        return checkpoint_of(of, *starts)
+
+    monkeypatch.setattr("src.training.engine.checkpoint_of", spy)
+    engine = work.params.engine.model_copy(update={"cache_prefix": cached})
+    work = replace(work, params=work.params.model_copy(update={"engine": engine}))
+    fit(work, lambda _epoch: None)
+    assert asked == [(4, 4) if cached else (0, 0)]

@@ -1,0 +1,158 @@
+"""What is kept in the scratch folder is used for nothing but what it was made for, and can go."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.config import Experiment, Params, Recipe, load_params
+from src.data.faceset import FaceSet
+from src.models.weights import random_weights
+from src.training.device import Compute
+from src.training.engine import fit
+from src.training.features import Features
+from src.training.fit import Fit, Inventory, make_features
+from src.training.result import Fitted
+from tests.training.conftest import CPU32
+from tests.training.test_loop import REFERENCE
+
+ROOT = Path(__file__).parents[2]
+FROZEN = REFERENCE.model_copy(update={"batchnorm": "freeze"})
+RUN = """
+import sys
+from pathlib import Path
+import torch
+from src.config import Experiment, load_params
+from src.data.faceset import FaceSet
+from src.models.weights import random_weights
+from src.training.device import resolve
+from src.training.engine import fit
+from src.training.fit import Fit, Inventory
+
+params = load_params(Path("params.yaml"))
+experiment = Experiment(train=("head",), batch_size=8, epochs=1)
+inventory = Inventory(FaceSet.load(Path("faces")), random_weights("resnet18", 1), "f", "s")
+recipe, compute = params.recipes["reference"], resolve("cpu", "float32")
+work = Fit(inventory, experiment, recipe, params, compute, Path(".cache"), "one")
+print(fit(work, lambda _epoch: None).history[0].train_loss)
+"""
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def work(faces: FaceSet, params: Params, tmp_path: Path) -> Fit:
+    """A head on an adapting backbone."""
+    experiment = Experiment(train=("head",), batch_size=8, epochs=2)
+    inventory = Inventory(faces, random_weights("resnet18", 1), "faces", "source")
+    return Fit(inventory, experiment, REFERENCE, params, CPU32, tmp_path / "scratch", "one")
+
+
+def changed(work: Fit, recipe: Recipe | None = None, seed: int = 0, **experiment: object) -> Fit:
+    return replace(
+        work,
+        recipe=recipe or work.recipe,
+        experiment=work.experiment.model_copy(update=experiment),
+        params=work.params.model_copy(update={"seed": seed}),
+    )
+
+
+def trained(work: Fit, features: Features | None = None) -> Fitted:
+    return fit(work, lambda _epoch: None, features)
+
+
+def same(one: Fitted, other: Fitted) -> bool:
+    return all(torch.equal(one.state[name], other.state[name]) for name in one.state)
+
+
+def test_features_made_by_other_code_are_not_used(faces: FaceSet, tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=ignored)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    faces.save(tmp_path / "faces")
+
+    def loss() -> str:
+        command = [sys.executable, "-c", RUN]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    before = loss()
+    assert loss() == before
+    code = tmp_path / "src/training/adapting.py"
+    drawn = "pictures.batch(part, view)"
+    assert drawn in code.read_text()
+    code.write_text(code.read_text().replace(drawn, f"{drawn} * 0"))
+    warm = loss()
+    shutil.rmtree(tmp_path / ".cache")
+    assert warm == loss() != before
+
+
+@pytest.mark.parametrize("recipe", [FROZEN, REFERENCE], ids=["freeze", "adapt"])
+def test_a_random_backbone_is_that_of_the_seed(work: Fit, recipe: Recipe) -> None:
+    first = changed(work, recipe, start="scratch")
+    second = changed(work, recipe, seed=1, start="scratch")
+    trained(first)
+    warm = trained(second)
+    assert same(warm, trained(replace(second, scratch=work.scratch / "cold")))
+    if recipe is FROZEN:
+        assert same(warm, trained(second, make_features(first)))
+
+
+def test_features_in_another_precision_are_not_used(work: Fit) -> None:
+    work = changed(work, FROZEN)
+    rounded = make_features(replace(work, compute=Compute(CPU32.device, torch.bfloat16)))
+    assert same(trained(work, rounded), trained(work))
+
+
+@pytest.mark.parametrize("recipe", [FROZEN, REFERENCE], ids=["freeze", "adapt"])
+@pytest.mark.parametrize("damage", [b"", b"junk" * 99, "half", "foreign"])
+def test_a_damaged_file_is_made_anew(work: Fit, recipe: Recipe, damage: bytes | str) -> None:
+    work = changed(work, recipe)
+    whole = trained(work)
+    (path,) = work.scratch.iterdir()
+    good = path.read_bytes()
+    if damage == "foreign":
+        from safetensors.torch import save_file
+
+        facts = {"features": '{"subjects": [], "blocks": [], "made": []}'}
+        save_file({"values": torch.ones(1, 2), "labels": torch.ones(1)}, path, facts)
+    else:
+        path.write_bytes(damage if isinstance(damage, bytes) else good[: len(good) // 2])
+    assert same(trained(work), whole)
+    assert path.read_bytes() == good
+
+
+@contextmanager
+def full_disk(room: int = 4096) -> Iterator[None]:
+    """No file can grow past `room` bytes; Python ignores the signal and raises OSError."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("recipe", [FROZEN, REFERENCE], ids=["freeze", "adapt"])
+def test_a_full_disk_is_told_and_stops_nothing(
+    work: Fit, recipe: Recipe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = changed(work, recipe)
+    with full_disk():
+        fitted = trained(work)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: ") and str(work.scratch) in line
+    assert not list(work.scratch.iterdir())
+    assert same(fitted, trained(work))
