@@ -33,11 +33,11 @@ else
 	$(RUN) sh -c 'dvc exp run $$(python -m src.preset $(PRESET))'
 endif
 
-study: setup ## run a study of studies/ beside the workspace (NAME=strategies); its page ends there
+study: setup ## run a study of studies/ beside the workspace (NAME=strategies); see reports/study-NAME.html
 	@$(RUN) dvc exp remove --quiet $(NAME) 2>/dev/null || true
 	$(RUN) sh -c 'dvc exp run --temp --quiet --name $(NAME) $$(python -m src.preset $(NAME))'
-	$(RUN) dvc get --quiet --force . reports/index.html --rev $(NAME) --out studies/$(NAME).html
-	@echo "studies/$(NAME).html holds the report; make ui shows the runs"
+	$(RUN) dvc get --quiet --force . reports/index.html --rev $(NAME) --out reports/study-$(NAME).html
+	@echo "reports/study-$(NAME).html holds the report; make ui shows the runs"
 
 test: setup lint ## check style and types, then run all tests
 	$(RUN) pytest -n logical --maxprocesses 4 --dist loadfile

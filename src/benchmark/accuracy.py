@@ -8,25 +8,68 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from src import cli
 from src.benchmark.options import add_inputs, count, two_or_more, with_changes
 from src.config import Params, load_params
 from src.errors import ConfigError
 
+if TYPE_CHECKING:
+    from src.training.fit import Inventory
+
 EXAMPLES = """\
   python -m src.benchmark.accuracy --experiment Baseline ModelD-256-128
   python -m src.benchmark.accuracy --experiment ModelA --seeds 5 --epochs 15 --json"""
 
 
+MARGIN = 1.0  # points that the engine may lose; stated before anything was measured against it
+
+
 @dataclass(frozen=True)
 class Agreement:
-    """Test accuracies of one experiment by both ways, a pair for every seed."""
+    """Test accuracies of one experiment by both ways, a pair for every seed.
+
+    low, high: the 95% interval over seeds of the engine's less the plain loop's, in points.
+    within: whether all of it lies above -`margin`, so that no more than that is lost.
+    """
 
     experiment: str
     epochs: int
     accuracies: tuple[float, ...]
     plain_accuracies: tuple[float, ...]
+    low: float
+    high: float
+    margin: float
+    within: bool
+
+    @classmethod
+    def of(
+        cls,
+        experiment: str,
+        epochs: int,
+        accuracies: Sequence[float],
+        plain_accuracies: Sequence[float],
+        margin: float,
+    ) -> Agreement:
+        """With Student's interval of the paired differences, by which non-inferiority is judged."""
+        from scipy.stats import t
+
+        pairs = zip(accuracies, plain_accuracies, strict=True)
+        differences = [100 * (engine - plain) for engine, plain in pairs]
+        mean, seeds = statistics.mean(differences), len(differences)
+        half = t.ppf(0.975, seeds - 1) * statistics.stdev(differences) / seeds**0.5
+        low, high = float(mean - half), float(mean + half)
+        return cls(
+            experiment,
+            epochs,
+            tuple(accuracies),
+            tuple(plain_accuracies),
+            low,
+            high,
+            margin,
+            within=low >= -margin,
+        )
 
     def __str__(self) -> str:
         engine, plain = (
@@ -34,10 +77,18 @@ class Agreement:
             for values in (self.accuracies, self.plain_accuracies)
         )
         difference = points(self.accuracies, self.plain_accuracies)
-        return f"{self.experiment:<28}{engine:>16}{plain:>16}{difference:>16}"
+        interval = f"{self.low:+.2f} to {self.high:+.2f}"
+        verdict = "no worse" if self.within else "not shown"
+        return (
+            f"{self.experiment:<26}{len(self.accuracies):>6}{engine:>16}{plain:>16}"
+            f"{difference:>16}{interval:>18}{verdict:>11}"
+        )
 
 
-HEADER = f"{'experiment':<28}{'engine':>16}{'plain':>16}{'difference':>16}"
+HEADER = (
+    f"{'experiment':<26}{'seeds':>6}{'engine':>16}{'plain':>16}{'difference':>16}"
+    f"{'95% interval':>18}{'verdict':>11}"
+)
 
 
 def points(engine: Sequence[float], plain: Sequence[float]) -> str:
@@ -54,26 +105,39 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     The plain loop runs over the outputs of the network's frozen prefix, kept in float32: the same
     training in less time, which is not measured here. Accuracy is on the test split and is shown
-    with its deviation over seeds; the difference, in points, with its standard error.
+    with its deviation over seeds; the difference, in points, with its standard error and the 95%
+    interval, and as no worse only where the whole interval lies above the margin.
     """
     parser = cli.parser("src.benchmark.accuracy", str(main.__doc__), EXAMPLES)
     parser.add_argument("--experiment", nargs="+", required=True, help="names in params.yaml")
     parser.add_argument("--seeds", type=two_or_more, default=10, help="from the seed there on")
     parser.add_argument("--epochs", type=count, help="instead of each one's own")
+    parser.add_argument("--margin", type=float, default=MARGIN, help="points (%(default)s)")
     add_inputs(parser)
     options = parser.parse_args(argv)
     params = load_params()
+
+    from src.training.fit import Inventory
+
+    inventory = Inventory.load(options.faces, options.source)
     for name in options.experiment:
         params = with_changes(params, name, options.epochs)
     if not options.json:
         print(HEADER)
     for name in options.experiment:
-        result = compare(name, params, options.seeds, options.faces, options.source)
+        pairs = compare(name, params, options.seeds, inventory)
+        epochs = params.experiments[name].epochs
+        result = Agreement.of(name, epochs, *pairs, options.margin)
         print(json.dumps(asdict(result)) if options.json else result, flush=True)
 
 
-def compare(name: str, params: Params, seeds: int, faces: Path, source: Path) -> Agreement:
-    """One experiment from `seeds` seeds; raises ConfigError where none of it is frozen."""
+def compare(
+    name: str, params: Params, seeds: int, inventory: Inventory
+) -> tuple[list[float], list[float]]:
+    """The engine's and the plain loop's accuracies of one experiment, seed by seed.
+
+    Raises ConfigError where none of it is frozen.
+    """
     from src.benchmark.engine import run_engine
     from src.benchmark.plain import (
         PlainLoop,
@@ -83,9 +147,8 @@ def compare(name: str, params: Params, seeds: int, faces: Path, source: Path) ->
         write_folders,
     )
     from src.data.faceset import Split
-    from src.training.fit import Fit, Inventory
+    from src.training.fit import Fit
 
-    inventory = Inventory.load(faces, source)
     accuracies, plain_accuracies = [], []
     with tempfile.TemporaryDirectory() as folder:
         work = Fit.of(name, params, inventory, Path(folder))
@@ -104,8 +167,7 @@ def compare(name: str, params: Params, seeds: int, faces: Path, source: Path) ->
             work = Fit.of(name, own, inventory, Path(folder))
             accuracies.append(run_engine(work).accuracy(inventory.faces))
             plain_accuracies.append(finish_plainly(work, kept))
-    epochs = params.experiments[name].epochs
-    return Agreement(name, epochs, tuple(accuracies), tuple(plain_accuracies))
+    return accuracies, plain_accuracies
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from src.benchmark.__main__ import main as compare
+from src.benchmark.accuracy import Agreement, points
 from src.benchmark.accuracy import main as agree
-from src.benchmark.accuracy import points
 from src.benchmark.compiler import main as compile_
 from src.benchmark.heads import main as heads
 from src.benchmark.scaling import enlarged
@@ -83,6 +84,18 @@ def test_a_difference_has_its_standard_error_where_there_are_several_seeds() -> 
     error = np.std(differences, ddof=1) / 3**0.5
     engine = [0.5 + each / 100 for each in differences]
     assert points(engine, [0.5] * 3) == f"+1.00 ± {error:.2f}"
+
+
+@pytest.mark.parametrize(("margin", "within"), [(1.0, False), (2.5, True)])
+def test_no_worse_is_claimed_only_where_the_whole_interval_is_above_the_margin(
+    margin: float, within: bool
+) -> None:
+    engine, plain = np.array([0.62, 0.60, 0.64, 0.61]), np.array([0.61, 0.62, 0.62, 0.61])
+    found = Agreement.of("Baseline", 1, engine.tolist(), plain.tolist(), margin)
+    expected = scipy.stats.ttest_rel(100 * engine, 100 * plain).confidence_interval()
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.within == within and -2.5 < found.low < -1.0
+    assert ("no worse" in str(found)) == within
 
 
 def test_the_table_trains_every_experiment_and_adds_them_up(

@@ -89,7 +89,7 @@ def test_a_study_runs_beside_the_workspace_and_every_command_stays_clean(clone: 
     arguments = clone.run("python", "-m", "src.preset", "any").split()
     clean(clone.run("dvc", "exp", "run", "--temp", "--quiet", "--name", "any", *arguments))
     assert sorted(clone.folder.glob("models/*")) == before
-    page = "studies/any.html"
+    page = "reports/study-any.html"
     clone.run("dvc", "get", ".", "reports/index.html", "--rev", "any", "-o", page)
     assert "Two, that is: one more" in (clone.folder / page).read_text(encoding="utf-8")
 
