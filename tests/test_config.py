@@ -55,6 +55,10 @@ def test_the_shipped_file_is_valid_and_holds_the_ten_experiments() -> None:
         ("experiments.ModelD-256-128.head.dropout", [0.5], "1 dropout rates for 2 hidden layers"),
         ("experiments.ModelD-256-128.head.dropout", [0.5, 1.0], "less than 1"),
         ("experiments.ModelD-256-128.head.hidden", ["a", 2], "valid integer"),
+        ("experiments.ModelA.multipliers", {"head": 0}, "experiments.ModelA: its multipliers"),
+        ("experiments.ModelC.multipliers", {"base": 0, "head": 0}, "a new head must train"),
+        ("recipes.tuned.multipliers", {"head": 0}, "experiments.Baseline: its multipliers"),
+        ("recipes.tuned.multipliers", {"head": 1e-322}, "experiments.Baseline: its multipliers"),
         ("model", None, "model"),
     ],
 )
@@ -66,6 +70,13 @@ def test_a_wrong_value_is_refused_on_one_line_that_names_it(
     assert said in str(caught.value)
     assert str(caught.value).startswith("params.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+def test_what_freezes_all_but_the_head_is_taken() -> None:
+    raw = changed("experiments.ModelC.multipliers", {"base": 0})
+    raw["experiments"]["ModelA"]["multipliers"] = {"conv5_x": 0}
+    raw["recipes"]["unused"] = raw["recipes"]["tuned"] | {"multipliers": {"head": 0}}
+    assert validate(Params, raw, "params.yaml").recipe_of("ModelC").head_rate == 0.0003
 
 
 def test_scientific_notation_is_a_number_as_it_is_for_dvc(tmp_path: Path) -> None:

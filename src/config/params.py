@@ -127,6 +127,16 @@ class Params(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _heads_train(self) -> Params:
+        for key in self.experiments:
+            if not self.recipe_of(key).head_rate:
+                raise ValueError(
+                    f"experiments.{key}: its multipliers make the head's learning rate 0, and a "
+                    "new head must train; give `head` more than 0"
+                )
+        return self
+
     def experiment(self, name: str) -> Experiment:
         """The entry under `experiments`; raises ConfigError with the names there are."""
         if name not in self.experiments:

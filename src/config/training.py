@@ -62,7 +62,7 @@ class Recipe(Section):
     learning_rate: Positive
     momentum: Probability = 0.9  # sgd only
     weight_decay: NonNegative = 0.0  # never on norms or biases
-    # Rate factor per block, or of all blocks in `base`; 0 freezes a block.
+    # Rate factor per block, or of all blocks in `base`; 0 freezes a block, never the head.
     multipliers: dict[str, NonNegative] = Field(default_factory=dict)
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0  # from each block to the one below
     schedule: Literal["constant", "step", "exponential", "cosine", "onecycle"] = "constant"
@@ -77,6 +77,11 @@ class Recipe(Section):
     augment: Augment = Augment()
     head_init: Literal["default", "xavier"] = "default"  # xavier: Glorot's rule, zero biases
     select: Literal["best", "last"]  # which epoch's weights are kept
+
+    @property
+    def head_rate(self) -> float:
+        """The head's learning rate."""
+        return self.learning_rate * self.multipliers.get("head", 1.0)
 
 
 class Head(Section):

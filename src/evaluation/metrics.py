@@ -21,20 +21,23 @@ class Proportion:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Score:
-    """What one experiment reached on the test images; shares within [0, 1]."""
+    """What one experiment reached on the test images; shares within [0, 1].
+
+    top5: None among five subjects or fewer, where it would be 1 whatever is answered.
+    """
 
     accuracy: float
     accuracy_low: float
     accuracy_high: float
-    top5: float
+    top5: float | None = None
     macro_f1: float
     images: int
 
     def as_dict(self) -> dict[str, float]:
-        """As written to metrics files, rounded to what a reader can use."""
-        return {key: round(value, 6) for key, value in asdict(self).items()}
+        """As written to metrics files, without what is None, rounded to what a reader can use."""
+        return {key: round(value, 6) for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,24 @@ def wilson(correct: int, images: int, confidence: float = 0.95) -> Proportion:
     return Proportion(share, max(middle - half, 0.0), min(middle + half, 1.0))
 
 
+def answers(logits: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(N,) the subject with the largest of (N, C) logits; -1, which is nobody, beside a NaN."""
+    import numpy as np
+
+    named: NDArray[np.int64] = np.where(np.isnan(logits).any(axis=1), -1, logits.argmax(axis=1))
+    return named
+
+
 def top_k(logits: NDArray[np.float32], labels: NDArray[np.int64], k: int) -> float:
-    """Share of images whose subject is among the `k` largest of (N, C) logits; (N,) labels."""
+    """Share of images whose subject is among the `k` largest of (N, C) logits; (N,) labels.
+
+    NaN counts against: another subject's is ahead, and an image whose own is NaN is never right.
+    """
     import numpy as np
 
     own = logits[np.arange(len(labels)), labels]
-    return float(((logits > own[:, None]).sum(axis=1) < k).mean())
+    ahead = ~(logits <= own[:, None])
+    return float(((ahead.sum(axis=1) < k) & ~np.isnan(own)).mean())
 
 
 def score(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Score:
@@ -76,16 +91,20 @@ def score(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Score:
 
     Macro F1 is the unweighted mean over the subjects that have images here or were answered.
     """
+    import numpy as np
     from sklearn.metrics import f1_score
 
-    predicted = logits.argmax(axis=1)
+    predicted = answers(logits)
+    present = np.union1d(labels, predicted[predicted >= 0])
     accuracy = wilson(int((predicted == labels).sum()), len(labels))
     return Score(
         accuracy=accuracy.value,
         accuracy_low=accuracy.low,
         accuracy_high=accuracy.high,
-        top5=top_k(logits, labels, 5),
-        macro_f1=float(f1_score(labels, predicted, average="macro", zero_division=0.0)),
+        top5=top_k(logits, labels, 5) if logits.shape[1] > 5 else None,
+        macro_f1=float(
+            f1_score(labels, predicted, labels=present, average="macro", zero_division=0.0)
+        ),
         images=len(labels),
     )
 

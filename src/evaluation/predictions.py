@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.errors import StaleInputError
+from src.evaluation.metrics import answers
 from src.files import atomic
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class Predictions:
         return answer
 
     def correct(self, experiment: str) -> NDArray[np.bool_]:
-        """(N,) whether each image was answered right."""
-        right: NDArray[np.bool_] = self.predicted(experiment) == self.labels
+        """(N,) whether each image was answered right; none is beside a logit that is NaN."""
+        right: NDArray[np.bool_] = answers(self.logits[experiment]) == self.labels
         return right
 
     def of_subject(self, experiment: str, subject: int) -> list[int]:

@@ -100,11 +100,10 @@ def _suits(features: Features, work: Fit) -> bool:
 def head_task(work: Fit) -> HeadTask:
     """The experiment's head as the batched engine takes it."""
     head, recipe = work.experiment.head, work.recipe
-    rate = recipe.learning_rate * recipe.multipliers.get("head", 1.0)
     return HeadTask(
         head.hidden,
         head.rates,
-        recipe.model_copy(update={"learning_rate": rate}),
+        recipe.model_copy(update={"learning_rate": recipe.head_rate}),
         work.experiment.epochs,
         work.experiment.batch_size,
         work.params.seed,

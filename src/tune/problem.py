@@ -51,6 +51,12 @@ class Problem:
                 f"{recipe!r} changes the features from epoch to epoch, so none can be cached",
                 "name a recipe with batchnorm freeze or recalibrate, and no random augmentation",
             )
+        if not chosen.head_rate:
+            raise ConfigError(
+                "params.yaml: tune.recipe",
+                f"the multipliers of {recipe!r} make the head's learning rate 0",
+                "give `head` more than 0",
+            )
         for path in (files.faces, files.source, files.features):
             if not path.is_file():
                 raise StaleInputError(str(path), "no such file", "run `dvc repro embed`")
@@ -89,14 +95,22 @@ class Problem:
 
     @cached_property
     def objective(self) -> dict[str, Any]:
-        """All that a trial's value depends on besides its own parameters, as JSON."""
+        """All that decides which trials there are and what each finds, as JSON.
+
+        Of a wave, no trial knows of the others' values when it is drawn, nor when it is pruned.
+        """
         tune = self.params.tune
+        features = asdict(self.any_fit.made())
         facts = {
             "space": tune.space.model_dump(),
             "epochs": tune.epochs,
+            "sampler": tune.sampler,
+            "pruner": tune.pruner,
+            "wave": tune.wave,
             "seed": self.params.seed,
             "recipe": self.recipe.model_dump(),
-            "features": asdict(self.any_fit.made()),
+            "precision": features.pop("dtype"),
+            "features": features,
         }
         content: dict[str, Any] = json.loads(json.dumps(facts))
         return content

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
 
-from src.evaluation.metrics import confusion, per_subject, score, top_k, wilson
+from src.evaluation.metrics import Score, answers, confusion, per_subject, score, top_k, wilson
+from src.evaluation.predictions import Predictions
 
 
 def sample(
@@ -44,9 +45,41 @@ def test_a_score_agrees_with_scikit_learn() -> None:
     assert found.images == 200
 
 
-def test_top_five_of_fewer_than_five_subjects_is_everything() -> None:
-    logits, labels = sample(classes=3)
-    assert top_k(logits, labels, 5) == 1.0
+@pytest.mark.parametrize("classes", [2, 5, 6])
+def test_top_five_is_told_only_where_more_than_five_could_be_named(classes: int) -> None:
+    found = score(*sample(classes=classes))
+    assert (found.top5 is None) == (classes <= 5)
+    assert ("top5" in found.as_dict()) == (classes > 5)
+    assert Score(**found.as_dict()).accuracy == pytest.approx(found.accuracy, abs=1e-6)
+
+
+def named_by_hand(logits: list[float], label: int, k: int) -> bool:
+    """Right where the label's is a number, and fewer than k are NaN or larger."""
+    own = logits[label]
+    ahead = [value for value in logits if np.isnan(value) or value > own]
+    return not np.isnan(own) and len(ahead) < k
+
+
+@pytest.mark.parametrize("classes", [3, 9])
+def test_a_logit_that_is_not_a_number_never_counts_as_right(classes: int) -> None:
+    logits, labels = sample(classes=classes)
+    rows = np.arange(len(labels))
+    logits[rows % 5 == 1, 0] = np.nan
+    logits[rows % 5 == 2, labels[rows % 5 == 2]] = np.nan
+    logits[rows % 5 == 3] = np.nan
+    assert (logits.argmax(1) == labels)[rows % 5 == 2].all(), "what argmax makes of it"
+    for k in (1, 2, 5):
+        by_hand = [named_by_hand(*pair, k) for pair in zip(logits.tolist(), labels, strict=True)]
+        assert top_k(logits, labels, k) == np.mean(by_hand)
+    found = score(logits, labels)
+    assert found.accuracy == top_k(logits, labels, 1) < 0.5
+    assert Predictions({"A": logits}, labels, rows, ()).correct("A").mean() == found.accuracy
+    answered = answers(logits)
+    shares = []
+    for subject in range(classes):
+        hit = np.sum((answered == subject) & (labels == subject))
+        shares.append(2 * hit / (np.sum(answered == subject) + np.sum(labels == subject)))
+    assert found.macro_f1 == pytest.approx(np.mean(shares))
 
 
 def test_figures_per_subject_count_by_hand() -> None:

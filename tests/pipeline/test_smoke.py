@@ -23,7 +23,6 @@ METRICS = {
     "test/accuracy",
     "test/accuracy_low",
     "test/accuracy_high",
-    "test/top5",
     "best_epoch",
     "trainable_parameters",
 }

@@ -101,6 +101,22 @@ def test_every_row_of_the_text_has_as_many_cells_as_the_header(root: Path) -> No
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
 
 
+def test_top_five_is_shown_only_where_more_than_five_could_be_named(
+    html: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "top-5" not in html + (root / paths.REPORT_TEXT).read_text()
+    monkeypatch.chdir(tmp_path)
+    fabricate.write_project(tmp_path, fabricate.faces(tuple("abcdef"), test=4))
+    main([])
+    lines = paths.REPORT_TEXT.read_text().splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert "top-5" in table[0]
+    assert len({line.count("|") for line in table}) == 1
+    page = paths.REPORT_PAGE.read_text()
+    assert page.count('<th scope="col" class="n">top-5</th>') == 1
+    assert Page(page).tags.count("td") == 11 * len(fabricate.EXPERIMENTS)
+
+
 def test_charts_follow_the_readers_light_or_dark_setting(root: Path) -> None:
     import base64
 

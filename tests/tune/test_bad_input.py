@@ -74,6 +74,9 @@ def begun() -> bytes:
         (["--width", "4:32"], "space.width [4, 16] there, [4, 32] here"),
         (["--epochs", "9"], "epochs 6 there, 9 here"),
         (["--seed", "5"], "seed"),
+        (["--pruner", "median"], "pruner halving there, median here"),
+        (["--sampler", "random"], "sampler tpe there, random here"),
+        (["--wave", "2"], "wave 4 there, 2 here"),
     ],
 )
 def test_a_study_of_something_else_is_refused_untouched(
@@ -81,6 +84,18 @@ def test_a_study_of_something_else_is_refused_untouched(
 ) -> None:
     line = refused(capsys, *argv)
     assert told in line and "--study" in line
+    assert DATABASE.read_bytes() == begun
+
+
+def test_a_study_in_another_precision_is_refused_by_name(
+    capsys: pytest.CaptureFixture[str], begun: bytes
+) -> None:
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    there = Problem.load(load_params(), Files()).objective["precision"]
+    here = "float32" if there == "bfloat16" else "bfloat16"
+    Path("params.yaml").unlink()
+    Path("params.yaml").write_text(text.replace("precision: auto", f"precision: {here}"))
+    assert f"precision {there} there, {here} here" in refused(capsys)
     assert DATABASE.read_bytes() == begun
 
 
@@ -137,6 +152,20 @@ def test_a_recipe_whose_features_change_is_refused(capsys: pytest.CaptureFixture
     Path("params.yaml").unlink()
     Path("params.yaml").write_text(text.replace("recipe: tuned", "recipe: reference"))
     assert "tune.recipe" in refused(capsys)
+
+
+def test_a_recipe_under_which_no_head_trains_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    Path("params.yaml").unlink()
+    still = "  still:\n    multipliers: {head: 0}\n    optimizer: sgd\n    learning_rate: 0.1\n"
+    rest = "    batchnorm: freeze\n    normalize: true\n    flip: true\n    select: best\n"
+    text = text.replace("recipes:\n", f"recipes:\n{still}{rest}", 1)
+    where = text.index("tune:\n")
+    text = text[:where] + text[where:].replace("recipe: tuned", "recipe: still")
+    Path("params.yaml").write_text(text)
+    assert "tune.recipe: the multipliers of 'still'" in refused(capsys)
 
 
 def test_a_second_process_in_one_sqlite_file_is_refused(
