@@ -3,7 +3,7 @@
 A kind of object is a draw of outline, texture and colours, an image a draw of place, turn, size,
 light, background and noise. Outlines are Fourier series of the radius (Zahn and Roskies, 1972).
 Both draws depend on the seed and the numbers of kind and image alone, so that sets of different
-sizes share their pictures.
+sizes share their pictures. Drawn in double precision, for the reason `src.data.synthetic` gives.
 """
 
 from __future__ import annotations
@@ -50,14 +50,16 @@ def render_objects(
     """
     import numpy as np
 
+    from src.data.streams import Purpose, stream
+
     images = np.empty((len(kinds) * images_per_kind, size, size, 3), np.uint8)
-    common = _kind(np.random.default_rng((seed, 0)))
+    common = _kind(stream(Purpose.common, seed))
     for row in range(len(images)):
         index, image = divmod(row, images_per_kind)
         kind, image = kinds[index], image + first_image
-        own = _kind(np.random.default_rng((seed, 1, kind)))
+        own = _kind(stream(Purpose.subject, seed, kind))
         parts = [_between(a, b, likeness) for a, b in zip(own, common, strict=True)]
-        images[row] = render_object(parts, size, np.random.default_rng((seed, 2, kind, image)))
+        images[row] = render_object(parts, size, stream(Purpose.image, seed, kind, image))
     return images
 
 
@@ -94,18 +96,18 @@ def render_object(parts: list[Part], size: int, draw: Generator) -> NDArray[np.u
     """(size, size, 3) uint8: one view of an object before a background of its own."""
     import numpy as np
 
-    axis = (np.arange(size, dtype=np.float32) * 2 + 1) / size - 1
+    axis = (np.arange(size) * 2 + 1) / size - 1
     x, y = np.meshgrid(axis, axis)
     picture = _background(x, y, draw)
     turn, zoom = draw.normal(0, 0.4), exp(draw.normal(0, 0.2))
-    tint, light = draw.normal(0, 0.06, 3).astype(np.float32), draw.uniform(0, 2 * pi)
+    tint, light = draw.normal(0, 0.06, 3), draw.uniform(0, 2 * pi)
     x, y = (x - draw.normal(0, 0.15)) / zoom, (y - draw.normal(0, 0.15)) / zoom
     x, y = x * cos(turn) + y * sin(turn), y * cos(turn) - x * sin(turn)
     for part in parts:
         across, down = part.shift.tolist()
         _paint(picture, part, (x - across, y - down), tint, light)
     picture = (picture - 0.5) * exp(draw.normal(0, 0.2)) + (0.5 + draw.normal(0, 0.08))
-    picture += NOISE * draw.standard_normal(picture.shape, np.float32)
+    picture += NOISE * draw.standard_normal(picture.shape)
     return (picture.clip(0, 1) * 255).round().astype(np.uint8)
 
 
@@ -113,7 +115,7 @@ def _background(x: NDArray[Any], y: NDArray[Any], draw: Generator) -> NDArray[An
     """Three waves of two colours."""
     import numpy as np
 
-    near, far = draw.uniform(0, 1, (2, 3)).astype(np.float32)
+    near, far = draw.uniform(0, 1, (2, 3))
     waves = np.zeros_like(x)
     for _ in range(3):
         waves += np.sin(draw.normal(0, 4) * x + draw.normal(0, 4) * y + draw.uniform(0, 6))
@@ -144,7 +146,7 @@ def _paint(
     straight = x * cos(direction) + y * sin(direction)
     across = rings * radius + (1 - rings) * straight
     share = (0.5 + 0.5 * np.sin(2 * pi * waves * across))[..., None]
-    first, second = part.colours.astype(np.float32)
+    first, second = part.colours
     colour = first * share + second * (1 - share) + tint
     shade = 1 - 0.35 * (radius / edge) * (0.5 + 0.5 * np.cos(angle - light))
     picture += cover * (colour * shade[..., None] - picture)

@@ -1,23 +1,23 @@
-"""The best trial: found, trained again over several seeds, and tested once."""
+"""The best trial: found on validation, and trained again over several seeds.
+
+The test split has no part here: `pipelines.evaluate` alone reads it.
+"""
 
 from __future__ import annotations
 
-import copy
 import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 from ruamel.yaml import YAML
 
 from src.config import BEST_NAME
-from src.data.faceset import Split
-from src.errors import OriginError, TuneError
+from src.errors import TuneError
 from src.evaluation.metrics import Proportion, wilson
 from src.files import write_csv, write_text
-from src.models.network import ModelSpec, Network, normalize, save_network
+from src.models.network import Network, save_network
 from src.training.fit import Fit
 from src.training.heads import FittedHead, train_heads
 from src.tune.problem import Problem
@@ -25,8 +25,6 @@ from src.tune.search import BEST_EPOCH, SAME_AS, VAL_LOSS
 from src.tune.space import Candidate, candidate_of
 from src.tune.study import FINISHED, PUBLISHED
 
-BATCH = 128  # images that pass the backbone together
-TESTED = "tested"  # a study's attribute: the test accuracies of its best trial, read once
 HEADER = """\
 # The best head that `python -m src.tune` found; `dvc repro` trains it as the experiment below.
 # Written by that command; `best: {}` where it has not run.
@@ -46,11 +44,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Again:
-    """The best head trained again: accuracies per seed, within [0, 1]; `test` empty if none."""
+    """The best head trained again: validation accuracies per seed, within [0, 1]."""
 
     seeds: tuple[int, ...]
     val: tuple[float, ...]
-    test: tuple[float, ...]
 
 
 def best_trial(study: Study) -> FrozenTrial:
@@ -90,25 +87,15 @@ def _row(name: str, trial: FrozenTrial, problem: Problem) -> Row:
 
 
 def train_again(study: Study, problem: Problem, weights: Path) -> Again:
-    """Train the best head with several seeds, and save the first's network to `weights`.
-
-    The test split is read once for each best trial: the study keeps what came out.
-    """
-    best = best_trial(study)
-    candidate = candidate_of(best.params, problem.params.tune.space)
+    """Train the best head with several seeds, and save the first's network to `weights`."""
+    candidate = candidate_of(best_trial(study).params, problem.params.tune.space)
     work, task = problem.fit(candidate), problem.task(candidate)
     seeds = tuple(range(task.seed, task.seed + problem.params.tune.seeds))
     tasks = [replace(task, seed=seed) for seed in seeds]
     heads = train_heads(tasks, problem.features, problem.classes)
     network = _network(work, problem, heads[0])
     save_network(weights, network.state_dict(), work.spec())
-    known = study.user_attrs.get(TESTED, {})
-    if (known.get("trial"), known.get("seeds")) != (best.number, list(seeds)):
-        accuracy = _test_accuracies(network, work.spec(), heads, problem)
-        known = {"trial": best.number, "seeds": list(seeds), "accuracy": accuracy}
-        study.set_user_attr(TESTED, known)
-    val = tuple(head.chosen.val_accuracy for head in heads)
-    return Again(seeds, val, tuple(known["accuracy"]))
+    return Again(seeds, tuple(head.chosen.val_accuracy for head in heads))
 
 
 def _network(work: Fit, problem: Problem, head: FittedHead) -> Network:
@@ -116,29 +103,6 @@ def _network(work: Fit, problem: Problem, head: FittedHead) -> Network:
     network.load_state_dict(problem.features.buffers_after(head.chosen.number), strict=False)
     network.head.load_state_dict(head.state)
     return network.eval().cpu()
-
-
-@torch.inference_mode()
-def _test_accuracies(
-    network: Network, spec: ModelSpec, heads: list[FittedHead], problem: Problem
-) -> list[float]:
-    """Of each head on the test images, which pass the backbone that they share once."""
-    images, labels = problem.inventory.faces.part(Split.test)
-    if not len(images):
-        mend = "raise data.test_fraction in params.yaml"
-        raise OriginError("the test split", "is empty", mend)
-    features = torch.cat(
-        [
-            network.run(normalize(part, spec), 0, len(network.blocks))
-            for part in torch.split(images, BATCH)
-        ]
-    )
-    accuracies = []
-    for head in heads:
-        module = copy.deepcopy(network.head)
-        module.load_state_dict(head.state)
-        accuracies.append((module(features).argmax(1) == labels).float().mean().item())
-    return accuracies
 
 
 def write_best(path: Path, study: Study, problem: Problem) -> None:

@@ -138,11 +138,7 @@ class Command:
 
 
 def _finals(best: float, again: Again) -> dict[str, float]:
-    return {
-        "best_val/accuracy": best,
-        "seeds_val/accuracy": sum(again.val) / len(again.val),
-        "test/accuracy": sum(again.test) / len(again.test),
-    }
+    return {"best_val/accuracy": best, "seeds_val/accuracy": sum(again.val) / len(again.val)}
 
 
 def _nothing() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 from sklearn.neighbors import NearestCentroid
 
 from src.data.synthetic import render_source, render_subjects
@@ -26,12 +29,75 @@ def test_a_smaller_set_is_part_of_a_larger_one() -> None:
     assert np.array_equal(later, large[2])
 
 
-def test_source_identities_are_no_targets_identities() -> None:
-    rng = np.random.default_rng
-    sources = {draw(Identity, rng((1, 1_000_000 + n))) for n in range(50)}
-    targets = {draw(Identity, rng((1, n))) for n in range(50)}
-    assert not sources & targets
-    assert not np.array_equal(render_source(1, 2, 32, 1), render_subjects(1, 2, 32, 1))
+Drawn = list[tuple[Identity, View]]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Drawn]:
+    """Who and which view each picture of a call shows, in order, without painting any."""
+
+    def record(render: Callable[..., object], *numbers: int) -> Drawn:
+        shown: Drawn = []
+
+        def note(who: Identity, view: View, size: int) -> NDArray[np.uint8]:
+            shown.append((who, view))
+            return np.zeros((size, size, 3), np.uint8)
+
+        monkeypatch.setattr("src.data.synthetic.render.render", note)
+        render(*numbers)
+        return shown
+
+    return record
+
+
+def places(traits: list[Identity] | list[View]) -> NDArray[np.float64]:
+    """(traits, people): where each trait lies within the range that it is drawn from."""
+    ranges = {f.name: f.metadata["range"] for f in fields(traits[0]) if "range" in f.metadata}
+    low, high = np.array(list(ranges.values())).T
+    values = np.array([[getattr(each, name) for name in ranges] for each in traits])
+    return ((values - low) / (high - low)).T
+
+
+def test_a_subjects_first_view_says_nothing_about_who_it_is(drawn: Callable[..., Drawn]) -> None:
+    shown = drawn(render_subjects, 400, 1, 16, 1)
+    who, view = (places(list(each)) for each in zip(*shown, strict=True))  # type: ignore[arg-type]
+    correlations = np.corrcoef(who, view)[: len(who), len(who) :]
+    assert np.abs(correlations).max() < 0.25  # 5 standard deviations of what chance gives
+
+
+def test_every_picture_has_an_identity_and_a_view_of_its_own_subject_and_number(
+    drawn: Callable[..., Drawn],
+) -> None:
+    shown = [pair for seed in range(4) for pair in drawn(render_subjects, 6, 5, 16, seed)]
+    assert len({who for who, _ in shown}) == len({who.marks for who, _ in shown}) == 4 * 6
+    assert len({view for _, view in shown}) == len({view.scene for _, view in shown}) == 4 * 6 * 5
+    for subject in range(0, len(shown), 5):
+        assert len({who for who, _ in shown[subject : subject + 5]}) == 1
+
+
+def test_source_identities_are_no_targets_identities(drawn: Callable[..., Drawn]) -> None:
+    sources = drawn(render_source, 200, 2, 16, 1)
+    targets = drawn(render_subjects, 200, 2, 16, 1)
+    for trait in ("width", "marks"):
+        mine, theirs = ({getattr(who, trait) for who, _ in shown} for shown in (sources, targets))
+        assert len(mine) == len(theirs) == 200
+        assert not mine & theirs
+    assert not {view for _, view in sources} & {view for _, view in targets}
+
+
+def test_freckles_belong_to_the_subject_and_not_to_the_width_of_the_head() -> None:
+    one = replace(draw(Identity, np.random.default_rng(3)), freckles=1.0, moles=3.0)
+    other = replace(one, marks=one.marks + 1)
+    assert not np.array_equal(render(one, View(), 64), render(other, View(), 64))
+    wider = replace(one, width=one.width + 1e-6)
+    apart = np.abs(render(one, View(), 64).astype(int) - render(wider, View(), 64))
+    assert apart.max() <= 1
+
+
+def test_no_picture_divides_by_zero_or_leaves_the_numbers() -> None:
+    with np.errstate(divide="raise", invalid="raise", over="raise"):
+        render_subjects(60, 5, 32, seed=7)
+        render_subjects(4, 5, 32, seed=7, difficulty=2.0)
 
 
 def test_raw_pixels_name_fewer_than_forty_percent() -> None:

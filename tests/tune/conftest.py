@@ -6,11 +6,15 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from ruamel.yaml import YAML
 
 from src.config import PARAMS, Params, load_params, validate
+
+if TYPE_CHECKING:
+    from src.data.faceset import FaceSet
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -36,11 +40,8 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from src.data.faceset import FaceSet
-    from src.files import digest
     from src.models.weights import random_weights
-    from src.training.device import resolve
-    from src.training.fit import Inventory, make_features
-    from src.tune.problem import Files, Problem
+    from src.tune.problem import Files
 
     root = tmp_path_factory.mktemp("searched")
     raw = YAML(typ="safe").load((ROOT / PARAMS).read_text(encoding="utf-8"))
@@ -57,18 +58,27 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images[:, :, :8] += (labels * 40).to(torch.uint8).view(-1, 1, 1, 1)
     split = torch.tensor([0] * 10 + [1] * 6 + [2] * 4, dtype=torch.uint8).repeat(4)
     faces = FaceSet(images, labels, split, ("ann", "bob", "cyd", "dee"))
-    source = random_weights("resnet18", 0)
     files = Files(*(root / path for path in vars(Files()).values()))
     for path in (files.faces, files.source):
         path.parent.mkdir(parents=True)
+    random_weights("resnet18", 0).save(files.source)
+    write_faces(root, faces)
+    return root
+
+
+def write_faces(root: Path, faces: FaceSet) -> None:
+    """The dataset of a project that has weights, and its features."""
+    from src.training.device import resolve
+    from src.training.fit import Inventory, make_features
+    from src.tune.problem import Files, Problem
+
+    files = Files(*(root / path for path in vars(Files()).values()))
     faces.save(files.faces)
-    source.save(files.source)
-    inventory = Inventory(faces, source, digest(files.faces), digest(files.source))
-    params = load_params(root / PARAMS)
+    inventory = Inventory.load(files.faces, files.source)
     features: object = None
+    params = load_params(root / PARAMS)
     problem = Problem(params, inventory, features, resolve("cpu", "float32"))
     make_features(problem.any_fit).save(files.features)
-    return root
 
 
 @pytest.fixture

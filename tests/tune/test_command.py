@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -17,8 +16,7 @@ from src.models.classifier import Classifier
 from src.tracking.store import open_store
 from src.tracking.study import PARENT
 from src.tune.__main__ import main
-from src.tune.best import TESTED
-from src.tune.storage import open_storage, parse_url
+from tests.tune.conftest import write_faces
 
 STATUS = {"complete": "FINISHED", "pruned": "KILLED"}
 
@@ -35,29 +33,42 @@ def trials() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def study_attributes() -> dict[str, object]:
-    import optuna
-
-    params = load_params()
-    storage = open_storage(parse_url(params.tune.storage), 1)
-    return dict(optuna.load_study(study_name=params.tune.study, storage=storage).user_attrs)
-
-
 def test_the_command_finds_a_head_tracks_it_and_goes_on_later(
     tracked: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["--trials", "8"])
     assert_best_is_an_experiment_and_a_model()
     assert_tracked(8)
-    tested = study_attributes()[TESTED]
     shown = capsys.readouterr().out
-    assert BEST_NAME in shown and "ModelD-published" in shown and "read once" in shown
+    assert BEST_NAME in shown and "ModelD-published" in shown
 
     main(["--trials", "10"])
     assert len(trials()) == 10
     assert_tracked(10)
-    if trials_best() == tested["trial"]:  # type: ignore[index]
-        assert study_attributes()[TESTED] == tested
+
+
+@pytest.mark.parametrize("change", ["empty", "other images"])
+def test_the_test_split_is_left_to_the_evaluation(
+    here: Path, change: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def search() -> tuple[str, str, str]:
+        main(["--trials", "4", "--no-mlflow"])
+        files = (Path("tune/trials.csv"), Path("tune/best.yaml"))
+        said = capsys.readouterr().out
+        return said, *(file.read_text(encoding="utf-8") for file in files)
+
+    before = search()
+    shutil.rmtree("mlruns")
+    faces = FaceSet.load(Path("data/faces.safetensors"))
+    tests = faces.split == Split.test.value
+    if change == "empty":
+        faces = FaceSet(
+            faces.images[~tests], faces.labels[~tests], faces.split[~tests], faces.subjects
+        )
+    else:
+        faces.images[tests] = 255 - faces.images[tests]
+    write_faces(here, faces)
+    assert search() == before
 
 
 def trials_best() -> int:
@@ -73,10 +84,9 @@ def assert_best_is_an_experiment_and_a_model() -> None:
     assert experiment.head.hidden[0] == int(best["width_1"])
     assert params.recipe_of(BEST_NAME).weight_decay == float(best["weight_decay"])
     classifier = Classifier.load(Path("tune/ModelD-best.safetensors"))
-    images, labels = FaceSet.load(Path("data/faces.safetensors")).part(Split.test)
+    images, labels = FaceSet.load(Path("data/faces.safetensors")).part(Split.val)
     accuracy = (classifier.logits(images).argmax(1) == labels).float().mean().item()
-    tested = json.loads(json.dumps(study_attributes()[TESTED]))
-    assert accuracy == pytest.approx(tested["accuracy"][0])
+    assert accuracy == pytest.approx(float(best["val_accuracy"]))
     for name in ("history", "parallel", "slices"):
         assert Path(f"tune/{name}.png").read_bytes().startswith(b"\x89PNG")
 
@@ -89,6 +99,8 @@ def assert_tracked(number: int) -> None:
     children = [run for run in runs if PARENT in run.data.tags]
     (parent,) = [run for run in runs if PARENT not in run.data.tags]
     assert parent.info.status == "FINISHED"
+    assert {"best_val/accuracy", "seeds_val/accuracy"} <= set(parent.data.metrics)
+    assert not [name for name in parent.data.metrics if "test" in name]
     assert {run.data.tags[PARENT] for run in children} == {parent.info.run_id}
     expected = Counter(STATUS[row["state"]] for row in trials())
     assert Counter(run.info.status for run in children) == expected and len(children) == number

@@ -3,6 +3,11 @@
 A subject is a draw of identity traits, an image a draw of pose, expression, light, camera and
 surroundings; both depend on nothing but the seed and the numbers of subject and image, so sets
 of different sizes share their pictures.
+
+numpy's functions differ in the last bit from one vector instruction set to another, so everything
+is worked out in double precision, where such a bit is too small to move a grey level. The bytes
+are the same at every level of x86 that numpy dispatches to, which `tests/data/test_processors.py`
+checks on the levels of the machine that it runs on; they have not been compared on ARM.
 """
 
 from __future__ import annotations
@@ -32,6 +37,7 @@ def render_subjects(
     """
     import numpy as np
 
+    from src.data.streams import Purpose, stream
     from src.data.synthetic.render import render
     from src.data.synthetic.traits import Identity, View, draw
 
@@ -40,8 +46,8 @@ def render_subjects(
     for row in range(len(images)):
         subject, image = divmod(row, images_per_subject)
         subject += first_subject
-        who = draw(Identity, np.random.default_rng((seed, subject)))
-        view = draw(View, np.random.default_rng((seed, subject, image)), difficulty)
+        who = draw(Identity, stream(Purpose.subject, seed, subject))
+        view = draw(View, stream(Purpose.image, seed, subject, image), difficulty)
         images[row] = render(who, view, image_size)
         if progress and image == images_per_subject - 1:
             progress(row + 1)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from src.data.synthetic.traits import Identity, View
 
-Plane = NDArray[Any]  # float32 throughout, which numpy's stubs cannot follow
+Plane = NDArray[Any]  # float64 throughout, which numpy's stubs cannot follow
 Window = tuple[slice, slice]
 Colour = tuple[float, float, float] | Plane
 
@@ -28,7 +28,7 @@ ALL: Window = (slice(None), slice(None))
 
 @dataclass(frozen=True)
 class Patch:
-    """A window of the picture with the surface coordinates (x, y) of its pixels, (h, w) float32."""
+    """A window of the picture with the surface coordinates (x, y) of its pixels, (h, w) float64."""
 
     window: Window
     x: Plane
@@ -36,7 +36,7 @@ class Patch:
 
 
 class Canvas:
-    """A square linear RGB picture, (3, C, C) float32, C = 2 `size`, with a posed head's axes.
+    """A square linear RGB picture, (3, C, C) float64, C = 2 `size`, with a posed head's axes.
 
     x, y: (C, C) in head units, upright with the head, ignoring its turn. u, v: the same on
     the turned head's surface. pixel: the side of one pixel in head units.
@@ -48,9 +48,9 @@ class Canvas:
         self.view = view
         self.scale = HEAD_SCALE * exp(view.zoom)
         self.pixel = 2 / (side * self.scale)
-        self.rgb: Plane = np.zeros((3, side, side), np.float32)
+        self.rgb: Plane = np.zeros((3, side, side))
 
-        axis = (np.arange(side, dtype=np.float32) * 2 + 1) / side - 1
+        axis = (np.arange(side) * 2 + 1) / side - 1
         self.column, self.row = np.meshgrid(axis, axis)
         across = (self.column - view.shift_x) / self.scale
         down = (self.row - view.shift_y) / self.scale
@@ -100,9 +100,9 @@ class Canvas:
 
     def paint(self, colour: Colour, opacity: Plane, window: Window = ALL) -> None:
         """Lay `colour` (RGB in 0..1, or a (3, h, w) picture) over a window, by `opacity` (h, w)."""
-        part = self.rgb[:, window[0], window[1]]
-        ink = np.asarray(colour, np.float32)
-        part += opacity * ((ink[:, None, None] if ink.ndim == 1 else ink) - part)
+        inks = np.asarray(colour)
+        for channel, ink in zip(self.rgb[:, window[0], window[1]], inks, strict=True):
+            np.add(channel, opacity * (ink - channel), out=channel)  # each fits the cache
 
     def shade(self, factor: Plane | float, opacity: Plane, window: Window = ALL) -> None:
         """Multiply a window by `factor`, as far as `opacity` says."""

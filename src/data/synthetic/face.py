@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from math import cos, sin
+from math import cos, hypot, sin
 
 import numpy as np
 
+from src.data.streams import Purpose, stream
 from src.data.synthetic import palette
 from src.data.synthetic.canvas import Canvas, Plane, bump, smooth
 from src.data.synthetic.traits import Identity, View
@@ -19,10 +20,10 @@ def outline(canvas: Canvas, who: Identity, grow: float = 0.0, rise: float = 0.0)
     chin = who.chin * (1 + 0.05 * max(view.mouth_open, 0)) * (1 - 0.10 * view.pitch)
     narrowing = 1 - who.jaw * below**1.6 - who.forehead * np.clip(-canvas.y, 0, 1) ** 2
     half = (who.width + grow) * np.maximum(narrowing, 0.2)
-    height = np.where(canvas.y < 0, np.float32(1 + rise), np.float32(chin))
-    power = np.where(canvas.y < 0, np.float32(2.1), np.float32(who.squareness))
+    height = np.where(canvas.y < 0, 1 + rise, chin)
+    power = np.where(canvas.y < 0, 2.1, who.squareness)
     norm = np.abs(x / half) ** power + np.abs(canvas.y / height) ** power
-    return (norm ** (1 / power) - 1) * np.float32(who.width)
+    return (norm ** (1 / power) - 1) * who.width
 
 
 def relief(canvas: Canvas, who: Identity, view: View) -> Plane:
@@ -69,7 +70,7 @@ def relief(canvas: Canvas, who: Identity, view: View) -> Plane:
     ]
     for u, v, wide, high, size, up in hills:
         at = canvas.patch(u, v, 2.3 * max(wide, high), up)
-        height[at.window] += np.float32(size) * bump(at.x, at.y, wide, high)
+        height[at.window] += size * bump(at.x, at.y, wide, high)
     return height
 
 
@@ -81,10 +82,9 @@ def light(canvas: Canvas, who: Identity, view: View) -> Plane:
     x = canvas.x / canvas.half * 0.85 - (c * slope_x + s * slope_y)
     y = canvas.y * 0.75 - (c * slope_y - s * slope_x)
     z = canvas.depth + 0.25
-    direction = np.asarray((view.light_x, view.light_y - 0.35, 0.9), np.float32)
-    direction /= np.linalg.norm(direction)
-    cosine = (x * direction[0] + y * direction[1] + z * direction[2]) / np.sqrt(
-        x * x + y * y + z * z
+    towards = view.light_x, view.light_y - 0.35, 0.9
+    cosine = (x * towards[0] + y * towards[1] + z * towards[2]) / (
+        hypot(*towards) * np.sqrt(x * x + y * y + z * z)
     )
     key = 0.62 + 0.38 * view.hardness
     return (1 - 0.72 * key) + key * np.maximum(cosine, 0)
@@ -97,13 +97,11 @@ def skin(canvas: Canvas, who: Identity, view: View, head: Plane) -> None:
     for side in (-1, 1):
         at = canvas.patch(side * 0.42, 0.26, 0.4)
         flush = max(who.blush + 0.1, 0) * bump(at.x, at.y, 0.2, 0.15)
-        canvas.paint(
-            tone * np.asarray((1.0, 0.66, 0.62), np.float32), flush * head[at.window], at.window
-        )
+        canvas.paint(tone * np.asarray((1.0, 0.66, 0.62)), flush * head[at.window], at.window)
         socket = canvas.patch(side * who.eye_spacing, who.eye_y - 0.01, 0.45)
         canvas.shade(0.72, 0.55 * bump(socket.x, socket.y, 0.20, 0.13), socket.window)
         _fold(canvas, who, view, side)
-    marks = np.random.default_rng(int(1e6 * who.width))  # belong to the subject
+    marks = stream(Purpose.marks, who.marks)
     for _ in range(int(26 * max(who.freckles, 0))):
         u, v = marks.normal(0, 0.30), marks.normal(0.18, 0.10)
         at = canvas.patch(u, v, 0.05)
@@ -146,7 +144,7 @@ def eye(canvas: Canvas, who: Identity, view: View, side: int) -> None:
     gaze = 0.075 * view.gaze_x, 0.045 * view.gaze_y - 0.012
     disc = np.hypot(at.x - gaze[0], at.y - gaze[1])
     ring = palette.iris(who)
-    canvas.paint(ring * np.float32(0.55), almond * canvas.cover(disc - who.iris_size), at.window)
+    canvas.paint(ring * 0.55, almond * canvas.cover(disc - who.iris_size), at.window)
     canvas.paint(ring, almond * canvas.cover(disc - 0.78 * who.iris_size), at.window)
     canvas.paint((0.03, 0.03, 0.04), almond * canvas.cover(disc - 0.46 * who.iris_size), at.window)
     canvas.shade(0.55, almond * smooth(1 - (b - upper) / 0.35), at.window)  # the lid's shadow
@@ -155,7 +153,7 @@ def eye(canvas: Canvas, who: Identity, view: View, side: int) -> None:
 
     ends = smooth((1.15 - np.abs(a)) / 0.2)
     lash = np.abs(b - upper) * wide - who.lashes * (0.75 + 0.25 * side * a)
-    canvas.paint(palette.hair(who) * np.float32(0.3), 0.95 * ends * canvas.cover(lash), at.window)
+    canvas.paint(palette.hair(who) * 0.3, 0.95 * ends * canvas.cover(lash), at.window)
     crease = np.abs(b - upper + 0.32 + 0.1 * opening) * wide - 0.008
     canvas.shade(0.55, (0.25 + 0.6 * who.lids) * ends * canvas.cover(crease, 0.02), at.window)
     under = np.abs(b - lower) * wide - 0.006
@@ -172,7 +170,7 @@ def brow(canvas: Canvas, who: Identity, view: View, side: int) -> None:
     )
     thick = who.brow_thickness * (1.05 - 0.55 * smooth(0.5 + 0.6 * a))
     ends = smooth((1.08 - np.abs(a)) / 0.25)
-    colour = palette.hair(who) * np.float32(0.62)
+    colour = palette.hair(who) * 0.62
     canvas.paint(colour, 0.9 * ends * canvas.cover(np.abs(at.y - spine) - thick, 0.02), at.window)
 
 
@@ -185,9 +183,7 @@ def nose(canvas: Canvas, who: Identity) -> None:
     for side in (-1, 1):
         at = canvas.patch(side * 0.5 * who.nose_width, base + 0.012, 0.15, lift)
         hole = np.hypot(at.x / 1.5, at.y + 0.15 * side * at.x) - 0.021
-        canvas.paint(
-            palette.skin(who) * np.float32(0.22), 0.8 * canvas.cover(hole, 0.01), at.window
-        )
+        canvas.paint(palette.skin(who) * 0.22, 0.8 * canvas.cover(hole, 0.01), at.window)
         wing = canvas.patch(side * who.nose_width, base - 0.03, 0.2, 0.5 * lift)
         rim = np.abs(np.hypot(wing.x + 0.03 * side, wing.y) - 0.055) - 0.004
         outer = smooth(0.5 + 8 * side * wing.x)
@@ -209,7 +205,7 @@ def mouth(canvas: Canvas, who: Identity, view: View) -> None:
     plump = who.lower_lip * np.sqrt(np.maximum(inside, 0))
     lower = np.maximum(bottom - 0.004 - at.y, at.y - bottom - plump)
     colour = palette.lips(who)
-    canvas.paint(colour * np.float32(0.86), canvas.cover(upper, 0.012), at.window)
+    canvas.paint(colour * 0.86, canvas.cover(upper, 0.012), at.window)
     canvas.paint(colour, canvas.cover(lower, 0.012), at.window)
     shine = bump(at.x, at.y - bottom - 0.45 * who.lower_lip, 0.45 * wide, 0.3 * who.lower_lip)
     canvas.paint((1, 0.95, 0.93), 0.22 * shine, at.window)
@@ -221,4 +217,4 @@ def mouth(canvas: Canvas, who: Identity, view: View) -> None:
     line = np.abs(at.y - (top + bottom) / 2) - 0.007
     ends = smooth((1.1 - np.abs(a)) / 0.2)
     if gap <= 0.015:
-        canvas.paint(colour * np.float32(0.34), 0.85 * ends * canvas.cover(line, 0.008), at.window)
+        canvas.paint(colour * 0.34, 0.85 * ends * canvas.cover(line, 0.008), at.window)

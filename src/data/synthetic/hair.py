@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from src.data.synthetic import palette
@@ -10,31 +12,38 @@ from src.data.synthetic.face import outline
 from src.data.synthetic.traits import Identity, View
 
 
-def _strands(canvas: Canvas, who: Identity, view: View) -> Plane:
-    """Light and dark strands falling from the parting, or curls, (C, C) about 1."""
+@dataclass(frozen=True)
+class Locks:
+    """What the hair behind the head and the hair before it have in common.
+
+    strands: (C, C) about 1, light and dark strands falling from the parting, or curls.
+    bulge: (C, C) in head units, how far the outline of curly or ruffled hair swells.
+    """
+
+    strands: Plane
+    bulge: Plane
+
+
+def locks(canvas: Canvas, who: Identity, view: View) -> Locks:
+    """The hair's texture, which takes long to work out, and is therefore worked out once."""
+    curl = max(who.curl, 0)
     fall = (canvas.x - who.parting) / (canvas.y + 2.2)
     straight = np.sin(46 * fall + 2.5 * np.sin(11 * fall + 3 * view.ruffle) + 2 * canvas.y)
-    curl = np.float32(max(who.curl, 0))
-    curls = np.sin(17 * canvas.x + 3 * np.sin(7 * canvas.y)) * np.sin(17 * canvas.y + view.ruffle)
     sheen = bump(canvas.x - 0.3 * view.light_x, canvas.y + 0.72, 0.55, 0.16)
-    return 1 + 0.20 * ((1 - curl) * straight + 1.3 * curl * curls) + 0.45 * (1 - curl) * sheen
+    strands = 1 + (1 - curl) * (0.20 * straight + 0.45 * sheen)
+    if curl:
+        curls = np.sin(17 * canvas.x + 3 * np.sin(7 * canvas.y))
+        strands += 0.26 * curl * curls * np.sin(17 * canvas.y + view.ruffle)
+    size = 0.035 * curl + 0.012 * abs(view.ruffle)
+    bulge = np.sin(13 * canvas.x + 5 * view.ruffle) + np.sin(12 * canvas.y + 4 * who.parting)
+    return Locks(strands, size * bulge)
 
 
-def _wave(canvas: Canvas, who: Identity, view: View) -> Plane:
-    """How far the outline of curly or ruffled hair bulges, (C, C), in head units."""
-    size = 0.035 * max(who.curl, 0) + 0.012 * abs(view.ruffle)
-    return np.float32(size) * (
-        np.sin(13 * canvas.x + 5 * view.ruffle) + np.sin(12 * canvas.y + 4 * who.parting)
-    )
-
-
-def back(canvas: Canvas, who: Identity, view: View) -> None:
+def back(canvas: Canvas, who: Identity, view: View, locks: Locks) -> None:
     """The hair behind the head, and a bun on top."""
-    colour = palette.hair(who) * np.float32(0.62)
+    colour = palette.hair(who) * 0.62
     if who.bald > 0:
         return
-    texture = _strands(canvas, who, view)
-    wave = _wave(canvas, who, view)
     bulk = outline(canvas, who, grow=who.sides + 0.04, rise=who.top)
     if who.length > 0:
         half = who.width + who.sides + 0.10 * np.clip(canvas.y + 0.5, 0, 1)
@@ -44,16 +53,19 @@ def back(canvas: Canvas, who: Identity, view: View) -> None:
         bulk = np.minimum(bulk, fall)
     else:
         bulk = np.maximum(bulk, canvas.y - 0.35)
-    canvas.paint(colour[:, None, None] * texture, canvas.cover(bulk - wave, 0.03))
+    canvas.paint(colour[:, None, None] * locks.strands, canvas.cover(bulk - locks.bulge, 0.03))
     if who.bun > 0:
         at = canvas.patch(0.3 * who.parting, -0.99, 0.75)
         knot = np.hypot(at.x, at.y + 0.18 + who.top) - 0.22 - 0.12 * who.bun
-        canvas.paint(colour * np.float32(1.3), canvas.cover(knot, 0.03), at.window)
+        canvas.paint(colour * 1.3, canvas.cover(knot, 0.03), at.window)
         canvas.shade(0.75, smooth(1 + knot / 0.12) * canvas.cover(knot, 0.03), at.window)
 
 
-def front(canvas: Canvas, who: Identity, view: View) -> Plane:
-    """The hair over the skull, down to the hairline; returns its opacity, (C, C)."""
+def front(canvas: Canvas, who: Identity, head: Plane, locks: Locks) -> Plane:
+    """The hair over the skull, down to the hairline; returns its opacity, (C, C).
+
+    `head` is the bare head's opacity, (C, C): where the hair throws its shadow.
+    """
     side = np.abs(canvas.u) / who.width
     line = -who.hairline + 0.9 * np.clip(side - (0.92 - 0.25 * who.temples), 0, 1) * 6 * (
         0.3 + who.temples
@@ -71,7 +83,7 @@ def front(canvas: Canvas, who: Identity, view: View) -> Plane:
             teeth = 0.035 * np.sin(19 * canvas.u + 9 * who.parting) + 0.02 * np.sin(41 * canvas.u)
             low = who.eye_y - who.brow_height + 0.06 - 0.30 * (0.5 - who.fringe)
             line = np.maximum(line, low + teeth - 0.25 * canvas.u * who.parting)
-        cap = outline(canvas, who, grow=who.sides + 0.02, rise=who.top) - _wave(canvas, who, view)
+        cap = outline(canvas, who, grow=who.sides + 0.02, rise=who.top) - locks.bulge
         distance = np.maximum(cap, canvas.v - line)
         if who.length > 0:
             curtain = np.maximum(
@@ -80,15 +92,14 @@ def front(canvas: Canvas, who: Identity, view: View) -> Plane:
             distance = np.minimum(distance, np.maximum(np.maximum(curtain, cap), -0.5 - canvas.y))
     cover = canvas.cover(distance, 0.03)
     shadow = canvas.cover(distance - 0.07, 0.14)
-    canvas.shade(0.72, shadow * canvas.cover(outline(canvas, who)))
-    colour = palette.hair(who)[:, None, None] * _strands(canvas, who, view)
-    canvas.paint(colour, cover)
+    canvas.shade(0.72, shadow * head)
+    canvas.paint(palette.hair(who)[:, None, None] * locks.strands, cover)
     return cover
 
 
 def facial(canvas: Canvas, who: Identity, view: View, head: Plane) -> None:
     """Beard and moustache, from stubble to full; painted before the lips."""
-    colour = palette.hair(who) * np.float32(0.72)
+    colour = palette.hair(who) * 0.72
     grain = 1 + 0.22 * np.sin(90 * canvas.u + 40 * canvas.v) * np.sin(70 * canvas.v)
     if who.beard > 0:
         side = np.abs(canvas.u) / who.width

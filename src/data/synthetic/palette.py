@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from src.data.synthetic.traits import Identity
 
-RGB = NDArray[Any]  # (3,) float32
+RGB = NDArray[Any]  # (3,) float64
 
 # Stops from light to dark, evenly spaced.
 _SKIN = (
@@ -44,31 +44,29 @@ _FRAME = (
 
 
 def _along(stops: tuple[tuple[float, float, float], ...], position: float) -> RGB:
-    table = np.asarray(stops, np.float32)
+    table = np.asarray(stops)
     at = np.clip(position, 0, 1) * (len(table) - 1)
     low = min(int(at), len(table) - 2)
-    return table[low] + np.float32(at - low) * (table[low + 1] - table[low])
+    return table[low] + (at - low) * (table[low + 1] - table[low])
 
 
 def hsv(hue: float, saturation: float, value: float) -> RGB:
     """RGB in 0..1 of a hue (turns), saturation and value."""
-    return np.asarray(colorsys.hsv_to_rgb(hue % 1, saturation, value), np.float32)
+    return np.asarray(colorsys.hsv_to_rgb(hue % 1, saturation, value))
 
 
 def skin(who: Identity) -> RGB:
     """Skin by melanin, redder or more olive by ruddiness."""
-    return _along(_SKIN, who.melanin) * (
-        1 + who.ruddiness * np.asarray((0.03, -0.02, -0.06), np.float32)
-    )
+    return _along(_SKIN, who.melanin) * (1 + who.ruddiness * np.asarray((0.03, -0.02, -0.06)))
 
 
 def hair(who: Identity) -> RGB:
     """Hair by its melanin and red pigment, greying with age."""
     colour = _along(_HAIR, who.hair_melanin)
     red = max(who.hair_red, 0.0) * (1 - who.hair_melanin)
-    colour = colour * (1 + red * np.asarray((0.12, -0.38, -0.55), np.float32))
+    colour = colour * (1 + red * np.asarray((0.12, -0.38, -0.55)))
     grey = 0.85 * max(who.age - 0.45, 0) / 0.55
-    return colour + np.float32(grey) * (np.asarray((0.72, 0.72, 0.73), np.float32) - colour)
+    return colour + grey * (np.asarray((0.72, 0.72, 0.73)) - colour)
 
 
 def iris(who: Identity) -> RGB:
@@ -79,10 +77,8 @@ def iris(who: Identity) -> RGB:
 def lips(who: Identity) -> RGB:
     """The skin, redder: a little, or much where painted."""
     base = skin(who)
-    red = np.asarray((0.78, 0.22, 0.27), np.float32)
-    return base * np.float32(0.95) + np.float32(0.28 + 0.4 * who.lip_colour) * (
-        red * (base.mean() + 0.35) - base
-    )
+    red = np.asarray((0.78, 0.22, 0.27))
+    return base * 0.95 + (0.28 + 0.4 * who.lip_colour) * (red * (base.mean() + 0.35) - base)
 
 
 def frame(who: Identity) -> RGB:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from src.data.streams import Purpose, stream
 from src.data.synthetic import face, hair, palette, scene
-from src.data.synthetic.canvas import Canvas
+from src.data.synthetic.canvas import Canvas, Plane
 from src.data.synthetic.traits import Identity, View
 
 
 def render(who: Identity, view: View, size: int) -> NDArray[np.uint8]:
     """The picture of `who` in `view`, (size, size, 3) uint8 RGB; a function of its arguments."""
-    rng = np.random.default_rng(view.scene)
+    return scene.develop(expose(who, view, size), view)
+
+
+def expose(who: Identity, view: View, size: int) -> Plane:
+    """The picture before it is rounded to grey levels, (3, size, size), 0 black and 1 white."""
+    rng = stream(Purpose.scene, view.scene)
     canvas = Canvas(size, who, view)
     scene.background(canvas, view, rng)
-    hair.back(canvas, who, view)
+    locks = hair.locks(canvas, who, view)
+    hair.back(canvas, who, view, locks)
     neck = scene.body(canvas, who, rng)
     for side in (-1, 1):
         ear(canvas, who, view, side)
@@ -29,11 +36,11 @@ def render(who: Identity, view: View, size: int) -> NDArray[np.uint8]:
         face.brow(canvas, who, view, side)
     shade = face.light(canvas, who, view)
     canvas.shade(shade, np.maximum(head, 0.6 * neck))
-    cover = hair.front(canvas, who, view)
+    cover = hair.front(canvas, who, head, locks)
     canvas.shade(shade, 0.7 * cover * (1 - head))
     glasses(canvas, who)
     scene.occlude(canvas, who, view, rng)
-    return scene.photograph(canvas, view, rng)
+    return scene.expose(canvas, view, rng)
 
 
 def ear(canvas: Canvas, who: Identity, view: View, side: int) -> None:
@@ -42,7 +49,7 @@ def ear(canvas: Canvas, who: Identity, view: View, side: int) -> None:
     y = canvas.y - who.ear_y - 0.15 * np.sin(view.pitch)
     distance = np.hypot(x / 0.55, y) - who.ear_size
     tone = palette.skin(who)
-    canvas.paint(tone * np.float32(0.93), canvas.cover(distance))
+    canvas.paint(tone * 0.93, canvas.cover(distance))
     canvas.shade(0.68, canvas.cover(distance + 0.06, 0.06))
     if who.earring > 0:
         drop = np.hypot(x - side * 0.02, y - who.ear_size - 0.03) - 0.03 - 0.05 * who.earring

@@ -21,20 +21,21 @@ def background(canvas: Canvas, view: View, rng: Generator) -> None:
     """A two-colour gradient with soft shapes, bars and a texture over it."""
     one, two = (_any_colour(rng)[:, None, None] for _ in range(2))
     turn = rng.uniform(0, 2 * np.pi)
-    along = np.float32(np.cos(turn)) * canvas.column + np.float32(np.sin(turn)) * canvas.row
+    along = np.cos(turn) * canvas.column + np.sin(turn) * canvas.row
     canvas.rgb[:] = one + (two - one) * smooth(0.5 + along / 2)
     for _ in range(int(7 * view.clutter)):
         x, y, turn = rng.uniform((-1, -1, 0), (1, 1, np.pi)).tolist()
         wide, high = rng.uniform(0.08, 0.7, 2).tolist()
-        c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+        c, s = np.cos(turn), np.sin(turn)
         dx, dy = canvas.column - x, canvas.row - y
         a, b = np.abs(c * dx + s * dy) / wide, np.abs(c * dy - s * dx) / high
         shape = np.maximum(a, b) if rng.uniform() < 0.5 else np.sqrt(a * a + b * b)
-        edge = np.float32(rng.uniform(0.03, 0.5))
-        canvas.paint(_any_colour(rng), np.clip((1 - shape) / edge, 0, 1) * np.float32(0.85))
+        edge = rng.uniform(0.03, 0.5)
+        canvas.paint(_any_colour(rng), np.clip((1 - shape) / edge, 0, 1) * 0.85)
     waves = rng.uniform(4, 30, 2).tolist()
-    texture = np.sin(waves[0] * canvas.column + 3 * canvas.row) * np.sin(waves[1] * canvas.row)
-    canvas.rgb *= 1 + np.float32(0.12 * view.clutter) * texture
+    texture = np.sin(waves[0] * canvas.column + 3 * canvas.row)
+    texture *= np.sin(waves[1] * canvas.row[:, :1])
+    canvas.rgb *= 1 + 0.12 * view.clutter * texture
 
 
 def body(canvas: Canvas, who: Identity, rng: Generator) -> Plane:
@@ -42,7 +43,7 @@ def body(canvas: Canvas, who: Identity, rng: Generator) -> Plane:
     x, y = canvas.x, canvas.y
     neck_half = 0.40 + 0.12 * (who.width - 0.69) / 0.14 + 0.05 * np.clip(y - 1, 0, 1)
     neck = canvas.cover(np.maximum(np.abs(x) - neck_half, 0.3 - y), 0.02)
-    canvas.paint(palette.skin(who) * np.float32(0.9), neck)
+    canvas.paint(palette.skin(who) * 0.9, neck)
     slope = 1.22 + 0.55 * np.clip(np.abs(x) - 0.35, 0, 2) ** 1.4
     collar = rng.uniform(-0.05, 0.35) * np.clip(1 - np.abs(x) / 0.45, 0, 1)
     cloth = canvas.cover(slope + collar - y, 0.02)
@@ -67,10 +68,10 @@ def occlude(canvas: Canvas, who: Identity, view: View, rng: Generator) -> None:
         for side in (-1, 1):
             at = canvas.patch(side * who.eye_spacing, who.eye_y + 0.02, 0.45, 0.08)
             lens = (np.abs(at.x / 0.25) ** 3 + np.abs(at.y / 0.19) ** 3) ** (1 / 3) - 1
-            canvas.paint(colour * np.float32(0.22), canvas.cover(0.2 * lens), at.window)
+            canvas.paint(colour * 0.22, canvas.cover(0.2 * lens), at.window)
         at = canvas.patch(0, who.eye_y - 0.05, 0.3, 0.1)
         canvas.paint(
-            colour * np.float32(0.22),
+            colour * 0.22,
             canvas.cover(np.abs(at.y) - 0.03) * (np.abs(at.x) < 0.15),
             at.window,
         )
@@ -95,28 +96,32 @@ def occlude(canvas: Canvas, who: Identity, view: View, rng: Generator) -> None:
         colour = colour[:, None, None] * (1 + 0.15 * np.sin(28 * canvas.u))
     else:
         turn = rng.uniform(0, np.pi)
-        across = np.float32(np.cos(turn)) * canvas.column + np.float32(np.sin(turn)) * canvas.row
-        distance = np.abs(across - np.float32(rng.uniform(-0.5, 0.5))) - 0.22 * size
+        across = np.cos(turn) * canvas.column + np.sin(turn) * canvas.row
+        distance = np.abs(across - rng.uniform(-0.5, 0.5)) - 0.22 * size
     canvas.paint(colour, canvas.cover(distance, 0.01))
 
 
-def photograph(canvas: Canvas, view: View, rng: Generator) -> NDArray[np.uint8]:
-    """The finished picture, (S, S, 3) uint8: exposure, colour, blur, noise and compression."""
-    from PIL import Image
+def expose(canvas: Canvas, view: View, rng: Generator) -> Plane:
+    """What reaches the film, (3, S, S), black at 0 and white at 1: light, colour, blur, noise."""
     from scipy.ndimage import gaussian_filter
 
     n, size = SUPERSAMPLING, canvas.side // SUPERSAMPLING
     picture = canvas.rgb.reshape(3, size, n, size, n).mean((2, 4))
-    cast = np.exp(
-        np.asarray((view.warmth, view.tint, -view.warmth), np.float32) + np.float32(view.exposure)
-    )
+    cast = np.exp(np.asarray((view.warmth, view.tint, -view.warmth)) + view.exposure)
     picture = picture * cast[:, None, None]
-    picture = 0.5 + (picture - 0.5) * np.float32(1 + view.contrast)
+    picture = 0.5 + (picture - 0.5) * (1 + view.contrast)
     if view.blur > 0:
         sigma = view.blur * size / 64
         picture = gaussian_filter(picture, (0, sigma, sigma), truncate=2.5)
     if view.noise > 0:
-        picture = picture + np.float32(view.noise) * rng.standard_normal(picture.shape, np.float32)
+        picture = picture + view.noise * rng.standard_normal(picture.shape)
+    return picture
+
+
+def develop(picture: Plane, view: View) -> NDArray[np.uint8]:
+    """The finished picture, (S, S, 3) uint8, compressed as a camera does."""
+    from PIL import Image
+
     pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
     if view.compression <= 0:
         return pixels

@@ -18,6 +18,11 @@ def trait(low: float, high: float) -> Any:
     return field(default=0.0, metadata={"range": (low, high)})
 
 
+def seed() -> Any:
+    """A number that seeds what is not drawn here."""
+    return field(default=0, metadata={"seed": True})
+
+
 @dataclass(frozen=True)
 class Identity:
     """Who it is: the same in every image of a subject."""
@@ -37,6 +42,7 @@ class Identity:
     blush: float = trait(-0.2, 0.5)
     freckles: float = trait(-3.0, 1.0)
     moles: float = trait(-2.0, 3.0)  # how many
+    marks: int = seed()  # of the places of both
     age: float = trait(-1.2, 1.0)  # depth of the folds, grey in the hair
     # eyes and brows
     eye_spacing: float = trait(0.27, 0.38)  # of each pupil from the middle
@@ -122,18 +128,20 @@ class View:
     clutter: float = trait(0.0, 1.0)
     occlusion: float = trait(-0.9, 0.6)
     ruffle: float = trait(-1.0, 1.0)  # of the hair
-    scene: int = 0  # seeds the background, the clothes, the occluder and the noise
+    scene: int = seed()  # of the background, the clothes, the occluder and the noise
 
 
 T = TypeVar("T", Identity, View)
 
 
 def draw(kind: type[T], rng: Generator, spread: float = 1.0) -> T:
-    """Draw every trait of `kind`, times `spread`: 0 is all neutral, 1 the declared range."""
+    """Draw every trait of `kind`, times `spread`: 0 is all neutral, 1 the declared range.
+
+    Seeds have 63 bits, so that no two of them meet.
+    """
     ranges = {f.name: f.metadata["range"] for f in fields(kind) if "range" in f.metadata}
     low, high = zip(*ranges.values(), strict=True)
     values = spread * rng.uniform(low, high)
     drawn: dict[str, Any] = dict(zip(ranges, values.tolist(), strict=True))
-    if kind is View:
-        drawn["scene"] = int(rng.integers(2**31))
-    return kind(**drawn)
+    seeds = {f.name: int(rng.integers(2**63)) for f in fields(kind) if "seed" in f.metadata}
+    return kind(**drawn, **seeds)

@@ -1,0 +1,29 @@
+"""Every picture is drawn from streams of its own."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+
+from src.data.streams import Purpose, stream
+
+
+def test_no_two_streams_are_one() -> None:
+    """Of numbers that are 0, large or missing as well."""
+    numbers = (0, 1, 2, 1_000_000, 2**32 - 1)
+    keys = [
+        (purpose, seed, *rest)
+        for purpose in Purpose
+        for seed in (*numbers, 2**32, 2**63 - 1)
+        for count in range(3)
+        for rest in product(numbers, repeat=count)
+    ]
+    states = {str(stream(*key).bit_generator.state["state"]) for key in keys}
+    assert len(states) == len(keys)
+
+
+def test_numpys_own_seeds_would_collide() -> None:
+    one, other = (np.random.default_rng(seed).random() for seed in ((1, 2), (1, 2, 0)))
+    assert one == other
+    assert stream(Purpose.image, 1, 2).random() != stream(Purpose.image, 1, 2, 0).random()
