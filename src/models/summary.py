@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from src import cli
 from src.config import load_params
+from src.models.head import NeighbourHead
 from src.models.network import ModelSpec, Network
 
 Windowed = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
@@ -21,7 +22,7 @@ Windowed = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution, pooling or linear layer; `receptive_field` in pixels of the image."""
+    """One convolution, pooling or head's layer; `receptive_field` in pixels of the image."""
 
     name: str
     kind: str
@@ -34,7 +35,7 @@ class Layer:
 
 
 def layers(network: Network, image_size: int) -> list[Layer]:
-    """Every layer that has weights or a window, in the order in which it runs.
+    """Every layer that has weights or a window, and every head, in the order in which it runs.
 
     A window of k pixels grows the receptive field by (k - 1) x jump and a stride of s multiplies
     the jump (Araujo et al., 2019); a branch starts from the field of the tensor it reads.
@@ -52,7 +53,7 @@ def layers(network: Network, image_size: int) -> list[Layer]:
             field, jump = field + (kernel - 1) * jump, jump * stride
             padding = _side(module.padding)
             found.append(_layer(name, module, kernel, stride, padding, output, field))
-        elif isinstance(module, nn.Linear):
+        elif isinstance(module, nn.Linear | NeighbourHead):
             found.append(_layer(name, module, None, None, None, output, None))
         latest = fields[id(output)] = (field, jump)
         alive.append(output)
@@ -106,8 +107,10 @@ def layer_table(spec: ModelSpec, trained: frozenset[str]) -> str:
         window = [_shown(v) for v in (layer.kernel, layer.stride, layer.padding)]
         trains = id(network.get_submodule(layer.name)) in trained_modules and layer.weights
         field = _shown(layer.receptive_field)
+        classical = spec.kind != "mlp" and network.get_submodule(layer.name) is network.head
+        name = f"{layer.name} ({spec.kind})" if classical else layer.name
         line = (
-            f"{layer.name:<26}{window[0]:>7}{window[1]:>7}{window[2]:>5}{shape:>14}"
+            f"{name:<26}{window[0]:>7}{window[1]:>7}{window[2]:>5}{shape:>14}"
             f"{layer.weights:>11,}{field:>7}  {'yes' if trains else ''}"
         )
         lines.append(line.rstrip())
@@ -143,6 +146,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         experiment.head.rates,
         crop=recipe.augment.input_size,
         last=experiment.features,
+        kind=experiment.head.kind,
+        stored=1,  # how many it is shows nowhere, and is not known before training
     )
     network = Network(spec)
     trained = trained_blocks(network, experiment.train, recipe)

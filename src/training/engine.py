@@ -7,6 +7,8 @@ prefix where it can be cached.
 
 from __future__ import annotations
 
+import sys
+
 from src.data.faceset import Split
 from src.models.imports import without_dynamo
 from src.models.network import Network
@@ -136,11 +138,19 @@ def _fit_network(
 
 
 def _cached(examples: Examples, network: Network, stop: int, views: int, work: Fit) -> Examples:
+    """What the blocks from `stop` on take; the pictures still where there is no room for it.
+
+    Those go through the whole network, unfolded, whose rounding differs: a warning says so.
+    """
     engine, compute = work.params.engine, work.compute
     budget = min(engine.cache_fraction * compute.free_memory(), engine.cache_limit * 2**30)
     assert isinstance(examples.inputs, Pictures)  # noqa: S101
     cached = cache_prefix(network, stop, examples.inputs, views, compute, int(budget))
-    return Examples(cached, examples.labels) if cached else examples
+    if cached is None:
+        what = "neither memory nor disk has room for what is frozen, so every epoch computes it"
+        print(f"warning: {work.name}: {what}; results differ in rounding", file=sys.stderr)
+        return examples
+    return Examples(cached, examples.labels)
 
 
 def checkpoint_of(work: Fit, *starts: int) -> Checkpoint:

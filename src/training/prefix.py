@@ -1,7 +1,9 @@
 """A frozen prefix is run once: its folded, half-precision copy fills a cache, flips included.
 
 Within a memory budget the cache is a plain tensor; past it, a temporary file where the disk has
-room; else there is none, and the loop runs the whole network.
+room; else there is none, and the loop runs the whole network. That takes longer and rounds
+differently, for there nothing is folded: a run with a cache and one without agree within rounding,
+not bit for bit.
 """
 
 from __future__ import annotations
@@ -86,7 +88,7 @@ def cache_prefix(
 ) -> Activations | StoredActivations | None:
     """Run blocks before `stop` once on every view: in `budget` bytes of memory, else in a file.
 
-    None where neither memory nor disk suffices.
+    None where neither memory nor disk suffices, be it that the disk fills up on the way.
     """
     prefix = folded(network, compute.dtype)
     device = pictures.images.device
@@ -102,7 +104,10 @@ def cache_prefix(
                 cache = allocate(shape, output.dtype, device, budget, stop)
                 if cache is None:
                     return None
-            cache.put(view, int(part[0]), output)
+            try:
+                cache.put(view, int(part[0]), output)
+            except OSError:
+                return None
     return cache
 
 

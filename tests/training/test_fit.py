@@ -14,6 +14,7 @@ from src.training.engine import fit
 from src.training.fit import Fit, Inventory
 from src.training.result import Fitted
 from tests.training.conftest import CPU32
+from tests.training.test_kept import full_disk
 
 ROOT = Path(__file__).parents[2]
 SGD = Recipe(
@@ -95,3 +96,21 @@ def test_xavier_draws_within_glorots_bound_over_zero_biases(
     bound = (6 / (512 + 3)) ** 0.5
     assert 0.98 * bound < head["fc.weight"].abs().max() <= bound
     assert head["fc.bias"].abs().max() < 1e-20
+
+
+def test_no_room_for_a_frozen_prefix_is_told_and_trains_the_same_within_rounding(
+    faces: FaceSet, params: Params, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    little = params.engine.model_copy(update={"cache_limit": 1e-9})  # GiB, so it is to be a file
+    with_file = params.model_copy(update={"engine": little})
+    blocks = ("head", "conv5_x")
+    roomy = run(faces, with_file, tmp_path, SGD, train=blocks)
+    assert not capsys.readouterr().err
+    with full_disk():
+        cramped = run(faces, with_file, tmp_path, SGD, train=blocks)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == [
+        "warning: one: neither memory nor disk has room for what is frozen"
+    ] * 2
+    for one, other in zip(roomy.history, cramped.history, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-2)
