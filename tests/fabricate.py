@@ -131,8 +131,8 @@ def write_training(root: Path, name: str, experiment: Experiment, accuracy: floa
     }
     write_csv(root / paths.weight_change(name), ("parameter", "l2_change"), moved.items())
     record = RunRecord(
-        run_id="0" * 32, name=name, started=0, ended=1, params={}, dataset=None, epochs=(),
+        run_id="0" * 32, experiment="test", name=name, started=0, ended=1, params={}, dataset=None,
         tags={"git.commit": "0123456789abcdef", "git.dirty": "true"},
-        system=(), finals={}, artifacts=(), model=None,
+        epochs=(), system=(), finals={}, artifacts=(), model=None,
     )  # fmt: skip
     record.write(root / paths.run_record(name))

@@ -22,7 +22,7 @@ from src.models.classifier import Classifier
 from src.tracking.run import track
 from src.tracking.store import open_store
 from tests import fabricate
-from tests.tracking.projects import Project
+from tests.tracking.projects import EXPERIMENT, Project
 
 NAMES = ("Baseline", "ModelA")
 SUBJECTS = ("ann", "bob", "eve")
@@ -51,7 +51,14 @@ def prepare() -> FaceSet:
     write_json(PARAMS, params)
     shutil.copy(Project.model, paths.model("Baseline"))
     for name in NAMES:
-        with track(name=name, params={}, dataset=None, stage="s", record=paths.run_record(name)):
+        with track(
+            experiment=EXPERIMENT,
+            name=name,
+            params={},
+            dataset=None,
+            stage="s",
+            record=paths.run_record(name),
+        ):
             pass
     faces = fabricate.faces(SUBJECTS, train=2, test=3)
     faces.save(paths.FACES)
@@ -98,7 +105,7 @@ def test_a_second_time_gives_the_same_bytes(faces: FaceSet) -> None:
 
 
 def test_runs_in_mlflow_get_the_test_figures(faces: FaceSet) -> None:
-    store = open_store()
+    store = open_store(EXPERIMENT)
     run_id = json.loads(paths.run_record("ModelA").read_text())["run_id"]
     metrics = store.client.get_run(run_id).data.metrics
     accuracy = json.loads(paths.TEST_METRICS.read_text())["ModelA"]["accuracy"]

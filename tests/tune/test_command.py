@@ -19,6 +19,7 @@ from src.tracking.study import PARENT
 from src.tune.__main__ import main
 from src.tune.best import TESTED
 from src.tune.storage import open_storage, parse_url
+from tests.tracking.projects import EXPERIMENT
 
 STATUS = {"complete": "FINISHED", "pruned": "KILLED"}
 
@@ -84,7 +85,7 @@ def assert_best_is_an_experiment_and_a_model() -> None:
 def assert_tracked(number: int) -> None:
     from mlflow.pyfunc import load_model
 
-    store = open_store()
+    store = open_store(EXPERIMENT)
     runs = store.client.search_runs([store.experiment_id])
     children = [run for run in runs if PARENT in run.data.tags]
     (parent,) = [run for run in runs if PARENT not in run.data.tags]
@@ -122,7 +123,7 @@ def test_a_stopped_command_ends_its_run_as_killed_and_takes_it_up_again(
         patch.setattr(Watch, "look", stop)
         with pytest.raises(KeyboardInterrupt):
             main(["--trials", "8"])
-    store = open_store()
+    store = open_store(EXPERIMENT)
     runs = store.client.search_runs([store.experiment_id])
     (parent,) = [run for run in runs if PARENT not in run.data.tags]
     assert parent.info.status == "KILLED"
