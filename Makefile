@@ -14,8 +14,9 @@ help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(VENV)/.ready ## make .venv with the exact versions of requirements.lock
-	@test "$$(cat $(VENV)/.ready)" = '$(CURDIR)' || echo "note: $(VENV) was made in $$(cat $(VENV)/.ready);" \
-		"make works here, but before \`. $(BIN)/activate\` run \`rm -r $(VENV) && make setup\`"
+	@made="$$(sed -n 's/^command = .* -m venv .*--clear //p' $(VENV)/pyvenv.cfg)"; \
+	test "$$made" = '$(CURDIR)/$(VENV)' || echo "note: this environment was made as $$made; make" \
+		"works here, but before \`. $(BIN)/activate\` run \`rm -r $(VENV) && make setup\`"
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -27,7 +28,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@grep -q MLFLOW_BACKEND_STORE_URI $(BIN)/activate || printf '%s\n' \
 		'export MLFLOW_BACKEND_STORE_URI=sqlite:///mlruns/mlflow.db' \
 		'export MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true' >> $(BIN)/activate
-	@echo '$(CURDIR)' > $@
+	@touch $@
 
 repro: setup ## run the pipeline (PRESET=smoke or another of conf/ runs it as an experiment)
 ifeq ($(PRESET),)
