@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Stages run `python`, so the environment's must come first.
+# Stages run `python`, so the environment's must come first. Everything is started through it: a
+# console script holds the path of the folder that it was installed in, and fails in any other.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
 PRESET ?=
 NAME ?= strategies
@@ -14,6 +15,9 @@ help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(VENV)/.ready ## make .venv with the exact versions of requirements.lock
+	@made="$$(sed -n 's/^command = .* -m venv .*--clear //p' $(VENV)/pyvenv.cfg)"; \
+	test "$$made" = '$(CURDIR)/$(VENV)' || echo "note: this environment was made as $$made; make" \
+		"works here, but before \`. $(BIN)/activate\` run \`rm -r $(VENV) && make setup\`"
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -22,34 +26,35 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
-	@printf '%s\n' 'export MLFLOW_BACKEND_STORE_URI="sqlite:///$(CURDIR)/mlruns/mlflow.db"' \
+	@grep -q MLFLOW_BACKEND_STORE_URI $(BIN)/activate || printf '%s\n' \
+		'export MLFLOW_BACKEND_STORE_URI=sqlite:///mlruns/mlflow.db' \
 		'export MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true' >> $(BIN)/activate
 	@touch $@
 
 repro: setup ## run the pipeline (PRESET=smoke or another of conf/ runs it as an experiment)
 ifeq ($(PRESET),)
-	$(RUN) dvc repro
+	$(RUN) python -m dvc repro
 else
-	$(RUN) sh -c 'dvc exp run $$(python -m src.preset $(PRESET))'
+	$(RUN) sh -c 'python -m dvc exp run $$(python -m src.preset $(PRESET))'
 endif
 
 study: setup ## run a study of studies/ beside the workspace (NAME=strategies); see reports/study-NAME.html
-	@$(RUN) dvc exp remove --quiet $(NAME) 2>/dev/null || true
-	$(RUN) sh -c 'dvc exp run --temp --quiet --name $(NAME) $$(python -m src.preset $(NAME))'
-	$(RUN) dvc get --quiet --force . reports/index.html --rev $(NAME) --out reports/study-$(NAME).html
+	@$(RUN) python -m dvc exp remove --quiet $(NAME) 2>/dev/null || true
+	$(RUN) sh -c 'python -m dvc exp run --temp --quiet --name $(NAME) $$(python -m src.preset $(NAME))'
+	$(RUN) python -m dvc get --quiet --force . reports/index.html --rev $(NAME) --out reports/study-$(NAME).html
 	@echo "reports/study-$(NAME).html holds the report; make ui shows the runs"
 
 test: setup lint ## check style and types, then run all tests
-	$(RUN) pytest -n logical --maxprocesses 4 --dist loadfile
+	$(RUN) python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: setup ## ruff and mypy
-	$(RUN) ruff check .
-	$(RUN) ruff format --check .
-	$(RUN) mypy
+	$(RUN) python -m ruff check .
+	$(RUN) python -m ruff format --check .
+	$(RUN) python -m mypy
 
 ui: setup ## open the MLflow UI on http://127.0.0.1:5000
 	$(RUN) python -m src.tracking reconcile
-	$(RUN) mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000
+	$(RUN) python -m mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000
 
 clean: ## forget caches that can be made again (never data, models or runs)
 	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

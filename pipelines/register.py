@@ -19,9 +19,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     from src.tracking.registry import promote
 
     parser("pipelines.register", str(main.__doc__), EXAMPLES).parse_args(argv)
-    names = load_params().experiments
+    params = load_params()
+    names = params.experiments
     best = choose(Contender.read(name, paths.train_metrics(name)) for name in names)
-    print(promote(paths.run_record(best.name), best.val_accuracy).sentence)
+    print(promote(paths.run_record(best.name), best.val_accuracy, params.tracking.model).sentence)
     # Only what the inputs decide: which version it became is the registry's to say.
     write_json(paths.REGISTERED, asdict(best))
 

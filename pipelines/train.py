@@ -34,6 +34,7 @@ def run(name: str, params: Params) -> None:
     """Train and track; files are written only once the training is complete."""
     from src.tracking.provenance import dataset_version
     from src.tracking.run import track
+    from src.tracking.training import fit_params, fit_tags
     from src.training.engine import fit
     from src.training.features import Features
     from src.training.fit import Fit, Inventory
@@ -41,33 +42,18 @@ def run(name: str, params: Params) -> None:
 
     inventory = Inventory.load(paths.FACES, paths.SOURCE)
     work = Fit.of(name, params, inventory, paths.SCRATCH)
-    experiment, recipe, compute = work.experiment, work.recipe, work.compute
     dataset = dataset_version(paths.FACES, inventory.faces, params.data.origin)
-    resolved = {
-        "seed": params.seed,
-        "data": params.data.model_dump(),
-        "weights": work.source.origin,
-        "model": params.model.model_dump(),
-        "experiment": experiment.model_dump(exclude={"recipe", "learning_rate"}),
-        "recipe": {"name": experiment.recipe or params.recipe, **recipe.model_dump()},
-        "engine": {  # what of it can change a result
-            "device": params.engine.device,
-            "precision": params.engine.precision,
-            "cache_prefix": params.engine.cache_prefix,
-        },
-    }
-    tags = {"device": compute.name, "precision": str(compute.dtype).removeprefix("torch.")}
-    record = paths.run_record(name)
     with (
         track(
+            experiment=params.tracking.experiment,
             name=name,
-            params=resolved,
+            params=fit_params(work),
             dataset=dataset,
             stage=f"train@{name}",
-            record=record,
-            tags=tags,
+            record=paths.run_record(name),
+            tags=fit_tags(work),
         ) as tracked,
-        epochs_bar(name, experiment.epochs) as advance,
+        epochs_bar(name, work.experiment.epochs) as advance,
     ):
 
         def on_epoch(epoch: Epoch) -> None:

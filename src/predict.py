@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.cli import parser, run
-from src.config import Data
+from src.config import PARAMS, Data, load_params
 from src.errors import ImageError
 
 if TYPE_CHECKING:
@@ -54,14 +55,20 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def load_classifier(model: Path | None) -> Classifier:
-    """The network in a model file, or the champion; raises WeightsError, TrackingError."""
+    """The network in a model file, or the champion, whose name goes to stderr.
+
+    Raises WeightsError, ConfigError, TrackingError.
+    """
     from src.models.classifier import Classifier
 
-    if model is None:
-        from src.tracking.registry import champion_weights
+    if model is not None:
+        return Classifier.load(model)
+    from src.tracking.champion import champion_of
+    from src.tracking.store import project_root
 
-        model = champion_weights()
-    return Classifier.load(model)
+    champion = champion_of(load_params(project_root() / PARAMS).tracking.model)
+    print(f"answered by {champion.name}", file=sys.stderr)
+    return Classifier.load(champion.path)
 
 
 def predict(classifier: Classifier, photos: Sequence[Path], top: int) -> tuple[Answer, ...]:
@@ -109,12 +116,14 @@ def _print_json(answers: Sequence[Answer]) -> None:
 def _print_tables(answers: Sequence[Answer]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     for answer in answers:
-        table = Table("subject", title=answer.photo, title_justify="left")
+        # Names and paths are what they are: rich would take `[ann]` in a string for markup.
+        table = Table("subject", title=Text(answer.photo), title_justify="left")
         table.add_column("probability", justify="right")
         for subject, probability in zip(answer.subjects, answer.probabilities, strict=True):
-            table.add_row(subject, f"{probability:.1%}")
+            table.add_row(Text(subject), f"{probability:.1%}")
         Console().print(table)
 
 

@@ -16,6 +16,7 @@ from src.evaluation.predictions import Predictions
 from src.files import write_csv, write_json
 from src.report.results import Trained
 from src.tracking.record import RunRecord
+from tests.shipped import SHIPPED
 
 SUBJECTS = ("ann", "<script>alert(1)</script>", "$x_1$ & co | *b*")
 EXPERIMENTS = {
@@ -69,7 +70,7 @@ def write_project(
     accuracy: Mapping[str, float] = ACCURACY,
 ) -> None:
     """All that the report stage reads, under `root`; paths as in `pipelines.paths`."""
-    params = load_params(Path(__file__).parents[1] / PARAMS).model_dump(mode="json")
+    params = load_params(SHIPPED / PARAMS).model_dump(mode="json")
     params["experiments"] = {
         name: experiment.model_dump(mode="json", exclude_none=True)
         for name, experiment in experiments.items()
@@ -131,8 +132,8 @@ def write_training(root: Path, name: str, experiment: Experiment, accuracy: floa
     }
     write_csv(root / paths.weight_change(name), ("parameter", "l2_change"), moved.items())
     record = RunRecord(
-        run_id="0" * 32, name=name, started=0, ended=1, params={}, dataset=None, epochs=(),
+        run_id="0" * 32, experiment="test", name=name, started=0, ended=1, params={}, dataset=None,
         tags={"git.commit": "0123456789abcdef", "git.dirty": "true"},
-        system=(), finals={}, artifacts=(), model=None,
+        epochs=(), system=(), finals={}, artifacts=(), model=None,
     )  # fmt: skip
     record.write(root / paths.run_record(name))

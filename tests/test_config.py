@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from src.config import PARAMS, Head, Params, load_params, read_yaml, validate
 from src.errors import ConfigError, UserError
+from tests.shipped import SHIPPED
 
 ROOT = Path(__file__).parents[1]
-RAW = read_yaml(ROOT / PARAMS)
+RAW = read_yaml(SHIPPED / PARAMS)
 
 
 def changed(path: str, value: object) -> dict[str, Any]:
     """params.yaml as shipped, with one key of another value."""
-    result: dict[str, Any] = read_yaml(ROOT / PARAMS)
+    result: dict[str, Any] = read_yaml(SHIPPED / PARAMS)
     section = result
     *sections, key = path.split(".")
     for name in sections:
@@ -28,7 +29,7 @@ def changed(path: str, value: object) -> dict[str, Any]:
 
 
 def test_the_shipped_file_is_valid_and_holds_the_ten_experiments() -> None:
-    params = load_params(ROOT / PARAMS)
+    params = load_params(SHIPPED / PARAMS)
     published = (ROOT / "src/evaluation/published").glob("*table*.csv")
     names = [line.split(",")[0] for line in next(published).read_text().splitlines()[1:]]
     assert [name for name in params.experiments if name in names] == names

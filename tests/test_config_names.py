@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from src.config import PARAMS, Params, read_yaml, validate
 from src.errors import ConfigError
-
-ROOT = Path(__file__).parents[1]
+from tests.shipped import SHIPPED
 
 
 def refused(change: dict[str, Any]) -> str:
-    raw = read_yaml(ROOT / PARAMS)
+    raw = read_yaml(SHIPPED / PARAMS)
     for path, value in change.items():
         *sections, key = path.split(".")
         section = raw
@@ -71,7 +69,7 @@ def test_augmentation_that_cannot_be_is_refused(augment: dict[str, Any], mend: s
 
 
 def test_a_name_that_dvc_would_take_for_a_path_of_keys_is_refused() -> None:
-    raw = read_yaml(ROOT / PARAMS)
+    raw = read_yaml(SHIPPED / PARAMS)
     raw["experiments"]["rate-0.1"] = raw["experiments"]["ModelA"]
     with pytest.raises(ConfigError, match=r"rate-0\.1"):
         validate(Params, raw, "params.yaml")

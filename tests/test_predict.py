@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,14 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.errors import ImageError, TrackingError
+from src.config import PARAMS
+from src.errors import ImageError, TrackingError, UserError
 from src.files import digest
 from src.models.classifier import Classifier
 from src.models.network import load_state, save_network
 from src.predict import main
-from src.tracking.registry import champion_weights, promote
+from src.tracking.champion import champion_of
+from src.tracking.registry import promote
 from tests.tracking.finished import finish_run
-from tests.tracking.projects import Project
+from tests.tracking.projects import MODEL, Project
 
 
 @pytest.fixture
@@ -69,12 +72,57 @@ def test_the_champion_answers_by_default(
     project: Project, photos: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     finish_run(project)
-    promote(project.record, 0.5)
-    assert digest(champion_weights()) == digest(project.model)
+    promote(project.record, 0.5, MODEL)
+    assert digest(champion_of(MODEL).path) == digest(project.model)
     main(["--top", "2", *photos])
+    printed = capsys.readouterr()
+    assert "exact.png" in printed.out
+    assert printed.out.count("%") == 4
+    assert printed.err == f"answered by models:/{MODEL}/1 (ModelA on data/synthetic.yaml)\n"
+
+
+def test_the_champion_is_the_one_that_params_name_and_found_from_a_folder_within(
+    project: Project,
+    photos: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    finish_run(project)
+    promote(project.record, 0.5, "mine")
+    params = PARAMS.read_text()
+    PARAMS.write_text(params.replace(f"model: {MODEL}", "model: mine"))
+    Path("within").mkdir()
+    monkeypatch.chdir("within")
+    main([f"../{photos[0]}"])
+    assert "answered by models:/mine/1 " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("with_params", [True, False])
+def test_elsewhere_one_line_says_so_and_no_store_is_made(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_params: bool
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if with_params:
+        shutil.copy(PARAMS, elsewhere)
+    before = sorted(elsewhere.iterdir())
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(UserError, match="run from the project's folder"):
+        main(["photo.jpg"])
+    assert sorted(elsewhere.iterdir()) == before
+
+
+def test_names_and_paths_are_shown_as_they_are(
+    project: Project, photos: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, spec = load_state(project.model)
+    names = ("[guest]", "[red]ann[/red]", ":smile:")
+    save_network(Path("named.safetensors"), state, replace(spec, subjects=names))
+    Path(photos[0]).rename("a[b].png")
+    main(["--model", "named.safetensors", "a[b].png"])
     printed = capsys.readouterr().out
-    assert "exact.png" in printed
-    assert printed.count("%") == 4
+    for name in (*names, "a[b].png"):
+        assert name in printed
 
 
 def test_without_a_champion_the_error_names_the_mend(project: Project, photos: list[str]) -> None:

@@ -11,15 +11,15 @@ from src.config import PARAMS, load_params, read_yaml
 from src.config.presets import CONF, STUDIES, changed, read_preset
 from src.errors import ConfigError
 from src.preset import overrides
+from tests.shipped import SHIPPED
 
-ROOT = Path(__file__).parents[1]
-STUDY_NAMES = sorted(path.stem for path in (ROOT / STUDIES).glob("*.yaml"))
-PRESETS = sorted(path.stem for path in (ROOT / CONF).glob("*.yaml")) + STUDY_NAMES
+STUDY_NAMES = sorted(path.stem for path in (SHIPPED / STUDIES).glob("*.yaml"))
+PRESETS = sorted(path.stem for path in (SHIPPED / CONF).glob("*.yaml")) + STUDY_NAMES
 
 
 @pytest.fixture(autouse=True)
 def in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(SHIPPED)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -31,7 +31,7 @@ def test_dvc_writes_what_the_preset_says(name: str, tmp_path: Path) -> None:
     if name in STUDY_NAMES:
         expected["study"] = name
     assert read_yaml(path) == expected
-    (tmp_path / STUDIES).symlink_to(ROOT / STUDIES)
+    (tmp_path / STUDIES).symlink_to(SHIPPED / STUDIES)
     assert (load_params(path).study is None) == (name not in STUDY_NAMES)
     assert "# Every tunable" in path.read_text()
 
@@ -42,7 +42,9 @@ def test_arguments_survive_a_shell_unquoted(name: str) -> None:
 
 
 def test_the_reference_preset_trains_as_the_published_table_says() -> None:
-    table = next((ROOT / "src/evaluation/published").glob("*table*.csv")).read_text().splitlines()
+    table = (
+        next((SHIPPED / "src/evaluation/published").glob("*table*.csv")).read_text().splitlines()
+    )
     columns = table[0].split(",")
     experiments = read_preset("reference")["experiments"]
     for line in table[1:]:
@@ -89,6 +91,6 @@ def test_a_study_that_there_is_not_is_refused(study: str, tmp_path: Path) -> Non
     path = tmp_path / PARAMS
     path.write_text(PARAMS.read_text().replace("study: null", f"study: {study}"))
     for folder in (CONF, STUDIES):
-        (tmp_path / folder).symlink_to(ROOT / folder)
+        (tmp_path / folder).symlink_to(SHIPPED / folder)
     with pytest.raises(ConfigError, match=study):
         load_params(path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from src.cli import parser, run
+from src.config import PARAMS, load_params
 from src.errors import UserError
 from src.tracking.reconcile import log_test, reconcile
 from src.tracking.record import RunRecord
@@ -18,41 +19,44 @@ RECORDS, TEST, CHAMPION = "runs/*.json", "metrics/test.json", "metrics/champion.
 TEST_FILES = "plots/test/{}/*"
 EXAMPLES = """\
   dvc pull && python -m src.tracking reconcile
-  python -m src.tracking reconcile studies/hotdog"""
+  python -m src.tracking reconcile ../other-clone"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Rebuild every run that DVC restored and MLflow does not have, once each."""
+    """Rebuild every run that DVC restored and MLflow does not have, and files that runs lost."""
     arguments = parser("src.tracking", str(main.__doc__), EXAMPLES)
     arguments.add_argument("command", choices=["reconcile"])
     arguments.add_argument(
-        "folders",
-        nargs="*",
+        "folder",
+        nargs="?",
         type=Path,
-        help="folders that hold runs/*.json; by default this one and those under studies/",
+        default=Path(),
+        help="where params.yaml and runs/*.json are; by default here",
     )
-    folders = arguments.parse_args(argv).folders or [Path(), *sorted(Path("studies").glob("*/"))]
-    code = 0
-    for folder in folders:
-        for record in sorted(folder.glob(RECORDS)):
-            try:
-                reconcile_one(record, folder)
-            except UserError as error:
-                print(f"error: {error}", file=sys.stderr)
-                code = 2
+    folder, code = arguments.parse_args(argv).folder, 0
+    records = sorted(folder.glob(RECORDS))
+    if not records:
+        print(f"{folder / RECORDS}: no record of a run, so there is nothing to reconcile")
+    for record in records:
+        try:
+            reconcile_one(record, folder)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            code = 2
     return code
 
 
 def reconcile_one(path: Path, folder: Path) -> None:
     """One record's run, its test metrics, and its promotion if it was the chosen one."""
     done, name = reconcile(path), RunRecord.read(path).name
-    print(f"{path}: {'rebuilt' if done.rebuilt else 'present'} as run {done.run_id}")
+    print(f"{path}: {done.state} as run {done.run_id}")
     if scores := _read(folder / TEST).get(name):
         files = sorted(folder.glob(TEST_FILES.format(name)))
         log_test(path, scores, [(file, "test") for file in files])
     champion = _read(folder / CHAMPION)
     if champion.get("name") == name:
-        print(f"{path}: {promote(path, champion['val_accuracy']).sentence}")
+        model = load_params(folder / PARAMS).tracking.model
+        print(f"{path}: {promote(path, champion['val_accuracy'], model).sentence}")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from src.files import digest
 from src.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -28,14 +29,39 @@ def log_model(
     size decides the signature.
     """
     from mlflow.entities import LoggedModelOutput
-    from mlflow.models import Model
-    from mlflow.pyfunc import save_model
 
     if len(example) < 2:
         raise ValueError("an input example has at least two images")
     model = store.client.create_logged_model(
         store.experiment_id, name=name, source_run_id=run_id, model_type="classifier"
     )
+    write_files(store, model.model_id, weights, example)
+    store.client.finalize_logged_model(model.model_id, "READY")
+    store.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return str(model.model_id)
+
+
+def has_files(store: Store, model_id: str, md5: str) -> bool:
+    """Whether a logged model's files are there; where they are local, also as they were logged."""
+    client = store.client
+    listed = [
+        file.path
+        for folder in (None, "artifacts")
+        for file in client.list_logged_model_artifacts(model_id, folder)
+    ]
+    weights = next((path for path in listed if path.endswith(".safetensors")), None)
+    if weights is None or "MLmodel" not in listed:
+        return False
+    local = Path(client.get_logged_model(model_id).artifact_location) / weights
+    return not local.is_file() or digest(local) == md5
+
+
+def write_files(store: Store, model_id: str, weights: Path, example: NDArray[np.uint8]) -> None:
+    """Write, or write again, the files of a logged model; arguments as for `log_model`."""
+    from mlflow.models import Model
+    from mlflow.pyfunc import save_model
+
+    model = store.client.get_logged_model(model_id)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         save_model(
@@ -47,13 +73,12 @@ def log_model(
             input_example=example,
             pip_requirements=[f"{package}=={_public(package)}" for package in NEEDED],
             mlflow_model=Model(
-                artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id
+                artifact_path=model.artifact_location,
+                run_id=model.source_run_id,
+                model_id=model_id,
             ),
         )
-        store.client.log_model_artifacts(model.model_id, str(path))
-    store.client.finalize_logged_model(model.model_id, "READY")
-    store.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    return str(model.model_id)
+        store.client.log_model_artifacts(model_id, str(path))
 
 
 def _signature(size: int) -> ModelSignature:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from src.data.faceset import FaceSet
 
 LIBRARIES = ("torch", "torchvision", "numpy", "mlflow", "dvc")
-SOURCES = ("*.py", "*.yaml", "*.toml", "*.dvc")  # what decides a result; outputs are no changes
+# What decides a result, wherever in the repository; outputs are no changes.
+SOURCES = tuple(f":(top)*.{kind}" for kind in ("py", "yaml", "toml", "dvc"))
+STATUS = ("status", "--porcelain", "--untracked-files=all", "--", *SOURCES)
 HOST, PROCESS = "process.host", "process.id"
 
 
@@ -56,7 +58,7 @@ def _recorded_md5(lock: Path, path: str) -> str | None:
 
 def provenance(stage: str, dataset: DatasetVersion | None) -> dict[str, str]:
     """A run's tags. `mlflow.*` fill the columns that MLflow's own pages have for them."""
-    commit, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", *SOURCES)
+    commit, dirty = _git("rev-parse", "HEAD"), _git(*STATUS)
     data = (
         {
             "data.md5": dataset.md5,

@@ -1,17 +1,20 @@
-"""Making the runs that DVC's restored outputs speak of and the store does not have, once each."""
+"""Making the runs that DVC's restored outputs speak of and the store does not have, once each.
+
+A run whose files are gone from the store gets them again, under its own id.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from src.errors import TrackingError
 from src.files import digest
-from src.tracking.model import log_model
+from src.tracking.model import has_files, log_model, write_files
 from src.tracking.provenance import process_tags
-from src.tracking.record import Point, RunRecord, now
+from src.tracking.record import ModelFile, Point, RunRecord, now
 from src.tracking.run import close_orphans
 from src.tracking.store import Store, locked, open_store
 from src.tracking.writing import log_file, log_points, start_run
@@ -27,27 +30,31 @@ EXAMPLES = 2  # pictures in a rebuilt model's input example
 
 @dataclass(frozen=True)
 class Reconciled:
-    """The run that a record speaks of, and whether it had to be made."""
+    """The run that a record speaks of: as it was, with files put back, or made anew."""
 
     run_id: str
-    rebuilt: bool
+    state: Literal["present", "restored", "rebuilt"]
 
 
 def ensure_run(path: Path) -> str:
-    """The id of the run that the record in `path` describes, rebuilt first where it is missing.
+    """The id of the run that the record in `path` describes, made whole first where it is not.
 
-    Raises TrackingError where the record, or the model file it names, is missing or another.
+    Raises TrackingError where the record is none, or where the model file that it names is needed
+    and missing or another.
     """
     return reconcile(path).run_id
 
 
 def reconcile(path: Path) -> Reconciled:
-    """As `ensure_run`, telling which of the two it was."""
-    store, record = open_store(), RunRecord.read(path)
+    """As `ensure_run`, telling what was done."""
+    record = RunRecord.read(path)
+    store = open_store(record.experiment)
     with locked(store.uri):  # two commands may find it missing at once
-        if found := _find(store, record):
-            return Reconciled(found, rebuilt=False)
-        return Reconciled(_rebuild(store, record, path.parent), rebuilt=True)
+        found = _find(store, record)
+        if found is None:
+            return Reconciled(_rebuild(store, record, path.parent), "rebuilt")
+        restored = _restore(store, found, record, path.parent)
+        return Reconciled(found, "restored" if restored else "present")
 
 
 def _find(store: Store, record: RunRecord) -> str | None:
@@ -74,9 +81,48 @@ def _find(store: Store, record: RunRecord) -> str | None:
     return str(run.info.run_id)
 
 
+def _restore(store: Store, run_id: str, record: RunRecord, folder: Path) -> bool:
+    """Put back what is gone of a run's files, or of its model's; returns whether anything was."""
+    there = _artifacts(store, run_id, {file.folder for file in record.artifacts})
+    gone = [
+        file for file in record.artifacts if _name(folder / file.path, file.folder) not in there
+    ]
+    found = [file for file in gone if (folder / file.path).is_file()]
+    for file in found:
+        log_file(store, run_id, folder / file.path, file.folder)
+    return _restore_model(store, run_id, record, folder) or bool(found)
+
+
+def _restore_model(store: Store, run_id: str, record: RunRecord, folder: Path) -> bool:
+    if record.model is None:
+        return False
+    outputs = store.client.get_run(run_id).outputs
+    model_id = outputs.model_outputs[0].model_id if outputs and outputs.model_outputs else None
+    if model_id and has_files(store, model_id, record.model.md5):
+        return False
+    weights = _checked_model(record.model, record.name, folder)
+    example = _example(record, folder, weights)
+    if model_id:
+        write_files(store, model_id, weights, example)
+    else:
+        log_model(store, run_id, record.name, weights, example)
+    return True
+
+
+def _artifacts(store: Store, run_id: str, folders: Iterable[str]) -> set[str]:
+    """Paths of a run's artifacts in these folders of it."""
+    listed = (store.client.list_artifacts(run_id, folder or None) for folder in folders)
+    return {file.path for files in listed for file in files}
+
+
+def _name(path: Path, folder: str) -> str:
+    """What a file is called among a run's artifacts."""
+    return f"{folder}/{path.name}" if folder else path.name
+
+
 def _rebuild(store: Store, record: RunRecord, folder: Path) -> str:
     """The run once more, with its times and under a new id."""
-    weights = _checked_model(record, folder)
+    weights = _checked_model(record.model, record.name, folder) if record.model else None
     close_orphans(store)
     tags = {**record.tags, **process_tags(), FROM: record.run_id}
     if record.model:
@@ -106,16 +152,12 @@ def _log_files(store: Store, run_id: str, record: RunRecord, folder: Path) -> No
         store.client.set_tag(run_id, WITHOUT, ", ".join(missing))
 
 
-def _checked_model(record: RunRecord, folder: Path) -> Path | None:
-    if record.model is None:
-        return None
-    path = folder / record.model.path
+def _checked_model(model: ModelFile, name: str, folder: Path) -> Path:
+    path = folder / model.path
     if not path.is_file():
         raise TrackingError(str(path), "the model of a run is missing", "run `dvc pull`")
-    if digest(path) != record.model.md5:
-        raise TrackingError(
-            str(path), f"not the model of the run {record.name}", "run `dvc checkout`"
-        )
+    if digest(path) != model.md5:
+        raise TrackingError(str(path), f"not the model of the run {name}", "run `dvc checkout`")
     return path
 
 
@@ -138,13 +180,18 @@ def log_test(
     """Add test scores and (file, folder) artifacts to the run of the record in `path`.
 
     Of `scores`, those that every run has are logged, as `test/accuracy` and so on. The run is
-    rebuilt first where it is missing; where it has these scores already nothing is written.
-    Returns the run's id; raises TrackingError.
+    made whole first where it is not; where it has all this already nothing is written. The scores
+    come last, so that a run that has them has the artifacts. Returns the run's id; raises
+    TrackingError.
     """
-    store, run_id = open_store(), ensure_run(path)
+    run_id = ensure_run(path)
+    store = open_store(RunRecord.read(path).experiment)
     metrics = {f"test/{key}": float(scores[key]) for key in TEST_SCORES if key in scores}
-    if not metrics.items() <= store.client.get_run(run_id).data.metrics.items():
-        log_points(store, run_id, [Point(step=0, time=now(), metrics=metrics)])
-        for file, folder in artifacts:
+    scored = metrics.items() <= store.client.get_run(run_id).data.metrics.items()
+    there = _artifacts(store, run_id, {folder for _, folder in artifacts})
+    for file, folder in artifacts:
+        if not scored or _name(file, folder) not in there:
             log_file(store, run_id, file, folder)
+    if not scored:
+        log_points(store, run_id, [Point(step=0, time=now(), metrics=metrics)])
     return run_id

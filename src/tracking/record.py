@@ -60,9 +60,10 @@ class ModelFile(Part):
 
 
 class RunRecord(Part):
-    """A finished run."""
+    """A finished run, and the experiment of MLflow's that holds it."""
 
     run_id: str
+    experiment: str
     name: str
     started: int
     ended: int

@@ -1,4 +1,4 @@
-"""The one model that is in use: registered as `face-classifier`, alias `champion`."""
+"""Registering a model, and whether it takes the champion's place."""
 
 from __future__ import annotations
 
@@ -6,21 +6,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.errors import TrackingError
+from src.errors import StaleInputError, TrackingError, UserError
+from src.files import digest
+from src.tracking.champion import (
+    ACCURACY,
+    ALIAS,
+    DATA,
+    MODEL_MD5,
+    NAME,
+    ORIGIN,
+    REASON,
+    find_champion,
+    made_of,
+    weights_of,
+)
 from src.tracking.reconcile import ensure_run
-from src.tracking.store import Store, locked, open_store
+from src.tracking.record import RunRecord
+from src.tracking.store import Backend, Store, locked, open_store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-MODEL, ALIAS = "face-classifier", "champion"
-ACCURACY, DATA, NAME = "val_accuracy", "data.md5", "experiment"
+DIGITS = 6  # of the accuracies that training writes down, and that are compared
 
 
 @dataclass(frozen=True)
 class Promotion:
     """What became of a candidate, and why."""
 
+    model: str
     version: int
     promoted: bool
     reason: str
@@ -29,95 +43,117 @@ class Promotion:
     def sentence(self) -> str:
         """The verdict in words."""
         verdict = "is now the champion" if self.promoted else "is not promoted"
-        return f"{MODEL} version {self.version} {verdict}: {self.reason}"
+        return f"{self.model} version {self.version} {verdict}: {self.reason}"
 
 
-def promote(record: Path, val_accuracy: float) -> Promotion:
-    """Register the model of the run in `record`, and make it the champion if it is better.
+def promote(path: Path, val_accuracy: float, model: str) -> Promotion:
+    """Register the model of the run in the record `path`; make it the champion if it is better.
 
-    Better is a higher validation accuracy on the same dataset version; a tie keeps the champion.
-    A champion of another dataset version is no measure, and gives way. The run is rebuilt first
-    where it is missing. Raises TrackingError.
+    Better is a higher validation accuracy on the candidate's dataset; a tie keeps the champion.
+    A champion of another version of that dataset is scored on the candidate's validation images,
+    and gives way where it cannot be. Pictures keep their split from version to version nearly
+    always (`src.data.split`), so it has seen few of them in training. A champion of another
+    origin is for another purpose, and stays.
+
+    The run is rebuilt first where it is missing. Raises TrackingError.
     """
-    run_id, store = ensure_run(record), open_store()
+    run_id, record = ensure_run(path), RunRecord.read(path)
+    store = open_store(record.experiment)
     with locked(store.uri):
-        version = _register(store, run_id, val_accuracy)
-        champion = find_champion(store)
-        promoted, reason = _verdict(version, champion)
+        version = _register(store, run_id, record, val_accuracy, model)
+        champion = find_champion(store, model)
+        if champion is not None and champion.version == version.version:
+            return Promotion(model, int(version.version), False, "it is the champion already")
+        promoted, reason = _verdict(store, version, champion, _dataset(record, path))
+        store.client.set_model_version_tag(model, str(version.version), REASON, reason)
         if promoted:
-            store.client.set_registered_model_alias(MODEL, ALIAS, str(version.version))
-    return Promotion(int(version.version), promoted, reason)
+            store.client.set_registered_model_alias(model, ALIAS, str(version.version))
+    return Promotion(model, int(version.version), promoted, reason)
 
 
-def _verdict(candidate: ModelVersion, champion: ModelVersion | None) -> tuple[bool, str]:
+def _verdict(
+    backend: Backend, candidate: ModelVersion, champion: ModelVersion | None, faces: Path | None
+) -> tuple[bool, str]:
+    """Whether the candidate takes the champion's place, and why."""
     if champion is None:
         return True, "the first champion"
-    if champion.version == candidate.version:
-        return False, "it is the champion already"
-    name = f"version {champion.version} ({champion.tags.get(NAME, 'unnamed')})"
-    if champion.tags.get(DATA) != candidate.tags[DATA]:
-        return True, f"the champion, {name}, was trained on another dataset version"
-    ours, theirs = float(candidate.tags[ACCURACY]), float(champion.tags[ACCURACY])
+    name = f"version {champion.version} ({made_of(champion)})"
+    if champion.tags.get(ORIGIN, "") != candidate.tags[ORIGIN]:
+        return False, (
+            f"the champion, {name}, is of another origin than this one ({made_of(candidate)}); "
+            "keep one beside the other with `-S tracking.model=NAME`"
+        )
+    theirs, whose = float(champion.tags[ACCURACY]), name
+    if champion.tags.get(DATA, "") != candidate.tags[DATA]:
+        try:
+            theirs = _score(backend, champion, faces)
+        except UserError as error:
+            return True, (
+                f"the champion, {name}, is of another dataset version and cannot be scored on "
+                f"this one ({error.where}: {error.what})"
+            )
+        whose = f"{name}, scored on this dataset version"
+    ours = float(candidate.tags[ACCURACY])
     if ours > theirs:
-        return True, f"{ours:.4f} against {theirs:.4f} of {name}"
-    return False, f"{'a tie with' if ours == theirs else 'below'} {theirs:.4f} of {name}"
+        return True, f"{ours:.4f} against {theirs:.4f} of {whose}"
+    return False, f"{'a tie with' if ours == theirs else 'below'} {theirs:.4f} of {whose}"
 
 
-def _register(store: Store, run_id: str, val_accuracy: float) -> ModelVersion:
+def _score(backend: Backend, champion: ModelVersion, path: Path | None) -> float:
+    """Validation accuracy of a version on the packed dataset in `path`, in full precision.
+
+    Raises UserError where the version was made for other subjects or another size, or where its
+    file or the dataset is gone.
+    """
+    from src.data.faceset import FaceSet, Split
+    from src.models.classifier import Classifier
+
+    if path is None:
+        raise StaleInputError("the dataset", "not here as the run saw it", "run `dvc checkout`")
+    classifier, faces = Classifier.load(weights_of(backend, champion)), FaceSet.load(path)
+    images, labels = faces.part(Split.val)
+    if classifier.subjects != faces.subjects:
+        raise StaleInputError("its network", "made for other subjects", "train it again")
+    if classifier.image_size != images.shape[-1]:
+        what = f"made for {classifier.image_size} pixels, not {images.shape[-1]}"
+        raise StaleInputError("its network", what, "train it again")
+    right = classifier.logits(images).argmax(1) == labels
+    return round(right.float().mean().item(), DIGITS)
+
+
+def _dataset(record: RunRecord, path: Path) -> Path | None:
+    """The packed dataset that the run saw; None where it is gone or another."""
+    if record.dataset is None:
+        return None
+    faces = path.parent / record.dataset.path
+    return faces if faces.is_file() and digest(faces) == record.dataset.md5 else None
+
+
+def _register(
+    store: Store, run_id: str, record: RunRecord, val_accuracy: float, model: str
+) -> ModelVersion:
     """The run's version of the registered model, made if need be."""
     from mlflow.exceptions import MlflowException
 
     client = store.client
-    if found := client.search_model_versions(f"name = '{MODEL}' AND run_id = '{run_id}'"):
+    if found := client.search_model_versions(f"name = '{model}' AND run_id = '{run_id}'"):
         return found[0]
-    run = client.get_run(run_id)
-    if not run.outputs or not run.outputs.model_outputs:
-        raise TrackingError(run.info.run_name, "the run has no model", "train it again")
+    outputs = client.get_run(run_id).outputs
+    if record.model is None or not outputs or not outputs.model_outputs:
+        raise TrackingError(record.name, "the run has no model", "train it again")
     try:
-        client.create_registered_model(MODEL)
+        client.create_registered_model(model)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
+    logged = client.get_logged_model(outputs.model_outputs[0].model_id)
     tags = {
-        ACCURACY: repr(val_accuracy),
-        DATA: run.data.tags.get(DATA, ""),
-        NAME: run.info.run_name,
+        ACCURACY: repr(round(val_accuracy, DIGITS)),
+        DATA: record.tags.get(DATA, ""),
+        ORIGIN: record.tags.get(ORIGIN, ""),
+        NAME: record.name,
+        MODEL_MD5: record.model.md5,
     }
     return client.create_model_version(
-        MODEL, model.artifact_location, run_id, tags, model_id=model.model_id
+        model, logged.artifact_location, run_id, tags, model_id=logged.model_id
     )
-
-
-def find_champion(store: Store) -> ModelVersion | None:
-    """The version that bears the alias, or None."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return store.client.get_model_version_by_alias(MODEL, ALIAS)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
-
-
-def champion_weights() -> Path:
-    """The champion's model file, fetched if the store is remote; raises TrackingError."""
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    store = open_store()
-    champion = find_champion(store)
-    if champion is None:
-        raise TrackingError(
-            f"models:/{MODEL}@{ALIAS}",
-            "no champion yet",
-            "run `dvc repro register`, or `python -m src.tracking reconcile` after `dvc pull`",
-        )
-    try:
-        folder = download_artifacts(f"{champion.source}/artifacts", tracking_uri=store.uri)
-    except (MlflowException, OSError):
-        raise TrackingError(
-            f"models:/{MODEL}@{ALIAS}", "its files are gone", "delete it in MLflow and register"
-        ) from None
-    return next(Path(folder).glob("*.safetensors"))

@@ -70,6 +70,7 @@ class TrackedRun:
 @contextmanager
 def track(
     *,
+    experiment: str,
     name: str,
     params: Mapping[str, Any],
     dataset: DatasetVersion | None,
@@ -77,12 +78,12 @@ def track(
     record: Path,
     tags: Mapping[str, str] | None = None,
 ) -> Iterator[TrackedRun]:
-    """Track what happens in a `with` block as the run `name` of `stage`.
+    """Track what happens in a `with` block as the run `name` of `stage`, in MLflow's `experiment`.
 
     Ends FINISHED and writes `record`, or FAILED on an exception, KILLED on KeyboardInterrupt.
     Runs that a killed process of this machine left open are closed first.
     """
-    store = open_store()
+    store = open_store(experiment)
     close_orphans(store)
     if dataset:
         dataset = dataset.model_copy(update={"path": relative(Path(dataset.path), record)})
@@ -95,6 +96,7 @@ def track(
             yield run
         finished = RunRecord(
             run_id=run.run_id,
+            experiment=experiment,
             name=name,
             started=started,
             ended=now(),

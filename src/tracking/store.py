@@ -1,4 +1,4 @@
-"""Where runs are kept: one MLflow database and experiment for the whole project.
+"""Where runs are kept: one MLflow database for the whole project, an experiment per purpose.
 
 MLflow writes absolute artifact paths into a local database and has no relative ones: a relative
 location is resolved when it is given, and `mlflow-artifacts:` needs a server. So a database whose
@@ -21,9 +21,8 @@ from src.errors import TrackingError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-EXPERIMENT = "face-finetune"
-STUDIES = "studies"  # the folder under which every folder has an experiment of its own
 SQLITE = "sqlite:///"
+DATABASE, ARTIFACTS = "mlruns/mlflow.db", "mlruns/artifacts"  # under the project's root
 PATH_COLUMNS = {  # where MLflow keeps absolute paths of artifacts
     "experiments": ("artifact_location",),
     "runs": ("artifact_uri",),
@@ -33,11 +32,17 @@ PATH_COLUMNS = {  # where MLflow keeps absolute paths of artifacts
 
 
 @dataclass(frozen=True)
-class Store:
-    """An open tracking store and this project's experiment in it."""
+class Backend:
+    """An open tracking store: all its runs and registered models."""
 
     client: MlflowClient
     uri: str
+
+
+@dataclass(frozen=True)
+class Store(Backend):
+    """An open tracking store and the experiment in it that runs are written to."""
+
     experiment_id: str
 
 
@@ -54,50 +59,80 @@ def project_root() -> Path:
     return here
 
 
-def experiment_name() -> str:
-    """`face-finetune`, or `face-finetune/NAME` where the working directory is `studies/NAME`."""
-    here = Path.cwd()
-    root = next((folder for folder in here.parents if folder.name == STUDIES), None)
-    return f"{EXPERIMENT}/{here.relative_to(root).as_posix()}" if root else EXPERIMENT
-
-
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, else the project's own SQLite database."""
     return os.environ.get("MLFLOW_TRACKING_URI") or _own_uri(project_root())
 
 
 def _own_uri(root: Path) -> str:
-    return f"{SQLITE}{root / 'mlruns' / 'mlflow.db'}"
+    return f"{SQLITE}{root / DATABASE}"
 
 
-def open_store() -> Store:
-    """Open the store, made first if need be; raises TrackingError where it cannot be opened."""
-    return _open(tracking_uri(), project_root(), experiment_name())
+def _database(uri: str) -> Path:
+    return Path(uri.removeprefix(SQLITE))
+
+
+def open_store(experiment: str) -> Store:
+    """Open the store and `experiment` in it, each made first if need be; raises TrackingError."""
+    return _open_store(tracking_uri(), project_root(), experiment)
+
+
+def open_backend() -> Backend:
+    """Open the store to read from it; raises TrackingError where there is none."""
+    uri, root = tracking_uri(), project_root()
+    if uri == _own_uri(root) and not _database(uri).is_file():
+        mend = "run from the project's folder, after `dvc repro`"
+        raise TrackingError(str(root), "no MLflow store here", mend)
+    return _open_backend(uri, root)
 
 
 @cache
-def _open(uri: str, root: Path, name: str) -> Store:
+def _open_backend(uri: str, root: Path) -> Backend:
     from mlflow import MlflowClient
+
+    with locked(uri), _one_line(uri):
+        backend = Backend(MlflowClient(tracking_uri=uri, registry_uri=uri), uri)
+        backend.client.search_experiments(max_results=1)  # makes the database, or finds it broken
+        if uri == _own_uri(root):
+            _follow_move(_database(uri), str(root / ARTIFACTS))
+    return backend
+
+
+@cache
+def _open_store(uri: str, root: Path, name: str) -> Store:
+    backend = _open_backend(uri, root)
+    client = backend.client
+    with locked(uri), _one_line(uri):
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            location = str(root / ARTIFACTS) if uri == _own_uri(root) else None
+            return Store(client, uri, client.create_experiment(name, location))
+        if experiment.lifecycle_stage == "deleted":
+            client.restore_experiment(experiment.experiment_id)
+    return Store(client, uri, experiment.experiment_id)
+
+
+@contextmanager
+def _one_line(uri: str) -> Iterator[None]:
+    """What MLflow raises inside, as a TrackingError."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    own = uri == _own_uri(root)
-    artifacts = root / "mlruns" / "artifacts" if own else None
-    with locked(uri):
-        try:
-            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            experiment = client.get_experiment_by_name(name)
-            if experiment is None:
-                location = str(artifacts) if artifacts else None
-                return Store(client, uri, client.create_experiment(name, location))
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            what = f"MLflow cannot open it ({str(error).splitlines()[0]})"
-            raise TrackingError(uri, what, "check MLFLOW_TRACKING_URI, or move it away") from None
-        if experiment.lifecycle_stage == "deleted":
-            client.restore_experiment(experiment.experiment_id)
-        if artifacts and experiment.artifact_location != str(artifacts):
-            _relocate(Path(uri.removeprefix(SQLITE)), experiment.artifact_location, str(artifacts))
-    return Store(client, uri, experiment.experiment_id)
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        what = f"MLflow cannot open it ({str(error).splitlines()[0]})"
+        raise TrackingError(uri, what, "check MLFLOW_TRACKING_URI, or move it away") from None
+
+
+def _follow_move(database: Path, artifacts: str) -> None:
+    """Rewrite the paths of a project that has been somewhere else."""
+    with closing(sqlite3.connect(database, timeout=60)) as connection:
+        locations = connection.execute("SELECT DISTINCT artifact_location FROM experiments")
+        known = [location for (location,) in locations if location]
+    for location in known:
+        if location.endswith(f"/{ARTIFACTS}") and location != artifacts:
+            _relocate(database, location, artifacts)
 
 
 def _relocate(database: Path, old: str, new: str) -> None:
@@ -120,7 +155,7 @@ def locked(uri: str) -> Iterator[None]:
         return
     from filelock import FileLock
 
-    database = Path(uri.removeprefix(SQLITE))
+    database = _database(uri)
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(database.with_suffix(".lock")):
         yield

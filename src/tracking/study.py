@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from src.tracking.model import log_model
-from src.tracking.provenance import process_tags, provenance
+from src.tracking.provenance import provenance
 from src.tracking.record import DatasetVersion, Point, now
 from src.tracking.run import close_orphans
 from src.tracking.store import Store, locked, open_store
@@ -92,6 +92,7 @@ class StudyLog:
 @contextmanager
 def track_study(
     *,
+    experiment: str,
     name: str,
     identity: str,
     params: Mapping[str, Any],
@@ -102,12 +103,13 @@ def track_study(
 
     The run ends FINISHED, FAILED on an exception, or KILLED on KeyboardInterrupt.
     """
-    store = open_store()
+    store = open_store(experiment)
     close_orphans(store)
-    run_id = _reopened(store, identity)
-    if run_id is None:
+    with locked(store.uri):  # several commands may start one study at once
         own = {STUDY: identity, **provenance("tune", dataset), **tags}
-        run_id = start_run(store, name, now(), flatten(params), own, dataset)
+        run_id = _reopened(store, identity, own)
+        if run_id is None:
+            run_id = start_run(store, name, now(), flatten(params), own, dataset)
     status = "FAILED"
     try:
         yield StudyLog(store, run_id, name, dataset)
@@ -119,13 +121,14 @@ def track_study(
         store.client.set_terminated(run_id, status)
 
 
-def _reopened(store: Store, identity: str) -> str | None:
-    """The id of the study's run, RUNNING again and in this process's name; None without one."""
+def _reopened(store: Store, identity: str, tags: Mapping[str, str]) -> str | None:
+    """The id of the study's run, RUNNING again and with `tags` of who goes on; None without one."""
+    from mlflow.entities import RunTag
+
     runs = store.client.search_runs([store.experiment_id], f"tags.`{STUDY}` = '{identity}'")
     if not runs:
         return None
     run_id = str(runs[0].info.run_id)
     store.client.update_run(run_id, status="RUNNING")
-    for key, value in process_tags().items():
-        store.client.set_tag(run_id, key, value)
+    store.client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
     return run_id

@@ -142,8 +142,9 @@ def _cached(examples: Examples, network: Network, stop: int, views: int, work: F
 
     Those go through the whole network, unfolded, whose rounding differs: a warning says so.
     """
-    engine, compute = work.params.engine, work.compute
-    budget = min(engine.cache_fraction * compute.free_memory(), engine.cache_limit * 2**30)
+    params, compute = work.params, work.compute
+    share = params.engine.cache_fraction * compute.free_memory()
+    budget = min(share, params.engine.cache_limit * 2**30)
     assert isinstance(examples.inputs, Pictures)  # noqa: S101
     cached = cache_prefix(network, stop, examples.inputs, views, compute, int(budget))
     if cached is None:

@@ -18,6 +18,7 @@ from src.data.faceset import Split
 from src.errors import TuneError
 from src.tracking.provenance import dataset_version
 from src.tracking.study import StudyLog, track_study
+from src.training.fingerprint import Fingerprint
 from src.tune.best import Again, rows, train_again, write_best, write_trials
 from src.tune.heartbeat import Heartbeats
 from src.tune.mirror import Mirror
@@ -104,18 +105,22 @@ class Command:
             return
         params, faces = self.params, problem.inventory.faces
         with track_study(
+            experiment=params.tracking.experiment,
             name=f"tune-{params.tune.study}",
             identity=study.user_attrs[IDENTITY],
             params={
                 "seed": params.seed,
                 "data": params.data.model_dump(),
-                "weights": problem.inventory.source.origin,
+                "weights": {
+                    "origin": problem.inventory.source.origin,
+                    "licence": problem.inventory.source.licence,
+                },
                 "model": params.model.model_dump(),
                 "tune": params.tune.model_dump(exclude={"storage"}),
                 "recipe": problem.recipe.model_dump(),
             },
             dataset=dataset_version(self.files.faces, faces, params.data.origin),
-            tags={"device": problem.compute.name},
+            tags={"device": problem.compute.name, **Fingerprint.of(problem.compute).tags},
         ) as log:
             yield log
 

@@ -9,6 +9,7 @@ import pytest
 
 from src.advise.rule import Candidate, Strategy, blocks_above, rank, reasons, strategy_of
 from src.advise.situation import Situation
+from tests.shipped import SHIPPED
 
 BLOCKS = ("conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x")
 
@@ -81,7 +82,7 @@ def test_a_missing_dataset_is_one_line(
     from src import cli
     from src.advise.__main__ import main
 
-    params = Path(__file__).parents[2] / "params.yaml"
+    params = SHIPPED / "params.yaml"
     (tmp_path / "params.yaml").write_text(params.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:

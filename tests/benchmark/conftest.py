@@ -11,8 +11,8 @@ from ruamel.yaml import YAML
 from src.config import PARAMS
 from src.data.faceset import FaceSet
 from src.models.weights import random_weights
+from tests.shipped import SHIPPED
 
-ROOT = Path(__file__).parents[2]
 EXPERIMENTS = {
     "Baseline": {"train": ["head"], "batch_size": 8, "epochs": 3},
     "ModelA": {"train": ["head", "conv5_x"], "batch_size": 8, "epochs": 2},
@@ -23,7 +23,7 @@ EXPERIMENTS = {
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project on disk, entered: packed faces and source weights, no features."""
-    raw = YAML(typ="safe").load((ROOT / PARAMS).read_text(encoding="utf-8"))
+    raw = YAML(typ="safe").load((SHIPPED / PARAMS).read_text(encoding="utf-8"))
     raw["experiments"], raw["data"]["image_size"] = EXPERIMENTS, 16
     with (tmp_path / PARAMS).open("w", encoding="utf-8") as file:
         YAML(typ="safe").dump(raw, file)

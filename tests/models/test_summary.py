@@ -10,6 +10,7 @@ from src.config import PARAMS, read_yaml
 from src.files import write_json
 from src.models.network import ModelSpec
 from src.models.summary import layer_table, main
+from tests.shipped import SHIPPED
 
 SUBJECTS = ("ann", "bob", "eve")
 
@@ -24,7 +25,7 @@ def test_a_classical_head_is_shown_by_its_kind(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    raw = read_yaml(Path(__file__).parents[2] / PARAMS)
+    raw = read_yaml(SHIPPED / PARAMS)
     raw["data"]["image_size"] = 32
     raw["experiments"] = {
         "A": {"train": ["head"], "head": {"kind": kind}, "batch_size": 1, "epochs": 1}

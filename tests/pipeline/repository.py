@@ -9,13 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-FOLDERS = ("src", "pipelines", "conf", "data", "weights", "studies", "tune")
-COPIED = (*FOLDERS, "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
+from tests.shipped import ROOT, SHIPPED
+
+CODE = ("src", "pipelines")
+FOLDERS = ("conf", "data", "weights", "studies", "tune")
+FILES = ("params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
 CACHES = shutil.ignore_patterns("__pycache__")
-MADE = shutil.ignore_patterns(
-    "__pycache__", "*.safetensors", "*.csv", "*.json", "*.png", "*.tar.gz"
-)
 
 
 class Repository:
@@ -35,18 +34,18 @@ class Repository:
     @classmethod
     def with_pipeline(cls, folder: Path) -> Repository:
         """A new repository with a copy of this project's code, committed."""
-        for name in COPIED:
-            if (ROOT / name).is_dir():
-                ignored = CACHES if name == "src" else MADE
-                shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-            else:
-                shutil.copy(ROOT / name, folder / name)
+        for name in CODE:
+            shutil.copytree(ROOT / name, folder / name, ignore=CACHES)
+        for name in FOLDERS:
+            shutil.copytree(SHIPPED / name, folder / name)
+        for name in FILES:
+            shutil.copy(SHIPPED / name, folder / name)
         made = cls(folder)
         made.run("git", "init", "-q", "-b", "main")
         made.run("git", "config", "user.email", "tests@example.org")
         made.run("git", "config", "user.name", "Tests")
         made.run("dvc", "init", "-q")
-        shutil.copytree(ROOT / ".dvc/plots", folder / ".dvc/plots")
+        shutil.copytree(SHIPPED / ".dvc/plots", folder / ".dvc/plots")
         made.run("dvc", "config", "core.analytics", "false")
         made.commit("Start")
         return made

@@ -13,7 +13,8 @@ from PIL import Image
 from src.data.synthetic import render_subjects
 from src.files import digest
 from src.preset import overrides
-from tests.pipeline.repository import ROOT, Repository
+from tests.pipeline.repository import Repository
+from tests.shipped import SHIPPED
 
 pytestmark = pytest.mark.pipeline
 ORIGIN = "data/own.tar.gz"
@@ -43,7 +44,7 @@ def seen(repository: Repository) -> tuple[str, str]:
 def test_each_run_shows_the_dataset_version_it_saw(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(SHIPPED)
     preset = [p for p in overrides("smoke") if not p.startswith("data.origin")]
     repository = Repository.with_pipeline(tmp_path)
     archive = repository.folder / ORIGIN

@@ -13,14 +13,13 @@ import pytest
 from pipelines import dataset, paths
 from src import cli
 from tests.data.conftest import encoded, picture, subjects, write_folder, write_tar
-
-ROOT = Path(__file__).parents[2]
+from tests.shipped import SHIPPED
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with params.yaml whose origin is `faces`, entered."""
-    text = (ROOT / "params.yaml").read_text()
+    text = (SHIPPED / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text.replace("data/synthetic.yaml", "faces"))
     monkeypatch.chdir(tmp_path)
     return tmp_path

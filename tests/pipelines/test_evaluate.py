@@ -17,12 +17,13 @@ from src.config import PARAMS
 from src.data.faceset import FaceSet, Split
 from src.errors import OriginError, StaleInputError, WeightsError
 from src.evaluation.predictions import Predictions
-from src.files import write_json
+from src.files import write_csv, write_json
 from src.models.classifier import Classifier
 from src.tracking.run import track
 from src.tracking.store import open_store
 from tests import fabricate
-from tests.tracking.projects import Project
+from tests.shipped import SHIPPED
+from tests.tracking.projects import EXPERIMENT, Project
 
 NAMES = ("Baseline", "ModelA")
 SUBJECTS = ("ann", "bob", "eve")
@@ -44,14 +45,29 @@ def prepare() -> FaceSet:
     """What the stage reads, in the working directory."""
     import yaml
 
-    params = yaml.safe_load((Path(__file__).parents[2] / PARAMS).read_text())
+    params = yaml.safe_load((SHIPPED / PARAMS).read_text())
     params["experiments"] = {
         name: {"train": ["head"], "batch_size": 8, "epochs": 1} for name in NAMES
     }
     write_json(PARAMS, params)
     shutil.copy(Project.model, paths.model("Baseline"))
     for name in NAMES:
-        with track(name=name, params={}, dataset=None, stage="s", record=paths.run_record(name)):
+        epoch = {
+            "epoch": 1,
+            "train_loss": 1,
+            "train_accuracy": 0.5,
+            "val_loss": 1,
+            "val_accuracy": 0.4,
+        }
+        write_csv(paths.curves(name), epoch, [epoch.values()])
+        with track(
+            experiment=EXPERIMENT,
+            name=name,
+            params={},
+            dataset=None,
+            stage="s",
+            record=paths.run_record(name),
+        ):
             pass
     faces = fabricate.faces(SUBJECTS, train=2, test=3)
     faces.save(paths.FACES)
@@ -98,7 +114,7 @@ def test_a_second_time_gives_the_same_bytes(faces: FaceSet) -> None:
 
 
 def test_runs_in_mlflow_get_the_test_figures(faces: FaceSet) -> None:
-    store = open_store()
+    store = open_store(EXPERIMENT)
     run_id = json.loads(paths.run_record("ModelA").read_text())["run_id"]
     metrics = store.client.get_run(run_id).data.metrics
     accuracy = json.loads(paths.TEST_METRICS.read_text())["ModelA"]["accuracy"]

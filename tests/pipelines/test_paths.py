@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from pipelines import paths
+from tests.shipped import SHIPPED
 
 ROOT = Path(__file__).parents[2]
 KEY = "${key}"
@@ -47,7 +48,7 @@ def outputs(stage: dict[str, Any]) -> set[Path]:
 
 
 @pytest.mark.parametrize(
-    "file", [ROOT / "dvc.yaml", *sorted(ROOT.glob("studies/**/dvc.yaml"))], ids=str
+    "file", [SHIPPED / "dvc.yaml", *sorted(ROOT.glob("studies/**/dvc.yaml"))], ids=str
 )
 def test_every_stage_declares_what_it_writes(file: Path) -> None:
     declared = stages(file)
@@ -58,13 +59,13 @@ def test_every_stage_declares_what_it_writes(file: Path) -> None:
 
 def test_the_best_head_trains_by_the_stage_of_the_others() -> None:
     """train-best is train with the search's result among its parameters."""
-    declared = stages(ROOT / "dvc.yaml")
+    declared = stages(SHIPPED / "dvc.yaml")
     for part in ("cmd", "deps", "outs", "metrics"):
         assert declared["train"][part] == declared["train-best"][part]
 
 
 def test_every_dependency_in_the_repository_exists() -> None:
-    for stage in stages(ROOT / "dvc.yaml").values():
+    for stage in stages(SHIPPED / "dvc.yaml").values():
         for dep in stage["deps"]:
             if dep.startswith(("src/", "pipelines/")):
                 assert (ROOT / dep).exists(), dep

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipelines import paths
 from pipelines.register import main
-from src.config import PARAMS
+from src.config import PARAMS, read_yaml
 from src.errors import StaleInputError
 from src.files import write_json
-from src.tracking.registry import champion_weights
+from src.tracking.champion import champion_of
 from src.tracking.run import track
-from tests.tracking.projects import Project
+from tests.shipped import SHIPPED
+from tests.tracking.finished import finish_run
+from tests.tracking.projects import EXPERIMENT, MODEL, Project
 
 VALIDATION = {"Baseline": (0.6, 51), "ModelA": (0.9, 900), "ModelB": (0.9, 500), "ModelC": (0.8, 9)}
 
@@ -25,7 +26,7 @@ def trained(project: Project) -> dict[str, float]:
     """Four experiments' metrics, and the record and model of the one to choose."""
     import yaml
 
-    params = yaml.safe_load((Path(__file__).parents[2] / PARAMS).read_text())
+    params = yaml.safe_load((SHIPPED / PARAMS).read_text())
     params["experiments"] = {
         name: {"train": ["head"], "batch_size": 8, "epochs": 1} for name in VALIDATION
     }
@@ -34,7 +35,9 @@ def trained(project: Project) -> dict[str, float]:
         metrics = {"val": {"accuracy": accuracy}, "trainable_parameters": trainable}
         write_json(paths.train_metrics(name), metrics)
     record = paths.run_record("ModelB")
-    with track(name="ModelB", params={}, dataset=None, stage="s", record=record) as run:
+    with track(
+        experiment=EXPERIMENT, name="ModelB", params={}, dataset=None, stage="s", record=record
+    ) as run:
         run.model(project.model, np.zeros((2, 32, 32, 3), np.uint8))
     return params
 
@@ -50,10 +53,27 @@ def test_the_best_on_validation_becomes_champion_and_of_equals_the_smaller(
         "val_accuracy": 0.9,
         "trainable_parameters": 500,
     }
-    assert champion_weights().is_file()
+    assert champion_of(MODEL).path.is_file()
     main([])
     assert "version 1 is not promoted: it is the champion already" in capsys.readouterr().out
     assert paths.REGISTERED.read_bytes() == first
+
+
+def test_the_smoke_preset_and_the_default_have_a_champion_each(
+    trained: dict[str, object], project: Project
+) -> None:
+    from src.config.presets import merged
+
+    smoke = read_yaml(SHIPPED / "conf/smoke.yaml")
+    write_json(PARAMS, merged(trained, {"tracking": smoke["tracking"]}))
+    main([])
+    write_json(PARAMS, trained)
+    for name in VALIDATION:  # lower than the smoke preset's, which is no measure for them
+        write_json(paths.train_metrics(name), {"val": {"accuracy": 0.1}, "trainable_parameters": 1})
+    finish_run(project, paths.run_record("Baseline"))
+    main([])
+    assert champion_of(smoke["tracking"]["model"]).name.endswith("1 (ModelB on unknown data)")
+    assert champion_of(MODEL).name.endswith("1 (Baseline on data/synthetic.yaml)")
 
 
 def test_missing_metrics_are_one_line_and_earlier_output_stays(trained: dict[str, float]) -> None:

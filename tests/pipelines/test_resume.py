@@ -12,17 +12,18 @@ import pytest
 import yaml
 
 from pipelines import paths
-from src.config import PARAMS
+from src.config import PARAMS, load_params
 from src.files import write_json
 from src.models.weights import random_weights
 from src.tracking.record import RunRecord
 from src.tracking.store import open_store
 from tests import fabricate
+from tests.shipped import SHIPPED
 from tests.tracking.projects import Project
 
 pytestmark = pytest.mark.pipeline
 ROOT = Path(__file__).parents[2]
-WHOLE, KILLED = "Whole", "Killed"
+WHOLE, KILLED, BACKBONE = "Whole", "Killed", "mobilenet_v3_small"
 TIMES = {"seconds/epoch", "images/second"}
 KILL_AFTER_TWO = """
 import os, signal, sys
@@ -50,12 +51,13 @@ def python(*arguments: str) -> int:
 @pytest.fixture
 def killed(project: Project) -> Project:
     """Two experiments alike: one trained in one go, the other killed after two of four epochs."""
-    params = yaml.safe_load((ROOT / PARAMS).read_text())
+    params = yaml.safe_load((SHIPPED / PARAMS).read_text())
     alike = {"train": ["all"], "batch_size": 8, "epochs": 4}
     params["experiments"], params["data"]["image_size"] = {WHOLE: alike, KILLED: alike}, 32
+    params["model"] = {"backbone": BACKBONE, "stem": "standard"}
     write_json(PARAMS, params)
     fabricate.faces(("ann", "bob", "eve"), train=6).save(paths.FACES)
-    random_weights("resnet18", 0).save(paths.SOURCE)
+    random_weights(BACKBONE, 0).save(paths.SOURCE)
     assert python("-m", "pipelines.train", WHOLE) == 0
     assert python("-c", KILL_AFTER_TWO, KILLED) == -signal.SIGKILL
     assert not paths.run_record(KILLED).exists()
@@ -66,7 +68,7 @@ def test_a_killed_training_resumes_to_a_complete_run(killed: Project) -> None:
     (point,) = paths.SCRATCH.glob("*.checkpoint")
     assert python("-m", "pipelines.train", KILLED) == 0
     assert not point.exists()
-    store = open_store()
+    store = open_store(load_params().tracking.experiment)
     runs = store.client.search_runs([store.experiment_id])
     assert sorted((run.info.run_name, run.info.status) for run in runs) == [
         (KILLED, "FINISHED"),

@@ -14,6 +14,7 @@ from src.config import PARAMS, Data, Params, Pretrain, read_source, read_yaml, v
 from src.data.origin import open_origin
 from src.errors import UserError
 from src.models.weights import SourceWeights, random_weights
+from tests.shipped import SHIPPED
 
 ROOT = Path(__file__).parents[2]
 BACKBONE = "mobilenet_v3_small"
@@ -22,7 +23,7 @@ SMALL = {
     "model": {"backbone": BACKBONE, "stem": "standard"},
     "experiments": {"Baseline": {"train": ["head"], "batch_size": 8, "epochs": 1}},
 }
-PRETRAIN = read_yaml(ROOT / "weights/smoke.yaml") | {"licence": "none of yours"}
+PRETRAIN = read_yaml(SHIPPED / "weights/smoke.yaml") | {"licence": "none of yours"}
 
 
 def made(recipe: dict[str, Any], **changes: Any) -> SourceWeights:
@@ -32,7 +33,7 @@ def made(recipe: dict[str, Any], **changes: Any) -> SourceWeights:
 
 
 def params(**changes: Any) -> Params:
-    raw = read_yaml(ROOT / PARAMS) | SMALL | changes
+    raw = read_yaml(SHIPPED / PARAMS) | SMALL | changes
     raw["data"] = raw["data"] | {"image_size": 32}
     return validate(Params, raw, "params.yaml")
 
@@ -53,7 +54,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "file",
     [
-        ROOT / PARAMS,
+        SHIPPED / PARAMS,
         *sorted(ROOT.glob("conf/*.yaml")),
         *sorted(ROOT.glob("studies/**/params.yaml")),
     ],
@@ -66,7 +67,7 @@ def test_every_origin_that_is_shipped_is_a_recipe(file: Path) -> None:
 
 
 def test_the_default_source_is_the_one_whose_results_are_documented() -> None:
-    task = read_source(ROOT / read_yaml(ROOT / PARAMS)["weights"]["origin"])
+    task = read_source(ROOT / read_yaml(SHIPPED / PARAMS)["weights"]["origin"])
     assert isinstance(task, Pretrain)
     assert (task.task, task.subjects, task.images_per_subject) == ("faces", 200, 20)
     assert (task.epochs, task.batch_size) == (4, 64)
@@ -108,7 +109,7 @@ def test_a_file_is_taken_as_it_is() -> None:
         ({"kind": "scratch"}, "licence: is required"),
         (PRETRAIN | {"epoch": 1}, "use kind, licence, task, image_size, subjects"),
         (PRETRAIN | {"epochs": 0}, "epochs: Input should be greater than or equal to 1"),
-        (read_yaml(ROOT / "data/smoke.yaml"), "recipes of pictures belong to data.origin"),
+        (read_yaml(SHIPPED / "data/smoke.yaml"), "recipes of pictures belong to data.origin"),
     ],
 )
 def test_a_recipe_that_is_wrong_is_answered_with_what_is_right(recipe: object, said: str) -> None:
@@ -125,4 +126,4 @@ def test_a_missing_origin_is_answered_with_the_recipes_there_are() -> None:
 
 def test_a_recipe_of_weights_is_no_origin_of_pictures() -> None:
     with pytest.raises(UserError, match=r"recipes of weights belong to weights\.origin"):
-        open_origin(Data(origin=str(ROOT / "weights/pretrain.yaml")))
+        open_origin(Data(origin=str(SHIPPED / "weights/pretrain.yaml")))

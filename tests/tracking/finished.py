@@ -8,18 +8,22 @@ from src.data.faceset import FaceSet
 from src.tracking.provenance import dataset_version
 from src.tracking.record import RunRecord
 from src.tracking.run import track
-from tests.tracking.projects import Project
+from tests.tracking.projects import EXPERIMENT, Project
 
 PARAMS = {"seed": 0, "experiment": {"train": ["head"], "head": {"hidden": []}}, "note": "text"}
 EPOCH_KEYS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "lr")
 
 
 def finish_run(
-    project: Project, record: Path | None = None, origin: str = "data/synthetic.yaml"
+    project: Project,
+    record: Path | None = None,
+    origin: str = "data/synthetic.yaml",
+    experiment: str = EXPERIMENT,
 ) -> RunRecord:
     """Track three epochs, curves and the model; returns the record."""
     faces, path = FaceSet.load(project.faces), record or project.record
     with track(
+        experiment=experiment,
         name=path.stem,
         params=PARAMS,
         dataset=dataset_version(project.faces, faces, origin),

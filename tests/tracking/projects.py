@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.shipped import SHIPPED
+
 os.environ.pop("MLFLOW_TRACKING_URI", None)
+PARAMS_FILE = SHIPPED / "params.yaml"
+EXPERIMENT, MODEL = "face-finetune", "face-classifier"  # the names in it
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Project:
 
 @pytest.fixture(scope="session")
 def blueprint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project on disk: `.dvc`, faces, one model of random weights, an empty migrated store."""
+    """A project on disk: `.dvc`, params.yaml, faces, random weights, a migrated store."""
     import torch
 
     from src.data.faceset import FaceSet
@@ -37,9 +41,10 @@ def blueprint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp("blueprint")
     (root / ".dvc").mkdir()
+    shutil.copy(PARAMS_FILE, root)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        open_store()
+        open_store(EXPERIMENT)
     spec = ModelSpec("mobilenet_v2", "standard", 32, ("ann", "bob", "eve"))
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -14,7 +14,7 @@ from src.data.faceset import FaceSet
 from src.tracking.model import log_model
 from src.tracking.store import open_store
 from tests.tracking.finished import finish_run
-from tests.tracking.projects import Project
+from tests.tracking.projects import EXPERIMENT, Project
 
 LOAD = """
 import json, pickle, sys
@@ -45,7 +45,7 @@ print(json.dumps({
 
 
 def model_uri(run_id: str) -> tuple[str, Path]:
-    store = open_store()
+    store = open_store(EXPERIMENT)
     (output,) = store.client.get_run(run_id).outputs.model_outputs
     model = store.client.get_logged_model(output.model_id)
     assert model.status == "READY"
@@ -61,7 +61,7 @@ def test_a_model_loads_in_a_process_elsewhere_without_unpickling(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     done = subprocess.run(
-        [sys.executable, "-I", "-c", LOAD, open_store().uri, uri],
+        [sys.executable, "-I", "-c", LOAD, open_store(EXPERIMENT).uri, uri],
         cwd=elsewhere,
         capture_output=True,
         text=True,
@@ -105,4 +105,6 @@ def test_pictures_of_another_size_or_type_are_refused(project: Project) -> None:
 def test_one_example_is_not_enough(project: Project) -> None:
     run_id = finish_run(project).run_id
     with pytest.raises(ValueError, match="at least two"):
-        log_model(open_store(), run_id, "x", project.model, np.zeros((1, 32, 32, 3), np.uint8))
+        log_model(
+            open_store(EXPERIMENT), run_id, "x", project.model, np.zeros((1, 32, 32, 3), np.uint8)
+        )

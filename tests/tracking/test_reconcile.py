@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +11,13 @@ import pytest
 
 from src.errors import TrackingError
 from src.tracking import __main__ as command
+from src.tracking.champion import champion_of
 from src.tracking.reconcile import FROM, MODEL_MD5, WITHOUT, ensure_run, log_test
 from src.tracking.record import RunRecord
-from src.tracking.registry import champion_weights
+from src.tracking.registry import promote
 from src.tracking.store import open_store
 from tests.tracking.finished import finish_run
-from tests.tracking.projects import Project
+from tests.tracking.projects import EXPERIMENT, MODEL, Project
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -25,17 +27,21 @@ if TYPE_CHECKING:
 def restored(project: Project, blueprint: Path, monkeypatch: pytest.MonkeyPatch) -> RunRecord:
     """A finished run's files beside a store that has never seen it."""
     record = finish_run(project)
-    new = project.root / "new"
-    new.mkdir()
-    shutil.copy(blueprint / "mlruns" / "mlflow.db", new)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{new}/mlflow.db")
-    store = open_store()
-    assert store.client.search_runs([store.experiment_id]) == []
+    monkeypatch.chdir(cloned(project, blueprint))
+    assert all_runs() == []
     return record
 
 
+def cloned(project: Project, blueprint: Path) -> Path:
+    """A copy of the project whose store is as the blueprint's."""
+    clone = project.root.with_name("clone")
+    shutil.copytree(project.root, clone, ignore=shutil.ignore_patterns("mlruns"))
+    shutil.copytree(blueprint / "mlruns", clone / "mlruns")
+    return clone
+
+
 def all_runs() -> list[Run]:
-    store = open_store()
+    store = open_store(EXPERIMENT)
     return store.client.search_runs([store.experiment_id])
 
 
@@ -59,7 +65,7 @@ def test_a_missing_run_is_rebuilt_as_it_was(project: Project, restored: RunRecor
     assert run.data.tags[MODEL_MD5] == restored.model.md5
     assert run.data.tags["git.dirty" if "git.dirty" in restored.tags else "dvc.stage"]
     assert run.inputs.dataset_inputs[0].dataset.digest == restored.dataset.md5
-    client = open_store().client
+    client = open_store(EXPERIMENT).client
     history = client.get_metric_history(run_id, "val/accuracy")
     assert [(p.step, p.value, p.timestamp) for p in history] == [
         (point.step, point.metrics["val/accuracy"], point.time) for point in restored.epochs
@@ -75,7 +81,7 @@ def test_a_rebuilt_run_is_not_rebuilt_again(project: Project, restored: RunRecor
 
 def test_a_run_deleted_in_the_pages_is_restored(project: Project) -> None:
     record = finish_run(project)
-    open_store().client.delete_run(record.run_id)
+    open_store(EXPERIMENT).client.delete_run(record.run_id)
     assert ensure_run(project.record) == record.run_id
     assert all_runs()[0].info.lifecycle_stage == "active"
 
@@ -123,7 +129,7 @@ def test_test_metrics_reach_the_run_once(project: Project, restored: RunRecord) 
     scores = {"accuracy": 0.5, "top5": 0.9, "macro_f1": 0.4}
     run_id = log_test(project.record, scores, [(project.curves, "test")])
     assert log_test(project.record, scores) == run_id
-    client = open_store().client
+    client = open_store(EXPERIMENT).client
     run = client.get_run(run_id)
     assert {"test/accuracy": 0.5, "test/top5": 0.9}.items() <= run.data.metrics.items()
     assert "test/macro_f1" not in run.data.metrics
@@ -144,9 +150,9 @@ def test_the_command_brings_back_runs_test_metrics_and_champion(
     assert "rebuilt as run" in capsys.readouterr().out
     (run,) = all_runs()
     assert run.data.metrics["test/accuracy"] == 0.5
-    files = open_store().client.list_artifacts(run.info.run_id, "test")
+    files = open_store(EXPERIMENT).client.list_artifacts(run.info.run_id, "test")
     assert [file.path for file in files] == ["test/per_subject.csv"]
-    assert champion_weights().is_file()
+    assert champion_of(MODEL).path.is_file()
     assert command.main(["reconcile"]) == 0
     assert "present as run" in capsys.readouterr().out
     assert len(all_runs()) == 1
@@ -156,10 +162,84 @@ def test_the_command_goes_on_after_a_bad_record(
     project: Project, restored: RunRecord, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project.record.parent / "Broken.json").write_text("{")
-    study = Path("studies/small/runs")
-    study.mkdir(parents=True)
     record = restored.model_copy(update={"run_id": "1" * 32, "artifacts": (), "model": None})
-    record.write(study / "Other.json")
+    record.write(project.record.with_name("Other.json"))
     assert command.main(["reconcile"]) == 2
     assert capsys.readouterr().err.startswith("error: runs/Broken.json: not a record of a run;")
     assert len(all_runs()) == 2
+
+
+def test_a_run_is_rebuilt_in_the_experiment_that_its_record_names(
+    project: Project, blueprint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish_run(project, experiment="flowers")
+    monkeypatch.chdir(cloned(project, blueprint))
+    assert command.main(["reconcile", str(project.root)]) == 0
+    assert all_runs() == []
+    store = open_store("flowers")
+    assert len(store.client.search_runs([store.experiment_id])) == 1
+
+
+def test_a_record_that_names_no_experiment_is_refused(project: Project) -> None:
+    finish_run(project)
+    content = json.loads(project.record.read_text())
+    del content["experiment"]
+    project.record.write_text(json.dumps(content))
+    with pytest.raises(TrackingError, match="not a record of a run; run `dvc pull` or `dvc repro`"):
+        ensure_run(project.record)
+
+
+def test_with_nothing_to_do_no_store_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["reconcile"]) == 0
+    assert "nothing to reconcile" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_artifacts_that_a_kill_kept_from_a_scored_run_come_later(project: Project) -> None:
+    finish_run(project)
+    scores = {"accuracy": 0.5}
+    run_id = log_test(project.record, scores)
+    assert log_test(project.record, scores, [(project.curves, "test")]) == run_id
+    client = open_store(EXPERIMENT).client
+    assert [file.path for file in client.list_artifacts(run_id, "test")] == ["test/ModelA.csv"]
+    assert len(client.get_metric_history(run_id, "test/accuracy")) == 1
+
+
+def test_a_run_without_its_artifacts_has_no_scores_either(project: Project) -> None:
+    finish_run(project)
+    with pytest.raises(Exception, match="absent"):
+        log_test(project.record, {"accuracy": 0.5}, [(Path("absent.csv"), "test")])
+    (run,) = all_runs()
+    assert "test/accuracy" not in run.data.metrics
+
+
+def test_files_that_were_deleted_from_the_store_come_back_to_the_same_run_and_champion(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = finish_run(project)
+    promote(project.record, 0.5, MODEL)
+    before = stored_files(project)
+    shutil.rmtree("mlruns/artifacts")
+    assert command.main(["reconcile"]) == 0
+    assert f"restored as run {record.run_id}" in capsys.readouterr().out
+    assert stored_files(project) == before
+    assert champion_of(MODEL).path.read_bytes() == project.model.read_bytes()
+    assert len(all_runs()) == 1 and len(all_runs()[0].outputs.model_outputs) == 1
+    assert command.main(["reconcile"]) == 0
+    assert f"present as run {record.run_id}" in capsys.readouterr().out
+
+
+def stored_files(project: Project) -> set[Path]:
+    return {path for path in project.root.glob("mlruns/artifacts/**/*") if path.is_file()}
+
+
+def test_a_stored_model_that_was_changed_is_written_again(project: Project) -> None:
+    finish_run(project)
+    promote(project.record, 0.5, MODEL)
+    with champion_of(MODEL).path.open("ab") as file:
+        file.write(b"x")
+    ensure_run(project.record)
+    assert champion_of(MODEL).path.read_bytes() == project.model.read_bytes()

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from src.files import digest
+from src.tracking.provenance import provenance
 from src.tracking.run import track
 from src.tracking.store import open_store
 from src.tracking.writing import flatten
 from tests.tracking.finished import EPOCH_KEYS, finish_run
-from tests.tracking.projects import Project
+from tests.tracking.projects import EXPERIMENT, Project
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -30,7 +31,14 @@ from src import cli
 from src.tracking.run import track
 
 def main(argv):
-    with track(name="Waiting", params={}, dataset=None, stage="s", record=Path("runs/W.json")) as r:
+    with track(
+        experiment="face-finetune",
+        name="Waiting",
+        params={},
+        dataset=None,
+        stage="s",
+        record=Path("runs/W.json"),
+    ) as r:
         r.epoch(1, {"train/loss": 1.0})
         print("open", flush=True)
         time.sleep(60)
@@ -40,7 +48,7 @@ cli.run(main)
 
 
 def only_run(name: str) -> Run:
-    store = open_store()
+    store = open_store(EXPERIMENT)
     runs = store.client.search_runs([store.experiment_id], f"attributes.run_name = '{name}'")
     assert len(runs) == 1
     return runs[0]
@@ -60,7 +68,7 @@ def test_a_finished_run_is_all_there(project: Project) -> None:
     assert "system/cpu_utilization_percentage" in system
     finals = {"best_epoch", "trainable_parameters"}
     assert set(run.data.metrics) - system == {*EPOCH_KEYS, *finals}
-    history = open_store().client.get_metric_history(record.run_id, "val/accuracy")
+    history = open_store(EXPERIMENT).client.get_metric_history(record.run_id, "val/accuracy")
     assert [(point.step, point.value) for point in history] == [(1, 0.1), (2, 0.2), (3, 0.3)]
 
 
@@ -103,10 +111,42 @@ def test_commit_dirtiness_experiment_and_origin_come_from_git_and_dvc(
     assert finish_run(project, Path("runs/Dirty.json")).tags["git.dirty"] == "true"
 
 
+@pytest.mark.parametrize("changed", ["params.yaml", "src/new/module.py"])
+def test_a_changed_or_an_untracked_source_is_dirty_wherever_the_run_is_made(
+    project: Project, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    for command in (
+        ("init",),
+        ("config", "status.showUntrackedFiles", "no"),
+        ("add", "params.yaml"),
+        ("-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-m", "first"),
+    ):
+        subprocess.run(["git", *command], check=True, capture_output=True)
+    inside = Path("studies/one")
+    inside.mkdir(parents=True)
+    assert inside_tags(inside, monkeypatch)["git.dirty"] == "false"
+    Path(changed).parent.mkdir(parents=True, exist_ok=True)
+    Path(changed).write_text("seed: 1\n")
+    assert inside_tags(inside, monkeypatch)["git.dirty"] == "true"
+
+
+def inside_tags(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    with monkeypatch.context() as patch:
+        patch.chdir(folder)
+        return provenance("train@ModelA", None)
+
+
 def test_an_exception_ends_the_run_failed_without_a_record(project: Project) -> None:
     with (
         pytest.raises(ZeroDivisionError),
-        track(name="Bad", params={}, dataset=None, stage="s", record=project.record) as run,
+        track(
+            experiment=EXPERIMENT,
+            name="Bad",
+            params={},
+            dataset=None,
+            stage="s",
+            record=project.record,
+        ) as run,
     ):
         run.epoch(1, {"train/loss": 1.0})
         _ = 1 / 0
@@ -122,7 +162,14 @@ def test_an_earlier_record_survives_a_failure(project: Project) -> None:
     before = project.record.read_bytes()
     with (
         pytest.raises(KeyboardInterrupt),
-        track(name="Stopped", params={}, dataset=None, stage="s", record=project.record),
+        track(
+            experiment=EXPERIMENT,
+            name="Stopped",
+            params={},
+            dataset=None,
+            stage="s",
+            record=project.record,
+        ),
     ):
         raise KeyboardInterrupt
     assert only_run("Stopped").info.status == "KILLED"
@@ -148,7 +195,14 @@ def test_what_a_killed_process_left_open_is_closed_by_the_next_run(project: Proj
         [sys.executable, "-c", WAITING], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout.readline() == "open\n"
-        with track(name="Other", params={}, dataset=None, stage="s", record=project.record):
+        with track(
+            experiment=EXPERIMENT,
+            name="Other",
+            params={},
+            dataset=None,
+            stage="s",
+            record=project.record,
+        ):
             assert only_run("Waiting").info.status == "RUNNING"  # its process lives
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -158,21 +212,30 @@ def test_what_a_killed_process_left_open_is_closed_by_the_next_run(project: Proj
 
 
 def test_tracking_sixty_epochs_costs_little_and_leaves_no_thread(project: Project) -> None:
-    with track(name="Many", params={}, dataset=None, stage="s", record=project.record) as run:
+    with track(
+        experiment=EXPERIMENT,
+        name="Many",
+        params={},
+        dataset=None,
+        stage="s",
+        record=project.record,
+    ) as run:
         started = time.perf_counter()
         for step in range(60):
             run.epoch(step, dict.fromkeys(EPOCH_KEYS, 0.5))
         assert time.perf_counter() - started < 0.5
     names = {thread.name for thread in threading.enumerate()}
     assert "system-metrics" not in names
-    history = open_store().client.get_metric_history(run.run_id, "lr")
+    history = open_store(EXPERIMENT).client.get_metric_history(run.run_id, "lr")
     assert [point.step for point in history] == list(range(60))
 
 
 def test_a_loss_that_became_nan_is_kept(project: Project) -> None:
     from src.tracking.record import RunRecord
 
-    with track(name="Nan", params={}, dataset=None, stage="s", record=project.record) as run:
+    with track(
+        experiment=EXPERIMENT, name="Nan", params={}, dataset=None, stage="s", record=project.record
+    ) as run:
         run.epoch(1, {"train/loss": float("nan"), "val/loss": float("inf")})
     (epoch,) = RunRecord.read(project.record).epochs
     assert repr(epoch.metrics) == "{'train/loss': nan, 'val/loss': inf}"

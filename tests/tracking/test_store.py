@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from src.errors import TrackingError
-from src.tracking.store import open_store, project_root, tracking_uri
+from src.tracking.champion import champion_of
+from src.tracking.registry import promote
+from src.tracking.store import open_backend, open_store, project_root, tracking_uri
 from tests.tracking.finished import finish_run
-from tests.tracking.projects import Project
+from tests.tracking.projects import EXPERIMENT, MODEL, Project
 
 
 def test_the_nearest_folder_with_dvc_holds_the_store(
@@ -53,7 +55,7 @@ def test_artifacts_are_found_after_the_project_moved(
     moved = tmp_path / "a place, elsewhere"
     shutil.move(project.root, moved)
     monkeypatch.chdir(moved)
-    store = open_store()
+    store = open_store(EXPERIMENT)
     run = store.client.get_run(record.run_id)
     model = store.client.get_logged_model(run.outputs.model_outputs[0].model_id)
     assert run.info.artifact_uri.startswith(str(moved))
@@ -63,14 +65,45 @@ def test_artifacts_are_found_after_the_project_moved(
     ]
 
 
+def test_what_the_registry_knows_is_found_after_the_project_moved(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    finish_run(project)
+    promote(project.record, 0.5, MODEL)
+    moved = tmp_path / "moved"
+    shutil.copytree(project.root, moved)
+    monkeypatch.chdir(moved)
+    assert champion_of(MODEL).path.is_relative_to(moved)
+
+
+@pytest.mark.parametrize("folder", ["studies/clone", "studies"])
+def test_a_project_under_studies_keeps_its_experiment(
+    project: Project, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    clone = project.root / folder
+    shutil.copytree(project.root, clone, ignore=shutil.ignore_patterns("studies"))
+    monkeypatch.chdir(clone)
+    record = finish_run(project)
+    client = open_backend().client
+    experiment = client.get_experiment(client.get_run(record.run_id).info.experiment_id)
+    assert experiment.name == record.experiment == EXPERIMENT
+
+
+def test_reading_makes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TrackingError, match="no MLflow store here; run from the project's folder"):
+        open_backend()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_database_that_is_none_is_one_line(project: Project) -> None:
     (project.root / "mlruns" / "mlflow.db").write_text("not a database, however long it may be")
     with pytest.raises(TrackingError, match=r"^sqlite:///.*mlflow\.db: MLflow cannot open it"):
-        open_store()
+        open_store(EXPERIMENT)
 
 
 def test_two_processes_make_one_store(tmp_path: Path) -> None:
-    code = "from src.tracking.store import open_store; print(open_store().experiment_id)"
+    code = "from src.tracking.store import open_store; print(open_store('faces').experiment_id)"
     (tmp_path / ".dvc").mkdir()
     both = [
         subprocess.Popen(

@@ -16,16 +16,16 @@ from src.training.device import Compute
 from src.training.engine import checkpoint_of, fit
 from src.training.fit import Fit, Inventory
 from src.training.result import Epoch
+from tests.shipped import SHIPPED
 from tests.training.conftest import CPU32
 from tests.training.test_kept import full_disk
 
-ROOT = Path(__file__).parents[2]
 EPOCH = Epoch(1, 0.5, 0.5, 0.5, 0.5, 0.1, 1.0, 2.0)
 
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return load_params(ROOT / "params.yaml")
+    return load_params(SHIPPED / "params.yaml")
 
 
 @pytest.fixture

@@ -30,9 +30,9 @@ from src.training.engine import fit
 from src.training.features import Features, Made, Pooled
 from src.training.fit import Fit, Inventory, make_features
 from src.training.result import Fitted
+from tests.shipped import SHIPPED
 from tests.training.conftest import CPU32
 
-ROOT = Path(__file__).parents[2]
 MADE = Made("f", "s", "freeze", (0.0,) * 3, (1.0,) * 3, "resnet18", "stride1", "float32")
 ORACLES: dict[str, Callable[[], Any]] = {
     "svm": lambda: LinearSVC(C=0.01, random_state=0, max_iter=5000),
@@ -101,7 +101,7 @@ def test_c_is_chosen_on_training_images_alone() -> None:
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return load_params(ROOT / "params.yaml")
+    return load_params(SHIPPED / "params.yaml")
 
 
 def work(faces: FaceSet, params: Params, folder: Path, **keys: object) -> Fit:
@@ -200,7 +200,7 @@ def test_what_cannot_be_fitted_is_refused(
 ) -> None:
     import yaml
 
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    raw = yaml.safe_load((SHIPPED / "params.yaml").read_text(encoding="utf-8"))
     raw["experiments"] = {"one": {"batch_size": 8} | keys}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     with pytest.raises(ConfigError, match=said):

@@ -14,9 +14,9 @@ from src.training.device import Compute, resolve
 from src.training.engine import fit
 from src.training.fit import Fit, Inventory
 from src.training.result import Fitted
+from tests.shipped import SHIPPED
 from tests.training.conftest import CPU32
 
-ROOT = Path(__file__).parents[2]
 DEVICES = [
     pytest.param("cpu", id="cpu"),
     pytest.param(
@@ -36,7 +36,7 @@ EXPERIMENTS = {
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return load_params(ROOT / "params.yaml")
+    return load_params(SHIPPED / "params.yaml")
 
 
 def run(

@@ -13,10 +13,10 @@ from src.models.weights import random_weights
 from src.training.engine import fit
 from src.training.fit import Fit, Inventory
 from src.training.result import Fitted
+from tests.shipped import SHIPPED
 from tests.training.conftest import CPU32
 from tests.training.test_kept import full_disk
 
-ROOT = Path(__file__).parents[2]
 SGD = Recipe(
     optimizer="sgd",
     learning_rate=0.01,
@@ -29,7 +29,7 @@ SGD = Recipe(
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return load_params(ROOT / "params.yaml")
+    return load_params(SHIPPED / "params.yaml")
 
 
 def run(faces: FaceSet, params: Params, folder: Path, recipe: Recipe, **keys: object) -> Fitted:

@@ -22,6 +22,7 @@ from src.training.engine import fit
 from src.training.features import Features
 from src.training.fit import Fit, Inventory, make_features
 from src.training.result import Fitted
+from tests.shipped import SHIPPED
 from tests.training.conftest import CPU32
 from tests.training.test_loop import REFERENCE
 
@@ -49,7 +50,7 @@ print(fit(work, lambda _epoch: None).history[0].train_loss)
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return load_params(ROOT / "params.yaml")
+    return load_params(SHIPPED / "params.yaml")
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def same(one: Fitted, other: Fitted) -> bool:
 def test_features_made_by_other_code_are_not_used(faces: FaceSet, tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=ignored)
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copy(SHIPPED / "params.yaml", tmp_path)
     faces.save(tmp_path / "faces")
 
     def loss() -> str:

@@ -16,8 +16,8 @@ from src.data.faceset import FaceSet
 from src.models.weights import random_weights
 from src.training.engine import fit
 from src.training.fit import Fit, Inventory
+from tests.shipped import SHIPPED
 
-ROOT = Path(__file__).parents[2]
 IMAGES = 24  # of the fixture `faces`, for training
 WAITS = {
     torch.ops.aten._local_scalar_dense.default,  # item(), tolist(), bool()
@@ -47,7 +47,7 @@ class Waits(TorchDispatchMode):
 @pytest.fixture
 def fit_in(faces: FaceSet, tmp_path: Path) -> Callable[[str, str, int, str], None]:
     """Train one epoch of an experiment in so many steps."""
-    params = load_params(ROOT / "params.yaml")
+    params = load_params(SHIPPED / "params.yaml")
     inventory = Inventory(faces, random_weights("resnet18", 1), "faces", "source")
 
     def train(name: str, recipe: str, steps: int, device: str) -> None:

@@ -12,11 +12,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from src.config import PARAMS, Params, load_params, validate
+from tests.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from src.data.faceset import FaceSet
 
-ROOT = Path(__file__).parents[2]
 SMALL = {
     "trials": 12,
     "epochs": 6,
@@ -44,7 +44,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from src.tune.problem import Files
 
     root = tmp_path_factory.mktemp("searched")
-    raw = YAML(typ="safe").load((ROOT / PARAMS).read_text(encoding="utf-8"))
+    raw = YAML(typ="safe").load((SHIPPED / PARAMS).read_text(encoding="utf-8"))
     head = {"hidden": [8, 6], "dropout": [0.0, 0.0]}
     raw["experiments"] = {
         "ModelD-published": {"train": ["head"], "head": head, "batch_size": 8, "epochs": 6}

@@ -16,6 +16,7 @@ from src.models.classifier import Classifier
 from src.tracking.store import open_store
 from src.tracking.study import PARENT
 from src.tune.__main__ import main
+from tests.tracking.projects import EXPERIMENT
 from tests.tune.conftest import write_faces
 
 STATUS = {"complete": "FINISHED", "pruned": "KILLED"}
@@ -94,7 +95,7 @@ def assert_best_is_an_experiment_and_a_model() -> None:
 def assert_tracked(number: int) -> None:
     from mlflow.pyfunc import load_model
 
-    store = open_store()
+    store = open_store(EXPERIMENT)
     runs = store.client.search_runs([store.experiment_id])
     children = [run for run in runs if PARENT in run.data.tags]
     (parent,) = [run for run in runs if PARENT not in run.data.tags]
@@ -134,7 +135,7 @@ def test_a_stopped_command_ends_its_run_as_killed_and_takes_it_up_again(
         patch.setattr(Watch, "look", stop)
         with pytest.raises(KeyboardInterrupt):
             main(["--trials", "8"])
-    store = open_store()
+    store = open_store(EXPERIMENT)
     runs = store.client.search_runs([store.experiment_id])
     (parent,) = [run for run in runs if PARENT not in run.data.tags]
     assert parent.info.status == "KILLED"

@@ -8,14 +8,14 @@ import pytest
 from src.config import BEST_NAME, Params, Space, load_params
 from src.errors import ConfigError
 from src.tune.space import candidate_of, published_heads, suggest
-from tests.tune.conftest import ROOT
+from tests.shipped import SHIPPED
 
 FIXED = Space(learning_rate=(0.001,), weight_decay=(0.05,), batch_size=(64,), layers=(2,))
 
 
 @pytest.fixture
 def params() -> Params:
-    return load_params(ROOT / "params.yaml")
+    return load_params(SHIPPED / "params.yaml")
 
 
 def narrowed(params: Params, **space: object) -> Params:

@@ -1,0 +1,86 @@
+"""The model that is in use: the version of a registered model that bears the alias `champion`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.errors import TrackingError
+from src.files import digest
+from src.tracking.store import Backend, open_backend
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+ALIAS = "champion"
+ACCURACY, DATA, ORIGIN, NAME = "val_accuracy", "data.md5", "data.origin", "experiment"
+MODEL_MD5, REASON = "model.md5", "reason"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A model file that was found as it was registered, and in words which one it is."""
+
+    path: Path
+    name: str
+
+
+def champion_of(model: str) -> Champion:
+    """The champion of the registered `model`, fetched if the store is remote.
+
+    Raises TrackingError where there is none, or its file is gone or another.
+    """
+    backend = open_backend()
+    version = find_champion(backend, model)
+    if version is None:
+        raise TrackingError(
+            f"models:/{model}@{ALIAS}",
+            "no champion yet",
+            "run `dvc repro register`, or `python -m src.tracking reconcile` after `dvc pull`",
+        )
+    return Champion(weights_of(backend, version), f"{address(version)} ({made_of(version)})")
+
+
+def find_champion(backend: Backend, model: str) -> ModelVersion | None:
+    """The version that bears the alias, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return backend.client.get_model_version_by_alias(model, ALIAS)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def weights_of(backend: Backend, version: ModelVersion) -> Path:
+    """The model file of a version, checked against the md5 that it was registered with.
+
+    Raises TrackingError.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    where = address(version)
+    mend = "run `dvc pull` and `python -m src.tracking reconcile` to have it again"
+    try:
+        folder = download_artifacts(f"{version.source}/artifacts", tracking_uri=backend.uri)
+    except (MlflowException, OSError):
+        raise TrackingError(where, "its files are gone", mend) from None
+    path = next(Path(folder).glob("*.safetensors"), None)
+    if path is None:
+        raise TrackingError(where, "its model file is gone", mend)
+    if digest(path) != version.tags.get(MODEL_MD5):
+        raise TrackingError(str(path), f"not the file that was registered as {where}", mend)
+    return path
+
+
+def address(version: ModelVersion) -> str:
+    """How MLflow names a version."""
+    return f"models:/{version.name}/{version.version}"
+
+
+def made_of(version: ModelVersion) -> str:
+    """Which experiment and which dataset a version comes from."""
+    return f"{version.tags.get(NAME, 'unnamed')} on {version.tags.get(ORIGIN) or 'unknown data'}"

@@ -1,0 +1,174 @@
+"""`python -m src.verify`: does training again give what the records say?
+
+A fingerprint that is equal promises equal bytes. One that differs promises no more than what was
+measured between two processors, which is the tolerance's default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from src import cli
+from src.config import Params, load_params
+from src.errors import ConfigError, StaleInputError
+from src.files import digest
+
+if TYPE_CHECKING:
+    from src.tracking.record import RunRecord
+    from src.training.fit import Fit, Inventory
+
+TOLERANCE = 5.0  # points: docs/results.md's synthetic rows differ by up to 3.7 on two processors
+EXAMPLES = """\
+  python -m src.verify
+  python -m src.verify Baseline ModelA
+  python -m src.verify ModelA --tolerance 2 --json"""
+Answer = Literal["identical", "equal", "different", "not comparable"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one experiment; `why` is empty where it is identical."""
+
+    name: str
+    answer: Answer
+    why: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """In words, on one line."""
+        because = ", because " if self.answer == "not comparable" else ": "
+        return f"{self.name}: {self.answer}{because if self.why else ''}{'; '.join(self.why)}"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the stages' outputs are, by experiment, and their inputs."""
+
+    faces: Path
+    source: Path
+    models: Path
+    runs: Path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train experiments again and compare the networks with those that are there, byte for byte.
+
+    Starts from the dataset, the source weights, the parameters and the code that are here; where
+    one is not what the record names, the answer is `not comparable`. Nothing of the project is
+    written, and no cache is read. Different bytes under an equal fingerprint (processor, threads,
+    torch) are `different`; under another, networks within the tolerance are `equal`. Exit code 1
+    if any is different.
+    """
+    options = _arguments(argv)
+    params, files = (
+        load_params(),
+        Files(options.faces, options.source, options.models, options.runs),
+    )
+    names = options.names or list(params.experiments)
+    for name in names:
+        params.experiment(name)
+    for path in (files.faces, files.source, *(files.runs / f"{name}.json" for name in names)):
+        if not path.is_file():
+            raise StaleInputError(str(path), "no such file", "run `dvc pull` or `dvc repro`")
+    verdicts = []
+    for verdict in verify(names, params, files, options.tolerance):
+        verdicts.append(verdict)
+        if not options.json:
+            print(verdict.sentence, flush=True)
+    if options.json:
+        print(json.dumps([asdict(verdict) for verdict in verdicts], indent=2))
+    return int(any(verdict.answer == "different" for verdict in verdicts))
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = cli.parser("src.verify", str(main.__doc__), EXAMPLES)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="experiments; by default all")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=TOLERANCE,
+        help=f"points of validation accuracy between machines ({TOLERANCE:g}; the test accuracies "
+        "of docs/results.md differ by up to 3.7 between two processors)",
+    )
+    parser.add_argument("--faces", type=Path, default=Path("data/faces.safetensors"))
+    parser.add_argument("--source", type=Path, default=Path("models/source.safetensors"))
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of networks")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(argv)
+    if not options.tolerance >= 0:
+        raise ConfigError("--tolerance", "is below 0", "give points of accuracy, 0 or more")
+    return options
+
+
+def verify(
+    names: Sequence[str], params: Params, files: Files, tolerance: float
+) -> Iterator[Verdict]:
+    """One verdict after the other; `tolerance` in points. Raises UserError for unusable files."""
+    from src.tracking.record import RunRecord
+    from src.training.fit import Fit, Inventory
+
+    inventory = Inventory.load(files.faces, files.source)
+    with tempfile.TemporaryDirectory() as scratch:  # shared: heads start from the same features
+        for name in names:
+            record = RunRecord.read(files.runs / f"{name}.json")
+            work = Fit.of(name, params, inventory, Path(scratch))
+            if changed := tuple(_changed(record, work, files.models / f"{name}.safetensors")):
+                yield Verdict(name, "not comparable", changed)
+            else:
+                yield _retrained(record, work, tolerance)
+
+
+def _changed(record: RunRecord, work: Fit, model: Path) -> Iterator[str]:
+    """What is here that is not what the run was made from, or made."""
+    from src.tracking.training import CODE, WEIGHTS, fit_params, fit_tags
+    from src.tracking.writing import flatten
+
+    here: Inventory = work.inventory
+    if record.model is None or not model.is_file() or digest(model) != record.model.md5:
+        yield f"{model} is missing or not the run's"
+    if record.dataset is None or record.dataset.md5 != here.faces_digest:
+        yield "the dataset is another version"
+    tags, params = fit_tags(work), flatten(fit_params(work))
+    if record.tags.get(WEIGHTS) != tags[WEIGHTS]:
+        yield "the source weights are others"
+    if record.tags.get(CODE) != tags[CODE]:
+        commit = record.tags.get("git.commit", "an unknown commit")[:12]
+        dirty = " with changes" if record.tags.get("git.dirty") == "true" else ""
+        yield f"the code that trains is not that of {commit}{dirty}"
+    for key in sorted(params.keys() | record.params.keys()):
+        if params.get(key) != record.params.get(key):
+            yield f"{key} was {record.params.get(key)} and is {params.get(key)}"
+
+
+def _retrained(record: RunRecord, work: Fit, tolerance: float) -> Verdict:
+    from src.models.network import save_network
+    from src.training.engine import fit
+    from src.training.fingerprint import Fingerprint
+    from src.training.progress import epochs_bar
+
+    with epochs_bar(work.name, work.experiment.epochs) as advance:
+        fitted = fit(work, advance)
+    path = work.scratch / "again.safetensors"
+    save_network(path, fitted.state, fitted.spec)
+    assert record.model is not None  # noqa: S101  # or it was not comparable
+    if digest(path) == record.model.md5:
+        return Verdict(work.name, "identical")
+    then, now = Fingerprint.from_tags(record.tags), Fingerprint.of(work.compute)
+    before, again = record.finals["best_val/accuracy"], fitted.chosen.val_accuracy
+    figures = f"validation accuracy {100 * again:.2f}% here, {100 * before:.2f}% there"
+    if then == now:
+        return Verdict(work.name, "different", ("other bytes on the same machine", figures))
+    machine = then.differences(now) if then else ("the record has no fingerprint",)
+    near = 100 * abs(again - before) <= tolerance
+    return Verdict(work.name, "equal" if near else "different", (figures, *machine))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,52 @@
+"""A study has one parent run, whoever starts or goes on with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock, Timeout
+
+from src.data.faceset import FaceSet
+from src.tracking import study
+from src.tracking.provenance import dataset_version
+from src.tracking.store import open_store
+from tests.tracking.projects import EXPERIMENT, Project
+
+
+def track(project: Project, tag: str) -> str:
+    dataset = dataset_version(project.faces, FaceSet.load(project.faces), "data/a.zip")
+    with study.track_study(
+        experiment=EXPERIMENT,
+        name="tune",
+        identity="one",
+        params={},
+        dataset=dataset,
+        tags={"device": tag},
+    ) as log:
+        return log.run_id
+
+
+def test_the_parent_is_made_under_the_lock_so_that_two_commands_make_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, held = study.start_run, []
+
+    def watched(*arguments: Any) -> str:
+        try:
+            FileLock(Path("mlruns/mlflow.lock").resolve()).acquire(timeout=0)
+        except Timeout:
+            held.append(True)
+        return start(*arguments)
+
+    monkeypatch.setattr(study, "start_run", watched)
+    track(project, "here")
+    assert held == [True]
+
+
+def test_who_goes_on_finds_the_parent_and_tags_it_anew(project: Project) -> None:
+    assert track(project, "here") == track(project, "there")
+    store = open_store(EXPERIMENT)
+    (run,) = store.client.search_runs([store.experiment_id])
+    assert (run.data.tags["device"], run.info.status) == ("there", "FINISHED")
