@@ -11,6 +11,7 @@ from typing import Any
 from pipelines import paths
 from src.cli import parser, run
 from src.config import Params, Study, load_params
+from src.data.audit import Finding
 from src.data.faceset import FaceSet
 from src.errors import StaleInputError
 from src.evaluation import published
@@ -25,7 +26,6 @@ from src.report import charts, words
 from src.report.layers import HEAD, by_layer, convolutions
 from src.report.page import (
     Dataset,
-    Finding,
     Page,
     chart,
     embed,
