@@ -34,9 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sheet.save(temporary, format="PNG")
     write_json(paths.AUDIT, packed.report())
     for finding in packed.findings[:SHOWN]:
-        done = f"dropped {', '.join(finding.dropped)}" if finding.dropped else "kept"
-        what = f"{finding.kind}: {', '.join(finding.files)}"
-        print(f"audit: {what} ({finding.note}); {done}", file=sys.stderr)
+        print(f"audit: {finding}", file=sys.stderr)
     if (more := len(packed.findings) - SHOWN) > 0:
         print(f"audit: {more} more findings in {paths.AUDIT}", file=sys.stderr)
 

@@ -10,6 +10,7 @@ from typing import Any
 from pipelines import paths
 from src.cli import parser, run
 from src.config import Params, Study, load_params
+from src.data.audit import Finding
 from src.data.faceset import FaceSet
 from src.errors import StaleInputError
 from src.evaluation import published
@@ -24,7 +25,6 @@ from src.report import charts, words
 from src.report.layers import HEAD, by_layer, convolutions
 from src.report.page import (
     Dataset,
-    Finding,
     Page,
     chart,
     embed,
@@ -114,10 +114,15 @@ def read_scores(params: Params) -> dict[str, Score]:
 
 def read_trained(params: Params) -> dict[str, Trained]:
     """Training figures of every experiment."""
-    return {name: _trained(read(paths.train_metrics(name))) for name in params.experiments}
+    return {
+        name: _trained(
+            read(paths.train_metrics(name)), selected=params.recipe_of(name).select == "best"
+        )
+        for name in params.experiments
+    }
 
 
-def _trained(figures: Any) -> Trained:
+def _trained(figures: Any, selected: bool) -> Trained:
     val = figures["val"]
     return Trained(
         epochs=figures["epochs"],
@@ -125,6 +130,7 @@ def _trained(figures: Any) -> Trained:
         trainable_parameters=figures["trainable_parameters"],
         train_accuracy=figures["train"]["accuracy"],
         val=Proportion(val["accuracy"], val["accuracy_low"], val["accuracy_high"]),
+        selected=selected and figures["epochs"] > 1,
     )
 
 
@@ -139,7 +145,10 @@ def read_curve(name: str) -> charts.Curve:
 
 
 def read_changes(params: Params, results: Results) -> dict[str, dict[str, float]]:
-    """Weight change by layer of the experiments that moved the backbone, and of the reference."""
+    """Weight change by layer of the experiments that moved the backbone, and of the reference.
+
+    One that moved nothing is left out.
+    """
     backbone = BACKBONES[params.model.backbone]
     layers = {
         layer for part in convolutions(backbone, params.model.stem).values() for layer in part
@@ -149,7 +158,7 @@ def read_changes(params: Params, results: Results) -> dict[str, dict[str, float]
         rows = read_rows(paths.weight_change(name))
         norms = by_layer({row["parameter"]: float(row["l2_change"]) for row in rows}, backbone)
         moved = {layer: norm for layer, norm in norms.items() if layer in layers and norm > 0}
-        if set(moved) - {HEAD} or name == results.reference.name:
+        if set(moved) - {HEAD} or (moved and name == results.reference.name):
             changes[name] = moved
     return changes
 

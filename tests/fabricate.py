@@ -58,9 +58,10 @@ def predictions(dataset: FaceSet, accuracy: Mapping[str, float] = ACCURACY) -> P
     return Predictions(logits, labels, rows, dataset.subjects)
 
 
-def trained(val: float, trainable: int = 1000, epochs: int = 4) -> Trained:
+def trained(val: float, trainable: int = 1000, epochs: int = 4, selected: bool = False) -> Trained:
     """Training figures around a validation accuracy."""
-    return Trained(epochs, epochs, trainable, min(1.0, val + 0.05), wilson(round(100 * val), 100))
+    accuracy = wilson(round(100 * val), 100)
+    return Trained(epochs, epochs, trainable, min(1.0, val + 0.05), accuracy, selected)
 
 
 def write_project(

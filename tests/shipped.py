@@ -29,3 +29,5 @@ def _exported() -> Path:
 
 
 SHIPPED = _exported()
+STUDY_NAMES = sorted(path.stem for path in (SHIPPED / "studies").glob("*.yaml"))
+PRESETS = sorted(path.stem for path in (SHIPPED / "conf").glob("*.yaml")) + STUDY_NAMES

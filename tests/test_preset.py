@@ -11,10 +11,7 @@ from src.config import PARAMS, load_params, read_yaml
 from src.config.presets import CONF, STUDIES, changed, read_preset
 from src.errors import ConfigError
 from src.preset import overrides
-from tests.shipped import SHIPPED
-
-STUDY_NAMES = sorted(path.stem for path in (SHIPPED / STUDIES).glob("*.yaml"))
-PRESETS = sorted(path.stem for path in (SHIPPED / CONF).glob("*.yaml")) + STUDY_NAMES
+from tests.shipped import PRESETS, SHIPPED, STUDY_NAMES
 
 
 @pytest.fixture(autouse=True)

@@ -38,15 +38,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         if not path.is_file():
             raise StaleInputError(str(path), "no such file", "run `dvc repro dataset weights`")
 
-    from src.advise.advice import advise, outcome
+    from src.advise.advice import Measured, advise, outcome
     from src.training.device import resolve
     from src.training.fit import Inventory
 
+    measured = (
+        Measured.read(params.experiments, Path("metrics"), Path("data/predictions.safetensors"))
+        if options.check
+        else None
+    )
     inventory = Inventory.load(options.faces, options.source)
     compute = resolve(params.engine.device, params.engine.precision)
     advice = advise(params, inventory, compute)
-    predictions = Path("data/predictions.safetensors")
-    found = outcome(advice, Path("metrics"), predictions) if options.check else None
+    found = outcome(advice, measured) if measured else None
     if options.json:
         print(json.dumps({**asdict(advice), "outcome": asdict(found) if found else None}))
     else:
@@ -58,7 +62,8 @@ def show(advice: Advice, found: Outcome | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if Console().is_terminal else 100)
+    width = None if Console().is_terminal else 100
+    console = Console(width=width, markup=False, emoji=False)
     for reason in advice.reasons:
         console.print(f"- {reason}", highlight=False)
     table = Table()

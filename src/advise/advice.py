@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,9 @@ from src.advise.situation import Situation, assess
 from src.errors import StaleInputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from src.config import Params
     from src.training.device import Compute
     from src.training.fit import Fit, Inventory
@@ -25,6 +27,31 @@ class Advice:
     situation: Situation
     ranking: tuple[Candidate, ...]
     reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the experiments reached: the `best` by validation, and who was `right` on the test.
+
+    right: per experiment (N,) bool, one for each of the same N test images.
+    """
+
+    best: str
+    right: Mapping[str, NDArray[np.bool_]]
+
+    @classmethod
+    def read(cls, names: Iterable[str], metrics: Path, predictions: Path) -> Measured:
+        """From `metrics/` and the stored answers; raises StaleInputError where one is missing."""
+        from src.evaluation.choice import Contender, choose
+        from src.evaluation.predictions import Predictions
+
+        names = tuple(names)
+        contenders = [Contender.read(name, metrics / "train" / f"{name}.json") for name in names]
+        answers = Predictions.load(predictions)
+        if missing := [name for name in names if name not in answers.logits]:
+            what = f"holds no answers of {', '.join(missing)}"
+            raise StaleInputError(str(predictions), what, "run `dvc repro evaluate`")
+        return cls(choose(contenders).name, {name: answers.correct(name) for name in names})
 
 
 @dataclass(frozen=True)
@@ -78,24 +105,14 @@ def _candidate(fit: Fit, flops_per_second: float) -> Candidate:
     )
 
 
-def outcome(advice: Advice, metrics: Path, predictions: Path) -> Outcome:
-    """Hold the advice against `metrics/` and the stored answers; raises StaleInputError."""
+def outcome(advice: Advice, measured: Measured) -> Outcome:
+    """Hold the advice against what was measured of the experiments that it ranks."""
     from scipy.stats import kendalltau
 
-    from src.evaluation.choice import Contender, choose
     from src.evaluation.compare import mcnemar
-    from src.evaluation.predictions import Predictions
 
     names = [candidate.name for candidate in advice.ranking]
-    try:
-        figures = json.loads((metrics / "test.json").read_text(encoding="utf-8"))
-        test = {name: float(figures[name]["accuracy"]) for name in names}
-    except (OSError, ValueError, KeyError):
-        raise StaleInputError(
-            str(metrics), "does not hold every experiment's figures", "run `dvc repro`"
-        ) from None
-    best = choose(Contender.read(name, metrics / "train" / f"{name}.json") for name in names).name
-    answers = Predictions.load(predictions)
-    paired = mcnemar(answers.correct(names[0]), answers.correct(best))
+    test = {name: float(measured.right[name].mean()) for name in names}
+    paired = mcnemar(measured.right[names[0]], measured.right[measured.best])
     tau = kendalltau(range(len(names)), [-test[name] for name in names]).statistic
-    return Outcome(names[0], best, test, paired.p, float(tau))
+    return Outcome(names[0], measured.best, test, paired.p, float(tau))

@@ -36,6 +36,19 @@ class Finding:
     note: str = ""
     dropped: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.kind.replace('_', ' ')}: {', '.join(self.files)}{note}; {self.done}"
+
+    @property
+    def done(self) -> str:
+        """What was done about it, in words."""
+        if not self.dropped:
+            return "kept"
+        if self.dropped == self.files:
+            return "left out"
+        return f"left out: {', '.join(self.dropped)}"
+
 
 @dataclass(frozen=True)
 class Pictures:
@@ -44,6 +57,12 @@ class Pictures:
     entries: Sequence[Entry]
     pixels: Sequence[Pixels]
     splits: Splits
+
+    @cached_property
+    def split_of(self) -> dict[str, int]:
+        """The split of each file."""
+        files = (entry.file for entry in self.entries)
+        return dict(zip(files, self.splits.tolist(), strict=True))
 
     @cached_property
     def digests(self) -> list[str]:
@@ -81,8 +100,11 @@ def audit(pictures: Pictures, policies: Audit) -> list[Finding]:
 
 
 def unusable(kind: str, files: Sequence[tuple[str, str]], policy: Policy) -> list[Finding]:
-    """Findings about files that are no pictures anyway, each with its note; raises AuditError."""
-    findings = [Finding(kind, (file,), note) for file, note in files]
+    """Findings about files that are no pictures, each with its note; raises AuditError.
+
+    They are left out whatever the policy says.
+    """
+    findings = [Finding(kind, (file,), note, dropped=(file,)) for file, note in files]
     if findings and policy == "fail":
         _fail(findings[0], len(findings))
     return findings
@@ -126,7 +148,7 @@ def _acted_on(finding: Finding, policies: Audit, pictures: Pictures) -> Finding:
         _fail(finding, 1)
     if policy == "warn":
         return finding
-    split_of = {e.file: s for e, s in zip(pictures.entries, pictures.splits, strict=True)}
+    split_of = pictures.split_of
     if finding.kind == "conflicting_label":
         dropped = [file for file in finding.files if split_of[file] != Split.test]
     else:

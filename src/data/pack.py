@@ -48,9 +48,13 @@ class Packed:
         return text.getvalue()
 
     def report(self) -> dict[str, Any]:
-        """Counts for `dvc metrics`, and every finding with what was done about it."""
+        """Counts for `dvc metrics`, and every finding with what was done about it.
+
+        `dropped` counts files; an empty subject has none.
+        """
         counts = Counter(finding.kind for finding in self.findings)
-        dropped = {file for finding in self.findings for file in finding.dropped}
+        with_files = [each for each in self.findings if each.kind != "empty_subject"]
+        dropped = {file for finding in with_files for file in finding.dropped}
         sizes = self.faces.labels.bincount(minlength=len(self.faces.subjects))
         return {
             "subjects": len(self.faces.subjects),

@@ -12,6 +12,7 @@ from src.evaluation.metrics import confusion
 from src.evaluation.pictures import draw_confusion
 from src.evaluation.predictions import Predictions
 from src.plotting import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PURPLE, figure, styled
+from src.report import words
 from src.report.results import Results
 
 if TYPE_CHECKING:
@@ -74,7 +75,10 @@ def accuracy_chart(results: Results) -> Figure:
         drawn,
         [
             ("test, with 95% interval", {"color": BLUE, "marker": "o", "linewidth": 2.2}),
-            ("validation", {"color": INK, "marker": "|", "linestyle": "", "markersize": 11}),
+            (
+                words.validation(results),
+                {"color": INK, "marker": "|", "linestyle": "", "markersize": 11},
+            ),
             (
                 "published test (other dataset)",
                 {"color": ORANGE, "marker": "D", "linestyle": "", "markerfacecolor": "none"},
@@ -156,7 +160,8 @@ def weight_change_chart(
 ) -> Figure:
     """How far each layer's weights moved: L2 norm of after less before, on a logarithmic axis.
 
-    changes: per experiment, layer to norm. blocks: block name to its layers, from image to head.
+    changes: per experiment, layer to norm, above 0. blocks: block name to its layers, from image
+    to head.
     """
     from matplotlib.ticker import LogLocator, NullLocator
 
@@ -181,16 +186,20 @@ def weight_change_chart(
             [at for at, _ in moved], [norm for _, norm in moved], color=colour, marker=marker,
             markersize=5, linewidth=0.9, label=name,
         )  # fmt: skip
-    axis.set_yscale("log")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.yaxis.set_major_formatter("{x:g}")
-    axis.yaxis.set_minor_locator(NullLocator())
+    if changes:  # no logarithmic axis without a positive number
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_locator(NullLocator())
+    else:
+        axis.set_yticks([0])
     axis.set_xlim(-0.5, len(layers) - 0.5)
     axis.set_xticks(range(len(layers)), layers, rotation=90, fontsize=7)
     axis.set_ylabel("L2 norm of the change")
     axis.grid(axis="y")
     axis.set_axisbelow(True)
-    drawn.legend(loc="outside upper center", ncols=6, frameon=False, fontsize=8)
+    if changes:
+        drawn.legend(loc="outside upper center", ncols=6, frameon=False, fontsize=8)
     return drawn
 
 

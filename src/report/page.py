@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from src.data.audit import Finding
 from src.data.faceset import FaceSet, Split
 from src.evaluation import published
 from src.evaluation.metrics import SubjectScore
@@ -61,16 +62,6 @@ class HardSubject:
     name: str
     recall: float
     faces: tuple[Face, ...]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something the audit of the dataset found: what, in which files, and what was done."""
-
-    kind: str
-    files: tuple[str, ...]
-    note: str
-    dropped: tuple[str, ...]
 
 
 @dataclass(frozen=True)

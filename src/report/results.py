@@ -25,13 +25,18 @@ CLASSICAL = {
 
 @dataclass(frozen=True)
 class Trained:
-    """What training one experiment gave; accuracies within [0, 1]."""
+    """What training one experiment gave; accuracies within [0, 1].
+
+    `selected` says whether validation chose the epoch that was kept: `val` is then the largest of
+    `epochs` accuracies on the same images, too high on average, and so is its interval.
+    """
 
     epochs: int
     best_epoch: int
     trainable_parameters: int
     train_accuracy: float
     val: Proportion
+    selected: bool
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,11 @@ class Results:
     def balanced(self) -> bool:
         """Whether accuracy says what it seems to: naming one subject always would not pay."""
         return self.majority < 1.5 * self.chance
+
+    @property
+    def selected(self) -> tuple[Row, ...]:
+        """Rows whose epoch was chosen on validation."""
+        return tuple(row for row in self.rows if row.trained.selected)
 
     @property
     def as_good(self) -> tuple[Row, ...]:

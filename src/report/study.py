@@ -77,6 +77,7 @@ def _better(claim: Claim, predictions: Predictions, first: str, second: str) -> 
     found = (
         f"{first} names {words.percent(float(right[first].mean()))} of the test images right, "
         f"{second} {words.percent(float(right[second].mean()))}: "
-        f"{words.points(paired.difference)} points, {words.p_value(paired.p)} (exact McNemar)."
+        f"{words.points(paired.difference)} points, {words.p_value(paired.p)} "
+        "(exact McNemar; one network each, from one seed)."
     )
     return Verdict(claim.says, paired.difference > 0 and paired.p < 0.05, found)

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from src.config import BEST_NAME
 from src.evaluation.metrics import Score
 from src.report.results import Difference, Results, Row
+
+ONE_SEED = (
+    "Each row is one network, trained from one seed: the tests tell these networks apart on these "
+    "images, and say nothing of what another seed would give."
+)
+TEST_READ = "read by the evaluate stage alone, each time it runs, and by no choice"
 
 
 def percent(share: float) -> str:
@@ -59,10 +66,10 @@ def headline(results: Results) -> str:
     best, reference = results.best, results.reference
     reached = f"{percent(best.test.accuracy)} of test images named right"
     if best.against_reference is None:
-        return f"{advice(best)}: {reached}"
+        return f"{advice(best)}: {reached}, with one seed"
     other = f"{percent(reference.test.accuracy)} for {reference.name}"
     if best.against_reference.beyond_chance:
-        return f"{advice(best)}: {reached}, {other}"
+        return f"{advice(best)}: {reached}, {other}, with one seed each"
     return f"No clear winner: {best.name} leads on validation, but may only be lucky"
 
 
@@ -97,10 +104,39 @@ def findings(results: Results) -> list[str]:
             f"These images cannot tell it from {listed(row.name for row in results.as_good)}{tail}"
         )
     elif len(results.rows) > 1:
-        said.append("Every other row differs from it by more than chance.")
+        said.append("Every other row differs from it on these images by more than chance.")
     if len(results.rows) > 1:
-        said.append(_all_against_reference(results))
+        said += [_all_against_reference(results), ONE_SEED]
     return said
+
+
+def validation(results: Results) -> str:
+    """What the validation figures of all rows are, as short as a table's header."""
+    if not results.selected:
+        return "validation, last epoch"
+    everywhere = len(results.selected) == len(results.rows)
+    return f"validation, {'best' if everywhere else 'kept'} epoch"
+
+
+def validation_note(results: Results) -> str:
+    """What choices the validation figures have been through."""
+    said = f"Validation chose the best row{_trial(results)}, so it flatters that row."
+    if not results.selected:
+        return f"{said} No epoch was chosen by it: every row keeps its last."
+    whose = (
+        "Every row's validation accuracy"
+        if len(results.selected) == len(results.rows)
+        else f"That of {listed(row.name for row in results.selected)}"
+    )
+    return (
+        f"{said} {whose} is the best of its epochs on the same images, so it is optimistic, and an "
+        "interval of it is no interval of what other images would give."
+    )
+
+
+def _trial(results: Results) -> str:
+    searched = any(row.name == BEST_NAME for row in results.rows)
+    return f" and, among a search's trials, {BEST_NAME}" if searched else ""
 
 
 def _difference(difference: Difference) -> str:
@@ -117,10 +153,10 @@ def _all_against_reference(results: Results) -> str:
         if (rows := results.beyond_chance(sign))
     ]
     if not parts:
-        return f"No row differs from {name} by more than chance."
+        return f"No row differs from {name} on these images by more than chance."
     rest = len(results.rows) - 1 - sum(len(results.beyond_chance(sign)) for sign in (1, -1))
     others = f"; the other {rest} cannot be told from it" if rest else ""
-    return f"Beyond chance, against {name}: {'; '.join(parts)}{others}."
+    return f"On these images, beyond chance, against {name}: {'; '.join(parts)}{others}."
 
 
 def accuracy_alt(results: Results) -> str:
@@ -151,6 +187,8 @@ def confusions_alt(results: Results) -> str:
 
 def changes_alt(changes: Mapping[str, Mapping[str, float]]) -> str:
     """What the chart of weight changes shows: where each experiment moved most."""
+    if not changes:
+        return "L2 norm of the weight change by layer; no layer moved."
     rows = (
         f"{name} most in {max(change, key=lambda layer: change[layer])}"
         for name, change in changes.items()

@@ -29,7 +29,9 @@ class Watch:
 
     study: Study
     tune: Tune
-    _console: Console = field(default_factory=lambda: Console(stderr=True))
+    _console: Console = field(
+        default_factory=lambda: Console(stderr=True, markup=False, emoji=False)
+    )
     _started: float = field(default_factory=time.monotonic)
     _looked: float = 0.0
     _before: int = 0
@@ -89,7 +91,7 @@ def print_closing(rows: list[Row], again: Again) -> None:
     No interval allows for the choice of the epoch, nor that of the first row for the choice among
     all trials: both were made on the images that it counts.
     """
-    console = Console(markup=False)
+    console = Console(markup=False, emoji=False)
     table = Table("head", "trial", "validation", "95% interval", "what it is", box=None)
     for row in rows:
         interval = f"{row.val.low:.1%} to {row.val.high:.1%}"

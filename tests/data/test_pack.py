@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from src.config import Data
-from src.data.audit import pixel_digest
+from src.config import Audit, Data
+from src.data.audit import Pictures, audit, pixel_digest
 from src.data.contact_sheet import contact_sheet
 from src.data.entries import Entry
 from src.data.faceset import FaceSet, Split
@@ -209,3 +210,22 @@ def test_the_olivetti_archive_is_split_ten_ways_a_subject(real_data: Path) -> No
     report = pack(Data.model_validate({"origin": str(archive)}), seed=0).report()
     assert report["subjects"] == 40
     assert report["images"]["test"] == 80
+
+
+def test_the_audits_work_on_its_findings_does_not_grow_with_the_dataset_each_time() -> None:
+    class Entries(list[Entry]):
+        walks = 0
+
+        def __iter__(self) -> Iterator[Entry]:
+            type(self).walks += 1
+            return super().__iter__()
+
+    def walks(each: int) -> int:
+        Entries.walks = 0
+        entries = Entries(Entry(f"a/{n}", "a") for n in range(2 * each))
+        pixels = [picture(n % each, 16) for n in range(2 * each)]
+        splits = np.zeros(2 * each, np.uint8)
+        assert len(audit(Pictures(entries, pixels, splits), Audit(duplicate="drop"))) == each
+        return Entries.walks
+
+    assert walks(5) == walks(50)

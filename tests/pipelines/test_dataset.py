@@ -42,6 +42,27 @@ def test_all_outputs_are_written(project: Path) -> None:
     assert json.loads(paths.AUDIT.read_text())["images"] == {"train": 12, "val": 3, "test": 3}
 
 
+def test_what_the_audit_found_is_told_with_what_was_done_about_it(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = subjects()
+    write_folder(project / "faces", files | {"a/broken.png": b"no picture"})
+    (project / "faces" / "empty").mkdir()
+    dataset.main([])
+    said = capsys.readouterr().err.splitlines()
+    broken, empty = (next(line for line in said if kind in line) for kind in ("broken", "empty"))
+    assert broken.startswith("audit: unreadable: a/broken.png (") and broken.endswith("; left out")
+    assert empty == "audit: empty subject: empty; left out"
+    assert json.loads(paths.AUDIT.read_text())["dropped"] == 1
+    params = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(params.replace("duplicate: drop", "duplicate: warn"))
+    write_folder(project / "faces", {"a/copy.png": files["a/0.png"]})
+    dataset.main([])
+    assert (
+        "audit: duplicate: a/0.png, a/copy.png (the same pixels); kept" in capsys.readouterr().err
+    )
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [

@@ -11,8 +11,9 @@ import pytest
 
 from pipelines import paths
 from pipelines.report import main
+from src.config import PARAMS
 from src.errors import StaleInputError
-from src.files import write_json
+from src.files import write_csv, write_json
 from tests import fabricate
 
 
@@ -162,3 +163,52 @@ def test_figures_that_lack_an_experiment_leave_the_old_report_alone(
     paths.curves("ModelA").unlink()
     with pytest.raises(StaleInputError, match=r"ModelA\.csv: missing or empty"):
         main([])
+
+
+@pytest.mark.parametrize("names", [("Baseline", "ModelC"), ("Baseline",)])
+def test_a_reference_that_moves_no_weight_is_left_out_of_the_chart_of_weights(
+    names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiments = {name: fabricate.EXPERIMENTS[name] for name in names}
+    accuracy = {name: fabricate.ACCURACY[name] for name in names}
+    fabricate.write_project(tmp_path, fabricate.faces(), experiments, accuracy)
+    still = [("conv1.weight", 0.0), ("fc.weight", 0.0), ("fc.bias", 0.0)]
+    write_csv(tmp_path / paths.weight_change("Baseline"), ("parameter", "l2_change"), still)
+    monkeypatch.chdir(tmp_path)
+    main([])
+    alts = Page(paths.REPORT_PAGE.read_text()).alts
+    (moved,) = [alt for alt in alts if "weight change" in alt]
+    assert "Baseline" not in moved
+    assert ("ModelC most in head" in moved) == ("ModelC" in names)
+    assert paths.chart("weight_change").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("select", "header", "note"),
+    [
+        ("best", "validation, best epoch", "is the best of its epochs on the same images"),
+        ("last", "validation, last epoch", "every row keeps its last"),
+    ],
+)
+def test_a_figure_on_validation_is_told_with_the_choice_it_has_been_through(
+    select: str, header: str, note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fabricate.write_project(tmp_path, fabricate.faces())
+    params = json.loads((tmp_path / PARAMS).read_text())
+    for recipe in params["recipes"].values():
+        recipe["select"] = select
+    write_json(tmp_path / PARAMS, params)
+    monkeypatch.chdir(tmp_path)
+    main([])
+    html = paths.REPORT_PAGE.read_text()
+    assert header in html
+    for text in (html, paths.REPORT_TEXT.read_text()):
+        assert note in text and "Validation chose the best row" in text
+
+
+def test_the_page_says_who_read_the_test_images_and_how_many_seeds_there_are(
+    html: str, root: Path
+) -> None:
+    for text in (html, (root / paths.REPORT_TEXT).read_text()):
+        assert "read by the evaluate stage alone" in text and "read once" not in text
+        assert "trained from one seed" in text

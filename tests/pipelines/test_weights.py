@@ -11,12 +11,12 @@ import yaml
 
 from pipelines.weights import source_of
 from src.config import PARAMS, Data, Params, Pretrain, read_source, read_yaml, validate
+from src.config.presets import read_preset
 from src.data.origin import open_origin
 from src.errors import UserError
 from src.models.weights import SourceWeights, random_weights
-from tests.shipped import SHIPPED
+from tests.shipped import PRESETS, SHIPPED
 
-ROOT = Path(__file__).parents[2]
 BACKBONE = "mobilenet_v3_small"
 SMALL = {
     "weights": {"origin": "recipe.yaml"},
@@ -51,23 +51,15 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
-        SHIPPED / PARAMS,
-        *sorted(ROOT.glob("conf/*.yaml")),
-        *sorted(ROOT.glob("studies/**/params.yaml")),
-    ],
-    ids=lambda file: str(file.relative_to(ROOT)),
-)
-def test_every_origin_that_is_shipped_is_a_recipe(file: Path) -> None:
-    folder = file.parent if file.name == str(PARAMS) else ROOT
-    if weights := read_yaml(file).get("weights"):
-        assert read_source(folder / weights["origin"]).licence
+@pytest.mark.parametrize("name", [None, *PRESETS])
+def test_every_origin_that_is_shipped_is_a_recipe(name: str | None) -> None:
+    raw = read_preset(name, SHIPPED) if name else read_yaml(SHIPPED / PARAMS)
+    if weights := raw.get("weights"):
+        assert read_source(SHIPPED / weights["origin"]).licence
 
 
 def test_the_default_source_is_the_one_whose_results_are_documented() -> None:
-    task = read_source(ROOT / read_yaml(SHIPPED / PARAMS)["weights"]["origin"])
+    task = read_source(SHIPPED / read_yaml(SHIPPED / PARAMS)["weights"]["origin"])
     assert isinstance(task, Pretrain)
     assert (task.task, task.subjects, task.images_per_subject) == ("faces", 200, 20)
     assert (task.epochs, task.batch_size) == (4, 64)

@@ -133,3 +133,23 @@ def test_the_luck_of_the_test_images_never_enters_a_choice() -> None:
     trained = {name: fabricate.trained(share) for name, share in fabricate.ACCURACY.items()}
     scores = {name: score(logits, made.labels) for name, logits in spoilt.items()}
     assert compare(fabricate.EXPERIMENTS, trained, scores, made).best.name == "ModelA"
+
+
+def test_where_validation_chose_some_epochs_the_note_names_their_rows() -> None:
+    made = fabricate.predictions(fabricate.faces())
+    trained = {
+        name: fabricate.trained(share, selected=name == "ModelC")
+        for name, share in fabricate.ACCURACY.items()
+    }
+    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
+    found = compare(fabricate.EXPERIMENTS, trained, scores, made)
+    assert words.validation(found) == "validation, kept epoch"
+    assert "That of ModelC is the best of its epochs" in words.validation_note(found)
+
+
+def test_a_claim_of_better_says_that_it_rests_on_one_seed() -> None:
+    found = results()
+    assert "with one seed" in words.headline(found)
+    said = words.findings(found)
+    assert "On these images, beyond chance, against Baseline" in said[-2]
+    assert "say nothing of what another seed would give" in said[-1]
