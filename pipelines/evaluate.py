@@ -1,4 +1,4 @@
-"""Stage `evaluate`: the only one that reads the test split, once for each trained network."""
+"""Stage `evaluate`: the only one that reads the test split, each time it runs."""
 
 from __future__ import annotations
 

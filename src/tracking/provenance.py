@@ -12,7 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.config import read_yaml
 from src.files import digest
 from src.tracking.record import DatasetVersion
 
@@ -48,8 +47,12 @@ def dataset_version(
 def _recorded_md5(lock: Path, path: str) -> str | None:
     if not lock.exists():
         return None
+
+    import yaml  # by libyaml: a lock is long, and the reader of params.yaml takes a second for it
+
+    stages = yaml.load(lock.read_bytes(), Loader=yaml.CSafeLoader).get("stages", {})
     wanted = (lock.parent / path).resolve()
-    for stage in read_yaml(lock).get("stages", {}).values():
+    for stage in stages.values():
         for dependency in stage.get("deps", ()):
             if (lock.parent / dependency["path"]).resolve() == wanted:
                 return str(dependency["md5"]) if "md5" in dependency else None

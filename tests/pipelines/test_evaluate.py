@@ -104,7 +104,7 @@ def test_each_experiment_has_its_tables_and_pictures(faces: FaceSet) -> None:
     right = sum(p["actual"] == p["predicted"] == "ann" for p in pairs)
     assert float(rows["ann"]["recall"]) == pytest.approx(right / 3)
     pictures = sorted(path.stem for path in paths.evaluation("ModelA").glob("*.png"))
-    assert pictures == ["confusion", "worst_mistakes", "worst_subjects"]
+    assert pictures == ["confusion", "curves", "worst_mistakes", "worst_subjects"]
 
 
 def test_a_second_time_gives_the_same_bytes(faces: FaceSet) -> None:
