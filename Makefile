@@ -45,7 +45,7 @@ study: setup ## run a study of studies/ beside the workspace (NAME=strategies); 
 	@echo "reports/study-$(NAME).html holds the report; make ui shows the runs"
 
 test: setup lint ## check style and types, then run all tests
-	$(RUN) python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: setup ## ruff and mypy
 	$(RUN) python -m ruff check .

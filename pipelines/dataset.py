@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = load_params()
 
     from src.data.contact_sheet import contact_sheet
+    from src.data.faceset import Split
     from src.data.pack import pack
 
     packed = pack(params.data, params.seed)
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with atomic(paths.CONTACT_SHEET) as temporary:
         sheet.save(temporary, format="PNG")
     write_json(paths.AUDIT, packed.report())
+    counts = ", ".join(f"{len(packed.faces.rows(split))} for {split.name}" for split in Split)
+    print(f"{len(packed.faces.subjects)} subjects, {len(packed.faces)} images: {counts}")
     for finding in packed.findings[:SHOWN]:
         print(f"audit: {finding}", file=sys.stderr)
     if (more := len(packed.findings) - SHOWN) > 0:

@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, result in scores.items():
         files = [(path, "test") for path in sorted(paths.evaluation(name).iterdir())]
         log_test(paths.run_record(name), result.as_dict(), files)
+        low, high = result.accuracy_low, result.accuracy_high
+        print(f"{name}: test {result.accuracy:.1%}, 95% interval {low:.1%} to {high:.1%}")
 
 
 def predict(params: Params, faces: FaceSet) -> Predictions:

@@ -82,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_learning(curves)
     for path, text in texts.items():
         write_text(path, text)
+    print(f"{paths.REPORT_PAGE} holds the comparison; `make ui` shows the runs")
 
 
 def check_study(

@@ -67,6 +67,8 @@ def run(name: str, params: Params) -> None:
         for path, folder in artifacts(name):
             tracked.artifact(path, folder)
         tracked.model(paths.model(name), example_pictures(work))
+    chosen, epochs = fitted.chosen, len(fitted.history)
+    print(f"{name}: validation {chosen.val_accuracy:.1%} after epoch {chosen.number} of {epochs}")
 
 
 def final_metrics(fitted: Fitted) -> dict[str, float]:

@@ -25,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "  dvc exp run -S weights.origin=weights/imagenet.yaml\n"
         "  dvc exp run -S weights.origin=weights/my_resnet18.safetensors",
     ).parse_args(argv)
-    source_of(load_params()).save(paths.SOURCE)
+    source = source_of(load_params())
+    source.save(paths.SOURCE)
+    print(f"source weights: {source.backbone}, {source.origin}")
 
 
 def source_of(params: Params) -> SourceWeights:

@@ -15,6 +15,11 @@ pytest_plugins = ["tests.tracking.projects"]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow files first, so that of several workers none begins one when the others are done."""
+    items.sort(key=lambda item: item.get_closest_marker("pipeline") is None)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real faces and weights that no repository holds; skips where it is absent."""
