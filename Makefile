@@ -35,17 +35,19 @@ repro: setup ## run the pipeline (PRESET=smoke or another of conf/ runs it as an
 ifeq ($(PRESET),)
 	$(RUN) python -m dvc repro
 else
-	$(RUN) sh -c 'python -m dvc exp run $$(python -m src.preset $(PRESET))'
+	$(RUN) sh -c 'changes=$$(python -m src.preset $(PRESET)) && exec python -m dvc exp run $$changes'
 endif
 
 study: setup ## run a study of studies/ beside the workspace (NAME=strategies); see reports/study-NAME.html
-	@$(RUN) python -m dvc exp remove --quiet $(NAME) 2>/dev/null || true
-	$(RUN) sh -c 'python -m dvc exp run --temp --quiet --name $(NAME) $$(python -m src.preset $(NAME))'
+	$(RUN) sh -c 'changes=$$(python -m src.preset $(NAME)) || exit; \
+		python -m dvc exp remove --quiet $(NAME) 2>/dev/null; \
+		exec python -m dvc exp run --temp --quiet --name $(NAME) $$changes'
 	$(RUN) python -m dvc get --quiet --force . reports/index.html --rev $(NAME) --out reports/study-$(NAME).html
 	@echo "reports/study-$(NAME).html holds the report; make ui shows the runs"
 
+test: export OMP_NUM_THREADS = 1 # or the threads of the processes spin against each other
 test: setup lint ## check style and types, then run all tests
-	OMP_NUM_THREADS=1 $(RUN) python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	$(RUN) python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: setup ## ruff and mypy
 	$(RUN) python -m ruff check .

@@ -19,9 +19,9 @@ from src.evaluation.pictures import (
     worst_subjects_figure,
 )
 from src.evaluation.predictions import Predictions
-from src.files import read_rows, write_csv, write_json
+from src.files import digest, read_rows, write_csv, write_json, write_text
 from src.plotting import save_png
-from src.tracking.reconcile import log_test
+from src.tracking.reconcile import MODEL_FILE, log_test
 
 MISTAKES = 12  # shown in a picture
 EXAMPLES = "  python -m pipelines.evaluate\n  dvc repro evaluate"
@@ -89,6 +89,8 @@ def write_experiment(name: str, faces: FaceSet, predictions: Predictions) -> Non
     header = [field.name for field in fields(SubjectScore)]
     write_csv(folder / "per_subject.csv", header, map(astuple, scores))
     mistakes = worst_mistakes(faces, predictions, name, MISTAKES)
+    # By which `reconcile` knows whose figures these are.
+    write_text(folder / MODEL_FILE, digest(paths.model(name)) + "\n")
     save_png(confusion_figure(predictions, name), folder / "confusion.png")
     save_png(mistakes_figure(faces, mistakes, subjects), folder / "worst_mistakes.png")
     save_png(curves_figure(name, read_rows(paths.curves(name))), folder / "curves.png")

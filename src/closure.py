@@ -1,7 +1,7 @@
 """Which of this project's files a module runs with: the import closure, and a digest of it.
 
 A result that is kept for later (a cache, a checkpoint, a stage's output) was made by code. DVC
-is told which code by `dvc.yaml`, which `tests/pipelines/test_closure.py` holds against the closure
+is told which code by `dvc.yaml`, which `tests/pipelines/test_graph.py` holds against the closure
 here; what is kept in `.cache` carries the closure's digest in its name.
 """
 

@@ -9,15 +9,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from src import cli
-from src.config import PARAMS, Params, read_yaml, validate
+from src.config import BEST, PARAMS, Params, read_yaml, validate
 from src.config.presets import STUDY, changed, read_preset
 
 
 def overrides(name: str) -> list[str]:
     """The preset in Hydra's grammar: `key=value`, `+key=value` for a key that params.yaml lacks.
 
-    A study's experiments come as one value, after `~experiments` has removed the others. Raises
-    ConfigError where there is no such preset or params.yaml does not take it.
+    A study's experiments come as one value, after `~experiments` has removed the others, and so
+    goes what a search found. Raises ConfigError where there is no such preset or params.yaml does
+    not take it.
     """
     preset, base = read_preset(name), read_yaml(PARAMS)
     validate(Params, changed(base, preset), f"preset {name!r}")
@@ -26,6 +27,7 @@ def overrides(name: str) -> list[str]:
         preset[STUDY] = name
         experiments = _written(preset.pop("experiments"))
         replacing = ["~experiments", f"+experiments={experiments}"]
+        replacing += [f"{BEST}:~best", f"{BEST}:+best={{}}"]  # the search was for other pictures
     there = dict(leaves(base))
     pairs = [
         f"{'' if key in there else '+'}{key}={_written(value)}" for key, value in leaves(preset)

@@ -59,3 +59,19 @@ def test_every_command_is_started_by_the_python_of_this_folder(folder: Path, tar
     for line in started:
         command = line.removeprefix(prefix).split()[2:]  # after the two variables
         assert command[:2] == ["python", "-m"], line
+
+
+@pytest.mark.parametrize("target", [("repro", "PRESET=typo"), ("study", "NAME=typo")])
+def test_a_preset_that_there_is_not_runs_nothing(folder: Path, target: tuple[str, str]) -> None:
+    python = folder / ".venv/bin/python"
+    real = python.rename(python.with_name("real"))
+    python.write_text('#!/bin/sh\ncase "$*" in *src.preset*) exit 2;; *) echo ran "$@";; esac\n')
+    python.chmod(0o755)
+    try:
+        done = subprocess.run(
+            ["make", *target], cwd=folder, capture_output=True, text=True, check=False
+        )
+    finally:
+        real.rename(python)
+    assert done.returncode != 0
+    assert "ran -m dvc" not in done.stdout

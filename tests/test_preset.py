@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides
 
-from src.config import PARAMS, load_params, read_yaml
+from src.config import BEST, PARAMS, load_params, read_yaml
 from src.config.presets import CONF, STUDIES, changed, read_preset
 from src.errors import ConfigError
 from src.preset import overrides
@@ -23,7 +24,12 @@ def in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_dvc_writes_what_the_preset_says(name: str, tmp_path: Path) -> None:
     path = tmp_path / PARAMS
     path.write_text(PARAMS.read_text())
-    apply_overrides(path, overrides(name))
+    best = tmp_path / BEST
+    best.parent.mkdir()
+    best.write_text("best: {Found: {train: [head], batch_size: 8, epochs: 1}}\n")
+    for file, changes in to_path_overrides(overrides(name)).items():
+        apply_overrides(tmp_path / file, changes)
+    assert ("Found" in read_yaml(best)["best"]) == (name not in STUDY_NAMES)
     expected = changed(read_yaml(PARAMS), read_preset(name))
     if name in STUDY_NAMES:
         expected["study"] = name
@@ -91,3 +97,11 @@ def test_a_study_that_there_is_not_is_refused(study: str, tmp_path: Path) -> Non
         (tmp_path / folder).symlink_to(SHIPPED / folder)
     with pytest.raises(ConfigError, match=study):
         load_params(path)
+
+
+def test_presets_that_extend_each_other_are_refused(tmp_path: Path) -> None:
+    (tmp_path / CONF).mkdir()
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / CONF / f"{name}.yaml").write_text(f"extends: {other}\n")
+    with pytest.raises(ConfigError, match="stands alone"):
+        read_preset("a", tmp_path)

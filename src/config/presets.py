@@ -17,8 +17,11 @@ CONF, STUDIES = Path("conf"), Path("studies")
 EXTENDS, STUDY = "extends", "study"
 
 
-def read_preset(name: str, root: Path = Path()) -> dict[str, Any]:
-    """What a preset of the project in `root` says, with what it extends; raises ConfigError."""
+def read_preset(name: str, root: Path = Path(), below: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What a preset of the project in `root` says, with what it extends; raises ConfigError.
+
+    below: the presets that extend this one, none of which it may extend.
+    """
     path = next((p for p in _paths(name, root) if p.is_file()), None)
     if path is None:
         there = sorted(
@@ -31,9 +34,9 @@ def read_preset(name: str, root: Path = Path()) -> dict[str, Any]:
     base = preset.pop(EXTENDS, None)
     if base is None:
         return preset
-    if not isinstance(base, str) or base == name:
-        raise ConfigError(f"{path}: {EXTENDS}", f"is {base!r}", "name another preset")
-    return merged(read_preset(base, root), preset)
+    if not isinstance(base, str) or base in (*below, name):
+        raise ConfigError(f"{path}: {EXTENDS}", f"is {base!r}", "name a preset that stands alone")
+    return merged(read_preset(base, root, (*below, name)), preset)
 
 
 def _paths(name: str, root: Path) -> tuple[Path, Path]:

@@ -9,11 +9,11 @@ from pydantic import Field
 from src.config.section import Section
 
 # What MLflow takes for both; `/` and `:` separate the parts of a model's address.
-Shelf = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
+MlflowName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
 
 
 class Tracking(Section):
     """MLflow's experiment, which holds the runs, and the registered model, one per purpose."""
 
-    experiment: Shelf = "face-finetune"
-    model: Shelf = "face-classifier"
+    experiment: MlflowName = "face-finetune"
+    model: MlflowName = "face-classifier"

@@ -12,7 +12,9 @@ ONE_SEED = (
     "Each row is one network, trained from one seed: the tests tell these networks apart on these "
     "images, and say nothing of what another seed would give."
 )
-TEST_READ = "read by the evaluate stage alone, each time it runs, and by no choice"
+TEST_READ = (
+    "read by the evaluate stage alone, each time it runs, and by no choice that a stage makes"
+)
 
 
 def percent(share: float) -> str:
@@ -78,8 +80,8 @@ def findings(results: Results) -> list[str]:
     best = results.best
     said = [
         f"{best.name} (trains {best.trains}, {best.head} head) is the best by validation accuracy, "
-        f"{percent(best.trained.val.value)}. On the {best.test.images} test images, which had no "
-        f"part in any choice, it names {percent(best.test.accuracy)} right "
+        f"{percent(best.trained.val.value)}. On the {best.test.images} test images, which no "
+        f"stage's choice reads, it names {percent(best.test.accuracy)} right "
         f"(95% interval {interval(best.test)}); guessing would give {percent(results.chance)}."
     ]
     if not results.balanced:

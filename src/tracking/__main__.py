@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from src.cli import parser, run
-from src.config import PARAMS, load_params
 from src.errors import UserError
-from src.tracking.reconcile import log_test, reconcile
+from src.tracking.reconcile import MODEL_FILE, log_test, reconcile
 from src.tracking.record import RunRecord
 from src.tracking.registry import promote
 
 RECORDS, TEST, CHAMPION = "runs/*.json", "metrics/test.json", "metrics/champion.json"
-TEST_FILES = "plots/test/{}/*"
+TEST_FOLDER = "plots/test"
 EXAMPLES = """\
   dvc pull && python -m src.tracking reconcile
   python -m src.tracking reconcile ../other-clone"""
@@ -31,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         nargs="?",
         type=Path,
         default=Path(),
-        help="where params.yaml and runs/*.json are; by default here",
+        help="where runs/*.json are; by default here",
     )
     folder, code = arguments.parse_args(argv).folder, 0
     records = sorted(folder.glob(RECORDS))
@@ -47,16 +46,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def reconcile_one(path: Path, folder: Path) -> None:
-    """One record's run, its test metrics, and its promotion if it was the chosen one."""
-    done, name = reconcile(path), RunRecord.read(path).name
+    """One record's run, its test metrics, and its promotion if it was the chosen one.
+
+    Figures and choices of another network than the record's are not taken for its own: a stage
+    that was stopped leaves earlier ones behind.
+    """
+    done, record = reconcile(path), RunRecord.read(path)
     print(f"{path}: {done.state} as run {done.run_id}")
-    if scores := _read(folder / TEST).get(name):
-        files = sorted(folder.glob(TEST_FILES.format(name)))
+    if record.model is None:
+        return
+    scored = folder / TEST_FOLDER / record.name / MODEL_FILE
+    scores = _read(folder / TEST).get(record.name)
+    if scores and scored.is_file() and scored.read_text().strip() == record.model.md5:
+        files = sorted(scored.parent.iterdir())
         log_test(path, scores, [(file, "test") for file in files])
     champion = _read(folder / CHAMPION)
-    if champion.get("name") == name:
-        model = load_params(folder / PARAMS).tracking.model
-        print(f"{path}: {promote(path, champion['val_accuracy'], model).sentence}")
+    if (champion.get("name"), champion.get("md5")) == (record.name, record.model.md5):
+        promotion = promote(path, champion["val_accuracy"], champion["model"])
+        print(f"{path}: {promotion.sentence}")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ALIAS = "champion"
 ACCURACY, DATA, ORIGIN, NAME = "val_accuracy", "data.md5", "data.origin", "experiment"
 MODEL_MD5, REASON = "model.md5", "reason"
+CLASSES, SIZE = "data.classes", "data.image_size"
 
 
 @dataclass(frozen=True)

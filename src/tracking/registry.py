@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.errors import StaleInputError, TrackingError, UserError
+from src.errors import StaleInputError, TrackingError
 from src.files import digest
 from src.tracking.champion import (
     ACCURACY,
     ALIAS,
+    CLASSES,
     DATA,
     MODEL_MD5,
     NAME,
     ORIGIN,
     REASON,
+    SIZE,
     find_champion,
     made_of,
     weights_of,
@@ -51,9 +54,10 @@ def promote(path: Path, val_accuracy: float, model: str) -> Promotion:
 
     Better is a higher validation accuracy on the candidate's dataset; a tie keeps the champion.
     A champion of another version of that dataset is scored on the candidate's validation images,
-    and gives way where it cannot be. Pictures keep their split from version to version nearly
-    always (`src.data.split`), so it has seen few of them in training. A champion of another
-    origin is for another purpose, and stays.
+    and gives way where it was made for other subjects. Pictures keep their split from version to
+    version nearly always (`src.data.split`), so it has seen few of them in training. A champion of
+    another origin, other classes or another size is for another purpose, and stays, as does one
+    whose files are lost.
 
     The run is rebuilt first where it is missing. Raises TrackingError.
     """
@@ -78,16 +82,20 @@ def _verdict(
     if champion is None:
         return True, "the first champion"
     name = f"version {champion.version} ({made_of(champion)})"
-    if champion.tags.get(ORIGIN, "") != candidate.tags[ORIGIN]:
-        return False, (
-            f"the champion, {name}, is of another origin than this one ({made_of(candidate)}); "
-            "keep one beside the other with `-S tracking.model=NAME`"
-        )
+    for key in (ORIGIN, CLASSES, SIZE):
+        if champion.tags.get(key, "") != candidate.tags[key]:
+            return False, (
+                f"the champion, {name}, is for another purpose than this one "
+                f"({made_of(candidate)}): their {key} differ; "
+                "keep one beside the other with `-S tracking.model=NAME`"
+            )
     theirs, whose = float(champion.tags[ACCURACY]), name
     if champion.tags.get(DATA, "") != candidate.tags[DATA]:
         try:
             theirs = _score(backend, champion, faces)
-        except UserError as error:
+        except TrackingError as error:
+            return False, f"the champion, {name}, cannot be scored on this dataset version: {error}"
+        except StaleInputError as error:
             return True, (
                 f"the champion, {name}, is of another dataset version and cannot be scored on "
                 f"this one ({error.where}: {error.what})"
@@ -102,21 +110,18 @@ def _verdict(
 def _score(backend: Backend, champion: ModelVersion, path: Path | None) -> float:
     """Validation accuracy of a version on the packed dataset in `path`, in full precision.
 
-    Raises UserError where the version was made for other subjects or another size, or where its
+    Raises StaleInputError where the version was made for other subjects, TrackingError where its
     file or the dataset is gone.
     """
     from src.data.faceset import FaceSet, Split
     from src.models.classifier import Classifier
 
     if path is None:
-        raise StaleInputError("the dataset", "not here as the run saw it", "run `dvc checkout`")
+        raise TrackingError("the dataset", "not here as the run saw it", "run `dvc checkout`")
     classifier, faces = Classifier.load(weights_of(backend, champion)), FaceSet.load(path)
     images, labels = faces.part(Split.val)
     if classifier.subjects != faces.subjects:
         raise StaleInputError("its network", "made for other subjects", "train it again")
-    if classifier.image_size != images.shape[-1]:
-        what = f"made for {classifier.image_size} pixels, not {images.shape[-1]}"
-        raise StaleInputError("its network", what, "train it again")
     right = classifier.logits(images).argmax(1) == labels
     return round(right.float().mean().item(), DIGITS)
 
@@ -151,9 +156,17 @@ def _register(
         ACCURACY: repr(round(val_accuracy, DIGITS)),
         DATA: record.tags.get(DATA, ""),
         ORIGIN: record.tags.get(ORIGIN, ""),
+        CLASSES: _classes(record),
+        SIZE: record.params.get(SIZE, ""),
         NAME: record.name,
         MODEL_MD5: record.model.md5,
     }
     return client.create_model_version(
         model, logged.artifact_location, run_id, tags, model_id=logged.model_id
     )
+
+
+def _classes(record: RunRecord) -> str:
+    """`data.classes` as the run's parameters have it, in one text; empty where there are none."""
+    given = {k: v for k, v in record.params.items() if k.startswith(CLASSES) and v != "{}"}
+    return json.dumps(given, sort_keys=True) if given else ""

@@ -24,10 +24,10 @@ from src.data.faceset import FaceSet, Split
 from src.files import atomic
 from src.models.network import ModelSpec, Network
 from src.training.device import Compute
+from src.training.expendable import expendable
 from src.training.inputs import Pictures
 from src.training.order import epoch_order, seeded
 from src.training.prefix import normalized
-from src.training.scratch import expendable
 
 SECONDS_BETWEEN = 60.0  # writes of the scratch file
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from src.files import atomic
+from src.training.expendable import expendable
 from src.training.result import Epoch
-from src.training.scratch import expendable
 
 SECONDS_BETWEEN = 20.0
 SEAL = hashlib.sha256().digest_size  # bytes before the content

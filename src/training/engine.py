@@ -91,12 +91,13 @@ def _feature_source(
 
 
 def _fixed_features(work: Fit, features: Features | None) -> Features:
-    suited = features if features and _suits(features, work) else kept_features(work, work.scratch)
+    suited = features if features and suits(features, work) else kept_features(work, work.scratch)
     return suited.at(work.experiment.features).to(work.compute.device)
 
 
-def _suits(features: Features, work: Fit) -> bool:
-    return features.made == work.made() and len(features.values) > int(work.recipe.flip)
+def suits(features: Features, work: Fit) -> bool:
+    """Whether features are those that `make_features` would make here and now, or more views."""
+    return features.key == work.features_key and len(features.values) > int(work.recipe.flip)
 
 
 def head_task(work: Fit) -> HeadTask:

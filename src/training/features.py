@@ -55,7 +55,8 @@ class Features:
 
     blocks: every block's, in the order they run; heads read the last's, or the one chosen by
     `at`. labels: (N,) int64. val_labels: (M,) int64. buffers: the backbone's BatchNorm
-    statistics, where `recalibrate` changed them.
+    statistics, where `recalibrate` changed them. key: names all that decides these bits, the code
+    and the machine among it.
     """
 
     blocks: dict[str, Pooled]
@@ -64,6 +65,7 @@ class Features:
     buffers: dict[str, Tensor]
     subjects: tuple[str, ...]
     made: Made
+    key: str
 
     @property
     def values(self) -> Tensor:
@@ -115,7 +117,12 @@ class Features:
             **{f"buffer:{name}": tensor for name, tensor in self.buffers.items()},
         }
         made = {key: value for key, value in asdict(self.made).items() if value is not None}
-        facts = {"subjects": self.subjects, "blocks": list(self.blocks), "made": made}
+        facts = {
+            "subjects": self.subjects,
+            "blocks": list(self.blocks),
+            "made": made,
+            "key": self.key,
+        }
         with atomic(path) as temporary:
             save_file(
                 {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
@@ -151,11 +158,19 @@ class Features:
         per_channel = {key: tuple(made[key]) for key in ("mean", "deviation")}
         labels, val_labels = tensors["labels"], tensors["val_labels"]
         subjects = tuple(facts["subjects"])
-        return cls(blocks, labels, val_labels, buffers, subjects, Made(**made | per_channel))
+        return cls(
+            blocks, labels, val_labels, buffers, subjects, Made(**made | per_channel), facts["key"]
+        )
 
 
 def embed(
-    faces: FaceSet, network: Network, spec: ModelSpec, flip: bool, made: Made, compute: Compute
+    faces: FaceSet,
+    network: Network,
+    spec: ModelSpec,
+    flip: bool,
+    made: Made,
+    key: str,
+    compute: Compute,
 ) -> Features:
     """One pass of the frozen backbone, whose statistics are as they should stay."""
     images, labels = (tensor.to(compute.device) for tensor in faces.part(Split.train))
@@ -165,7 +180,7 @@ def embed(
     val_values = _pooled(prefix, Pictures(val_images, spec), 1, compute.dtype)
     blocks = {name: Pooled(values[name], val_values[name][0]) for name in network.blocks}
     buffers = dict(network.named_buffers()) if made.batchnorm == "recalibrate" else {}
-    return Features(blocks, labels, val_labels, buffers, faces.subjects, made)
+    return Features(blocks, labels, val_labels, buffers, faces.subjects, made, key)
 
 
 @torch.no_grad()

@@ -23,11 +23,11 @@ from src.models.network import ModelSpec, Network
 from src.models.weights import SourceWeights, load_source, random_weights
 from src.training.adapting import AdaptingFeatures, Passes, adapting_features
 from src.training.device import Compute, resolve
+from src.training.expendable import expendable
 from src.training.features import Features, Made, embed
 from src.training.fingerprint import Fingerprint
 from src.training.order import stream
 from src.training.prefix import recalibrate
-from src.training.scratch import expendable
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,11 @@ class Fit:
         known = (code_digest(module), Fingerprint.of(self.compute), self.made(), facts)
         return hashlib.sha256(repr(known).encode()).hexdigest()
 
+    @property
+    def features_key(self) -> str:
+        """Names the frozen features that suit the experiment, flips apart."""
+        return self.key(__name__)
+
     def whole(self) -> Fit:
         """The same of a network that nothing is cut off."""
         return replace(self, experiment=self.experiment.model_copy(update={"features": None}))
@@ -132,8 +137,8 @@ class Fit:
 
 def kept_features(work: Fit, folder: Path) -> Features:
     """As `make_features`, kept in `folder` for the next that needs the same."""
-    key = work.key(__name__, work.recipe.flip)
-    path = folder / f"features-{key[:20]}.safetensors"
+    views = 2 if work.recipe.flip else 1
+    path = folder / f"features-{work.features_key[:20]}-{views}.safetensors"
     with suppress(StaleInputError):
         return Features.load(path)
     features = make_features(work)
@@ -149,7 +154,13 @@ def make_features(work: Fit) -> Features:
     if work.recipe.batchnorm == "recalibrate":
         recalibrate_blocks(work, network, frozenset(network.blocks))
     return embed(
-        work.inventory.faces, network, work.spec(), work.recipe.flip, work.made(), work.compute
+        work.inventory.faces,
+        network,
+        work.spec(),
+        work.recipe.flip,
+        work.made(),
+        work.features_key,
+        work.compute,
     )
 
 

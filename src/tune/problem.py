@@ -11,7 +11,7 @@ from typing import Any
 from src.config import Params, Recipe
 from src.errors import ConfigError, StaleInputError
 from src.training.device import Compute, resolve
-from src.training.engine import head_task
+from src.training.engine import head_task, suits
 from src.training.features import Features
 from src.training.fit import Fit, Inventory, kept_features
 from src.training.heads import HeadTask
@@ -73,7 +73,7 @@ class Problem:
             what = "made from another version of the dataset, or from other weights"
             raise StaleInputError(str(files.features), what, "run `dvc repro embed`")
         features = self.features
-        if made != wanted or len(features.values) <= int(self.recipe.flip):
+        if not suits(features, work):
             features = kept_features(work, files.scratch)
         moved = features.to(self.compute.device)
         return Problem(self.params, self.inventory, moved, self.compute)

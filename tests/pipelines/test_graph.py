@@ -80,3 +80,11 @@ def test_a_stage_declares_every_parameter_that_it_reads(stage: str) -> None:
         if not any(key == each or key.startswith(f"{each}.") for each in covered)
     ]
     assert not missing
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "report", "register"])
+def test_what_a_search_found_is_a_parameter_of_whoever_takes_it_for_an_experiment(
+    stage: str,
+) -> None:
+    assert "experiments" in STAGES[stage]["params"]
+    assert {"tune/best.yaml": ["best"]} in STAGES[stage]["params"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from src.data.faceset import FaceSet
 from src.tracking.provenance import dataset_version
@@ -10,7 +12,12 @@ from src.tracking.record import RunRecord
 from src.tracking.run import track
 from tests.tracking.projects import EXPERIMENT, Project
 
-PARAMS = {"seed": 0, "experiment": {"train": ["head"], "head": {"hidden": []}}, "note": "text"}
+PARAMS = {
+    "data": {"image_size": 32, "classes": {}},
+    "seed": 0,
+    "experiment": {"train": ["head"], "head": {"hidden": []}},
+    "note": "text",
+}
 EPOCH_KEYS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "lr")
 
 
@@ -19,13 +26,14 @@ def finish_run(
     record: Path | None = None,
     origin: str = "data/synthetic.yaml",
     experiment: str = EXPERIMENT,
+    params: Mapping[str, Any] = PARAMS,
 ) -> RunRecord:
     """Track three epochs, curves and the model; returns the record."""
     faces, path = FaceSet.load(project.faces), record or project.record
     with track(
         experiment=experiment,
         name=path.stem,
-        params=PARAMS,
+        params=params,
         dataset=dataset_version(project.faces, faces, origin),
         stage=f"train@{path.stem}",
         record=path,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from src.errors import TrackingError
+from src.files import write_json
 from src.tracking import __main__ as command
 from src.tracking.champion import champion_of
 from src.tracking.reconcile import FROM, MODEL_MD5, WITHOUT, ensure_run, log_test
@@ -145,17 +146,35 @@ def test_the_command_brings_back_runs_test_metrics_and_champion(
     Path("metrics/test.json").write_text('{"ModelA": {"accuracy": 0.5}, "B": {"accuracy": 1}}')
     Path("plots/test/ModelA").mkdir(parents=True)
     Path("plots/test/ModelA/per_subject.csv").write_text("subject\n")
-    Path("metrics/champion.json").write_text('{"name": "ModelA", "val_accuracy": 0.7}')
+    Path("plots/test/ModelA/model.md5").write_text(f"{restored.model.md5}\n")
+    champion = {"model": MODEL, "name": "ModelA", "val_accuracy": 0.7, "md5": restored.model.md5}
+    write_json(Path("metrics/champion.json"), champion)
     assert command.main(["reconcile"]) == 0
     assert "rebuilt as run" in capsys.readouterr().out
     (run,) = all_runs()
     assert run.data.metrics["test/accuracy"] == 0.5
     files = open_store(EXPERIMENT).client.list_artifacts(run.info.run_id, "test")
-    assert [file.path for file in files] == ["test/per_subject.csv"]
+    assert [file.path for file in files] == ["test/model.md5", "test/per_subject.csv"]
     assert champion_of(MODEL).path.is_file()
     assert command.main(["reconcile"]) == 0
     assert "present as run" in capsys.readouterr().out
     assert len(all_runs()) == 1
+
+
+def test_figures_and_a_choice_of_an_earlier_network_are_not_taken_for_this_one(
+    project: Project, restored: RunRecord
+) -> None:
+    Path("metrics").mkdir()
+    write_json(Path("metrics/test.json"), {"ModelA": {"accuracy": 0.5}})
+    Path("plots/test/ModelA").mkdir(parents=True)
+    Path("plots/test/ModelA/model.md5").write_text("of the network before\n")
+    champion = {"model": MODEL, "name": "ModelA", "val_accuracy": 0.7, "md5": "of that, too"}
+    write_json(Path("metrics/champion.json"), champion)
+    assert command.main(["reconcile"]) == 0
+    (run,) = all_runs()
+    assert "test/accuracy" not in run.data.metrics
+    with pytest.raises(TrackingError, match="no champion yet"):
+        champion_of(MODEL)
 
 
 def test_the_command_goes_on_after_a_bad_record(

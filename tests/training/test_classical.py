@@ -50,7 +50,7 @@ def clouds(classes: int) -> Features:
     values, more = (centres[labels] + draw.normal(0, 1, (len(labels), 8)) for _ in "ab")
     values, more = (torch.tensor(v * scale + 5, dtype=torch.float32) for v in (values, more))
     names, given = tuple(map(str, range(classes))), torch.from_numpy(labels)
-    return Features({"conv5_x": Pooled(values[None], more)}, given, given, {}, names, MADE)
+    return Features({"conv5_x": Pooled(values[None], more)}, given, given, {}, names, MADE, "")
 
 
 @pytest.mark.parametrize("classes", [2, 5])

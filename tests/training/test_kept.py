@@ -18,7 +18,7 @@ from src.config import Experiment, Params, Recipe, load_params
 from src.data.faceset import FaceSet
 from src.models.weights import random_weights
 from src.training.device import Compute
-from src.training.engine import fit
+from src.training.engine import fit, suits
 from src.training.features import Features
 from src.training.fit import Fit, Inventory, make_features
 from src.training.result import Fitted
@@ -115,6 +115,19 @@ def test_features_in_another_precision_are_not_used(work: Fit) -> None:
     work = changed(work, FROZEN)
     rounded = make_features(replace(work, compute=Compute(CPU32.device, torch.bfloat16)))
     assert same(trained(work, rounded), trained(work))
+
+
+def test_features_made_on_another_machine_or_by_other_code_are_not_used(work: Fit) -> None:
+    work = changed(work, FROZEN)
+    made = make_features(work)
+    assert suits(made, work)
+    assert not suits(replace(made, key="another"), work)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        assert not suits(made, work)
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("recipe", [FROZEN, REFERENCE], ids=["freeze", "adapt"])
