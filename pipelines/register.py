@@ -16,19 +16,16 @@ EXAMPLES = "  python -m pipelines.register\n  dvc repro register"
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Promote the best experiment's model if it beats the present champion."""
-    from src.tracking.record import RunRecord
     from src.tracking.registry import promote
 
     parser("pipelines.register", str(main.__doc__), EXAMPLES).parse_args(argv)
     params = load_params()
     names = params.experiments
     best = choose(Contender.read(name, paths.train_metrics(name)) for name in names)
-    path, model = paths.run_record(best.name), params.tracking.model
-    print(promote(path, best.val_accuracy, model).sentence)
-    network = RunRecord.read(path).model
+    model = params.tracking.model
+    print(promote(paths.run_record(best.name), best.val_accuracy, model).sentence)
     # Only what the inputs decide: which version it became is the registry's to say.
-    choice = {"model": model, **asdict(best), "md5": network.md5 if network else None}
-    write_json(paths.REGISTERED, choice)
+    write_json(paths.REGISTERED, {"model": model, **asdict(best)})
 
 
 if __name__ == "__main__":

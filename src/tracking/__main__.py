@@ -12,10 +12,11 @@ from src.cli import parser, run
 from src.errors import UserError
 from src.tracking.reconcile import MODEL_FILE, log_test, reconcile
 from src.tracking.record import RunRecord
-from src.tracking.registry import promote
+from src.tracking.registry import DIGITS, promote
 
 RECORDS, TEST, CHAMPION = "runs/*.json", "metrics/test.json", "metrics/champion.json"
 TEST_FOLDER = "plots/test"
+ACCURACY = "best_val/accuracy"  # among the record's figures
 EXAMPLES = """\
   dvc pull && python -m src.tracking reconcile
   python -m src.tracking reconcile ../other-clone"""
@@ -60,10 +61,10 @@ def reconcile_one(path: Path, folder: Path) -> None:
     if scores and scored.is_file() and scored.read_text().strip() == record.model.md5:
         files = sorted(scored.parent.iterdir())
         log_test(path, scores, [(file, "test") for file in files])
-    champion = _read(folder / CHAMPION)
-    if (champion.get("name"), champion.get("md5")) == (record.name, record.model.md5):
-        promotion = promote(path, champion["val_accuracy"], champion["model"])
-        print(f"{path}: {promotion.sentence}")
+    accuracy, champion = record.finals.get(ACCURACY, 0.0), _read(folder / CHAMPION)
+    chosen = {"name": record.name, "val_accuracy": round(accuracy, DIGITS)}
+    if chosen.items() <= champion.items() and "model" in champion:
+        print(f"{path}: {promote(path, accuracy, champion['model']).sentence}")
 
 
 def _read(path: Path) -> dict[str, Any]:

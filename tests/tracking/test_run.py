@@ -62,6 +62,8 @@ def test_a_finished_run_is_all_there(project: Project) -> None:
     run = only_run("ModelA")
     assert (run.info.run_id, run.info.status) == (record.run_id, "FINISHED")
     assert run.data.params == {
+        "data.image_size": "32",
+        "data.classes": "{}",
         "seed": "0",
         "experiment.train": '["head"]',
         "experiment.head.hidden": "[]",
@@ -69,7 +71,7 @@ def test_a_finished_run_is_all_there(project: Project) -> None:
     }
     system = {key for key in run.data.metrics if key.startswith("system/")}
     assert "system/cpu_utilization_percentage" in system
-    finals = {"best_epoch", "trainable_parameters"}
+    finals = {"best_epoch", "best_val/accuracy", "trainable_parameters"}
     assert set(run.data.metrics) - system == {*EPOCH_KEYS, *finals}
     history = open_store(EXPERIMENT).client.get_metric_history(record.run_id, "val/accuracy")
     assert [(point.step, point.value) for point in history] == [(1, 0.1), (2, 0.2), (3, 0.3)]
