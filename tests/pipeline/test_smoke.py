@@ -90,8 +90,7 @@ def test_a_run_from_nothing_gives_the_same_bytes(repository: Repository) -> None
     assert len(kept) >= 22
     before = {path: digest(path) for path in kept}
     stages = ("dataset", "weights", "embed", "train@Baseline", "train@ModelC", "evaluate")
-    for stage in stages:
-        repository.run("dvc", "repro", "--force", "--single-item", stage)
+    repository.run("dvc", "repro", "--force", "--single-item", *stages)
     assert {path: digest(path) for path in kept} == before
 
 
