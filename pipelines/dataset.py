@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from pipelines import paths
-from src import cli
+from src import cli, paths
 from src.config import load_params
 from src.files import atomic, write_json, write_text
 

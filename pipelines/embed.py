@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines import paths
-from src import cli
+from src import cli, paths
 from src.config import Experiment, load_params
 
 
@@ -19,15 +18,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = load_params()
 
     from src.training.device import resolve
-    from src.training.fit import Fit, Inventory, make_features
+    from src.training.job import StartingPoint, TrainingJob, make_features
 
     # Features are the same for every head, so that a change of one reruns nothing here.
     any_head = Experiment(train=("head",), batch_size=1, epochs=1)
     compute = resolve(params.engine.device, params.engine.precision)
-    inventory = Inventory.load(paths.FACES, paths.SOURCE)
+    starting_point = StartingPoint.load(paths.FACES, paths.SOURCE)
     recipe = params.recipes[params.recipe]
-    work = Fit(inventory, any_head, recipe, params, compute, paths.SCRATCH, "embed")
-    make_features(work).save(paths.FEATURES)
+    job = TrainingJob(starting_point, any_head, recipe, params, compute, paths.SCRATCH, "embed")
+    make_features(job).save(paths.FEATURES)
 
 
 if __name__ == "__main__":

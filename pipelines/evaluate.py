@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 
-from pipelines import paths
+from src import paths
 from src.cli import parser, run
 from src.config import Params, load_params
 from src.data.faceset import FaceSet, Split
 from src.errors import OriginError, StaleInputError
-from src.evaluation.metrics import SubjectScore, per_subject, score
-from src.evaluation.mistakes import worst_mistakes
-from src.evaluation.pictures import (
+from src.evaluation.figures import (
     confusion_figure,
     curves_figure,
     mistakes_figure,
     worst_subjects_figure,
 )
+from src.evaluation.metrics import SubjectScore, per_subject, score
+from src.evaluation.mistakes import worst_mistakes
 from src.evaluation.predictions import Predictions
 from src.files import digest, read_rows, write_csv, write_json, write_text
 from src.plotting import save_png
@@ -52,7 +52,7 @@ def predict(params: Params, faces: FaceSet) -> Predictions:
     Raises OriginError where there are none, StaleInputError where a network was trained for
     other subjects or another size, WeightsError where one is missing.
     """
-    from src.evaluation.shared import shared_logits
+    from src.evaluation.inference import shared_logits
     from src.models.classifier import Classifier
     from src.training.device import resolve
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from pipelines import paths
+from src import paths
 from src.cli import parser, run
 from src.config import load_params
 from src.evaluation.choice import Contender, choose

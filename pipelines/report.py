@@ -7,22 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines import paths
+from src import paths
 from src.cli import parser, run
-from src.config import Params, Study, load_params
-from src.data.audit import Finding
+from src.config import LiteratureStudy, Params, load_params
+from src.data.audit import AuditFinding
 from src.data.faceset import FaceSet
 from src.errors import StaleInputError
 from src.evaluation import published
+from src.evaluation.figures import confusion_figure
 from src.evaluation.metrics import Proportion, Score, per_subject
 from src.evaluation.mistakes import worst_mistakes
-from src.evaluation.pictures import confusion_figure
 from src.evaluation.predictions import Predictions
 from src.files import digest, read_rows, write_csv, write_text
 from src.models.backbones import BACKBONES
 from src.plotting import save_png
 from src.report import charts, words
 from src.report.layers import HEAD, by_layer, convolutions
+from src.report.literature import LiteratureReport, check_claim
 from src.report.page import (
     Dataset,
     Page,
@@ -33,8 +34,7 @@ from src.report.page import (
     render,
     split_counts,
 )
-from src.report.results import Results, Trained, compare
-from src.report.study import StudyText, check
+from src.report.results import Results, TrainingSummary, compare_experiments
 from src.tracking.record import RunRecord
 
 MISTAKES = 12  # shown on the page
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = load_params()
     faces, predictions = FaceSet.load(paths.FACES), Predictions.load(paths.PREDICTIONS)
     curves = {name: read_curve(name) for name in params.experiments}
-    results = compare(
+    results = compare_experiments(
         params.experiments,
         read_trained(params),
         read_scores(params),
@@ -86,14 +86,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def check_study(
-    study: Study | None, curves: dict[str, charts.Curve], predictions: Predictions
-) -> StudyText | None:
+    study: LiteratureStudy | None, curves: dict[str, charts.Curve], predictions: Predictions
+) -> LiteratureReport | None:
     """What a study's text claims, held against what was trained and answered here."""
     if study is None:
         return None
     networks = {name: paths.model(name) for name in curves}
-    verdicts = tuple(check(claim, networks, curves, predictions) for claim in study.claims)
-    return StudyText(study.text, verdicts)
+    verdicts = tuple(check_claim(claim, networks, curves, predictions) for claim in study.claims)
+    return LiteratureReport(study.text, verdicts)
 
 
 def read(path: Path) -> Any:
@@ -113,7 +113,7 @@ def read_scores(params: Params) -> dict[str, Score]:
     return {name: Score(**figures[name]) for name in params.experiments}
 
 
-def read_trained(params: Params) -> dict[str, Trained]:
+def read_trained(params: Params) -> dict[str, TrainingSummary]:
     """Training figures of every experiment."""
     return {
         name: _trained(
@@ -123,9 +123,9 @@ def read_trained(params: Params) -> dict[str, Trained]:
     }
 
 
-def _trained(figures: Any, selected: bool) -> Trained:
+def _trained(figures: Any, selected: bool) -> TrainingSummary:
     val = figures["val"]
-    return Trained(
+    return TrainingSummary(
         epochs=figures["epochs"],
         best_epoch=figures["best_epoch"],
         trainable_parameters=figures["trainable_parameters"],
@@ -178,9 +178,9 @@ def describe(params: Params, faces: FaceSet) -> Dataset:
     )
 
 
-def _finding(found: Any) -> Finding:
+def _finding(found: Any) -> AuditFinding:
     files, dropped = tuple(found["files"]), tuple(found["dropped"])
-    return Finding(found["kind"], files, found["note"], dropped)
+    return AuditFinding(found["kind"], files, found["note"], dropped)
 
 
 def provenance(params: Params) -> dict[str, str]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipelines import paths
-from src import cli
+from src import cli, paths
 from src.config import Params, load_params
 from src.files import write_json, write_text
 
 if TYPE_CHECKING:
-    from src.training.fit import Fit
-    from src.training.result import Epoch, Fitted
+    from src.training.job import TrainingJob
+    from src.training.result import Epoch, TrainingResult
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -32,28 +31,28 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(name: str, params: Params) -> None:
     """Train and track; files are written only once the training is complete."""
+    from src.tracking.job import job_params, job_tags
     from src.tracking.provenance import dataset_version
     from src.tracking.run import track
-    from src.tracking.training import fit_params, fit_tags
-    from src.training.engine import fit
+    from src.training.engine import run_job
     from src.training.features import Features
-    from src.training.fit import Fit, Inventory
+    from src.training.job import StartingPoint, TrainingJob
     from src.training.progress import epochs_bar
 
-    inventory = Inventory.load(paths.FACES, paths.SOURCE)
-    work = Fit.of(name, params, inventory, paths.SCRATCH)
-    dataset = dataset_version(paths.FACES, inventory.faces, params.data.origin)
+    starting_point = StartingPoint.load(paths.FACES, paths.SOURCE)
+    job = TrainingJob.of(name, params, starting_point, paths.SCRATCH)
+    dataset = dataset_version(paths.FACES, starting_point.faces, params.data.origin)
     with (
         track(
             experiment=params.tracking.experiment,
             name=name,
-            params=fit_params(work),
+            params=job_params(job),
             dataset=dataset,
             stage=f"train@{name}",
             record=paths.run_record(name),
-            tags=fit_tags(work),
+            tags=job_tags(job),
         ) as tracked,
-        epochs_bar(name, work.experiment.epochs) as advance,
+        epochs_bar(name, job.experiment.epochs) as advance,
     ):
 
         def on_epoch(epoch: Epoch) -> None:
@@ -61,17 +60,17 @@ def run(name: str, params: Params) -> None:
             tracked.epoch(epoch.number, epoch.metrics)
 
         features = Features.load(paths.FEATURES) if paths.FEATURES.exists() else None
-        fitted = fit(work, on_epoch, features)
+        fitted = run_job(job, on_epoch, features)
         write_outputs(name, fitted)
         tracked.finals(final_metrics(fitted))
         for path, folder in artifacts(name):
             tracked.artifact(path, folder)
-        tracked.model(paths.model(name), example_pictures(work))
+        tracked.model(paths.model(name), example_pictures(job))
     chosen, epochs = fitted.chosen, len(fitted.history)
     print(f"{name}: validation {chosen.val_accuracy:.1%} after epoch {chosen.number} of {epochs}")
 
 
-def final_metrics(fitted: Fitted) -> dict[str, float]:
+def final_metrics(fitted: TrainingResult) -> dict[str, float]:
     """What the run ended with."""
     return {
         "best_epoch": fitted.chosen.number,
@@ -90,7 +89,7 @@ def artifacts(name: str) -> list[tuple[Any, str]]:
     ]
 
 
-def write_outputs(name: str, fitted: Fitted) -> None:
+def write_outputs(name: str, fitted: TrainingResult) -> None:
     """Model, metrics, curves, weight change and layer table."""
     from src.evaluation.metrics import wilson
     from src.models.network import save_network
@@ -127,11 +126,11 @@ def _rounded(**values: float) -> dict[str, float]:
     return {key: round(value, 6) for key, value in values.items()}
 
 
-def example_pictures(work: Fit) -> Any:
+def example_pictures(job: TrainingJob) -> Any:
     """(2, S, S, 3) uint8: two training pictures, for the model's input example."""
     from src.data.faceset import Split
 
-    images, _ = work.inventory.faces.part(Split.train)
+    images, _ = job.starting_point.faces.part(Split.train)
     return images[:2].permute(0, 2, 3, 1).contiguous().numpy()
 
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines import paths
-from src import cli
+from src import cli, paths
 from src.config import Imagenet, Params, Pretrain, Source, load_params, read_source
 from src.errors import WeightsError
 

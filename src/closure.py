@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("src", "pipelines")
+PACKAGES = ("src", "pipelines", "benchmarks")
 
 
 @cache

@@ -21,7 +21,7 @@ from src.files import digest
 
 if TYPE_CHECKING:
     from src.tracking.record import RunRecord
-    from src.training.fit import Fit, Inventory
+    from src.training.job import StartingPoint, TrainingJob
 
 TOLERANCE = 10.0  # points: on two processors a head moved by nine, see docs/results.md
 EXAMPLES = """\
@@ -110,30 +110,30 @@ def verify(
 ) -> Iterator[Verdict]:
     """One verdict after the other; `tolerance` in points. Raises UserError for unusable files."""
     from src.tracking.record import RunRecord
-    from src.training.fit import Fit, Inventory
+    from src.training.job import StartingPoint, TrainingJob
 
-    inventory = Inventory.load(files.faces, files.source)
+    starting_point = StartingPoint.load(files.faces, files.source)
     with tempfile.TemporaryDirectory() as scratch:  # shared: heads start from the same features
         for name in names:
             record = RunRecord.read(files.runs / f"{name}.json")
-            work = Fit.of(name, params, inventory, Path(scratch))
-            if changed := tuple(_changed(record, work, files.models / f"{name}.safetensors")):
+            job = TrainingJob.of(name, params, starting_point, Path(scratch))
+            if changed := tuple(_changed(record, job, files.models / f"{name}.safetensors")):
                 yield Verdict(name, "not comparable", changed)
             else:
-                yield _retrained(record, work, tolerance)
+                yield _retrained(record, job, tolerance)
 
 
-def _changed(record: RunRecord, work: Fit, model: Path) -> Iterator[str]:
+def _changed(record: RunRecord, job: TrainingJob, model: Path) -> Iterator[str]:
     """What is here that is not what the run was made from, or made."""
-    from src.tracking.training import CODE, WEIGHTS, fit_params, fit_tags
+    from src.tracking.job import CODE, WEIGHTS, job_params, job_tags
     from src.tracking.writing import flatten
 
-    here: Inventory = work.inventory
+    here: StartingPoint = job.starting_point
     if record.model is None or not model.is_file() or digest(model) != record.model.md5:
         yield f"{model} is missing or not the file that the run wrote"
     if record.dataset is None or record.dataset.md5 != here.faces_digest:
         yield "the dataset is a different version"
-    tags, params = fit_tags(work), flatten(fit_params(work))
+    tags, params = job_tags(job), flatten(job_params(job))
     if record.tags.get(WEIGHTS) != tags[WEIGHTS]:
         yield "the source weights differ"
     if record.tags.get(CODE) != tags[CODE]:
@@ -145,28 +145,28 @@ def _changed(record: RunRecord, work: Fit, model: Path) -> Iterator[str]:
             yield f"{key} was {record.params.get(key)} and is {params.get(key)}"
 
 
-def _retrained(record: RunRecord, work: Fit, tolerance: float) -> Verdict:
+def _retrained(record: RunRecord, job: TrainingJob, tolerance: float) -> Verdict:
     from src.models.network import save_network
-    from src.training.engine import fit
+    from src.training.engine import run_job
     from src.training.fingerprint import Fingerprint
     from src.training.progress import epochs_bar
 
-    with epochs_bar(work.name, work.experiment.epochs) as advance:
-        fitted = fit(work, advance)
-    path = work.scratch / "again.safetensors"
+    with epochs_bar(job.name, job.experiment.epochs) as advance:
+        fitted = run_job(job, advance)
+    path = job.scratch / "again.safetensors"
     save_network(path, fitted.state, fitted.spec)
     assert record.model is not None  # noqa: S101  # or it was not comparable
     if digest(path) == record.model.md5:
-        return Verdict(work.name, "identical")
-    then, now = Fingerprint.from_tags(record.tags), Fingerprint.of(work.compute)
+        return Verdict(job.name, "identical")
+    then, now = Fingerprint.from_tags(record.tags), Fingerprint.of(job.compute)
     before, again = record.finals["best_val/accuracy"], fitted.chosen.val_accuracy
     figures = f"validation accuracy {100 * again:.2f}% here, {100 * before:.2f}% there"
     if then == now:
-        return Verdict(work.name, "different", ("other bytes on the same machine", figures))
+        return Verdict(job.name, "different", ("other bytes on the same machine", figures))
     machine = then.differences(now) if then else ("the record has no fingerprint",)
     near = 100 * abs(again - before) <= tolerance
     figures += f", {'within' if near else 'beyond'} {tolerance:g} points"
-    return Verdict(work.name, "equal" if near else "different", (figures, *machine))
+    return Verdict(job.name, "equal" if near else "different", (figures, *machine))
 
 
 if __name__ == "__main__":

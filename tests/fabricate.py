@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines import paths
+from src import paths
 from src.config import PARAMS, Experiment, Head, load_params
 from src.data.faceset import FaceSet, Split
 from src.evaluation.metrics import score, wilson
 from src.evaluation.predictions import Predictions
 from src.files import write_csv, write_json
-from src.report.results import Trained
+from src.report.results import TrainingSummary
 from src.tracking.record import RunRecord
 from tests.shipped import SHIPPED
 
@@ -58,10 +58,12 @@ def predictions(dataset: FaceSet, accuracy: Mapping[str, float] = ACCURACY) -> P
     return Predictions(logits, labels, rows, dataset.subjects)
 
 
-def trained(val: float, trainable: int = 1000, epochs: int = 4, selected: bool = False) -> Trained:
+def trained(
+    val: float, trainable: int = 1000, epochs: int = 4, selected: bool = False
+) -> TrainingSummary:
     """Training figures around a validation accuracy."""
     accuracy = wilson(round(100 * val), 100)
-    return Trained(epochs, epochs, trainable, min(1.0, val + 0.05), accuracy, selected)
+    return TrainingSummary(epochs, epochs, trainable, min(1.0, val + 0.05), accuracy, selected)
 
 
 def write_project(
@@ -70,7 +72,7 @@ def write_project(
     experiments: Mapping[str, Experiment] = EXPERIMENTS,
     accuracy: Mapping[str, float] = ACCURACY,
 ) -> None:
-    """All that the report stage reads, under `root`; paths as in `pipelines.paths`."""
+    """All that the report stage reads, under `root`; paths as in `src.paths`."""
     params = load_params(SHIPPED / PARAMS).model_dump(mode="json")
     params["experiments"] = {
         name: experiment.model_dump(mode="json", exclude_none=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines import paths, train
+from src import paths, train
 from src.config import PARAMS, load_params
 from src.errors import ConfigError, StaleInputError, TrackingError
 from src.files import digest, write_json

@@ -38,18 +38,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         if not path.is_file():
             raise StaleInputError(str(path), "no such file", "run `dvc repro dataset weights`")
 
-    from src.advise.advice import Measured, advise, outcome
+    from src.advise.advice import MeasuredResults, advise, outcome
     from src.training.device import resolve
-    from src.training.fit import Inventory
+    from src.training.job import StartingPoint
 
     measured = (
-        Measured.read(params.experiments, Path("metrics"), Path("data/predictions.safetensors"))
+        MeasuredResults.read(
+            params.experiments, Path("metrics"), Path("data/predictions.safetensors")
+        )
         if options.check
         else None
     )
-    inventory = Inventory.load(options.faces, options.source)
+    starting_point = StartingPoint.load(options.faces, options.source)
     compute = resolve(params.engine.device, params.engine.precision)
-    advice = advise(params, inventory, compute)
+    advice = advise(params, starting_point, compute)
     found = outcome(advice, measured) if measured else None
     if options.json:
         print(json.dumps({**asdict(advice), "outcome": asdict(found) if found else None}))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from src.config import Params
     from src.training.device import Compute
-    from src.training.fit import Fit, Inventory
+    from src.training.job import StartingPoint, TrainingJob
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredResults:
     """What the experiments reached: the `best` by validation, and who was `right` on the test.
 
     right: per experiment (N,) bool, one for each of the same N test images.
@@ -40,7 +40,7 @@ class Measured:
     right: Mapping[str, NDArray[np.bool_]]
 
     @classmethod
-    def read(cls, names: Iterable[str], metrics: Path, predictions: Path) -> Measured:
+    def read(cls, names: Iterable[str], metrics: Path, predictions: Path) -> MeasuredResults:
         """From `metrics/` and the stored answers; raises StaleInputError where one is missing."""
         from src.evaluation.choice import Contender, choose
         from src.evaluation.predictions import Predictions
@@ -70,13 +70,19 @@ class Outcome:
     tau: float
 
 
-def advise(params: Params, inventory: Inventory, compute: Compute) -> Advice:
+def advise(params: Params, starting_point: StartingPoint, compute: Compute) -> Advice:
     """Assess the dataset before the source weights, and rank params.yaml's experiments."""
-    from src.training.fit import Fit
+    from src.training.job import TrainingJob
 
     fits = {
-        name: Fit(
-            inventory, experiment, params.recipe_of(name), params, compute, Path(".cache"), name
+        name: TrainingJob(
+            starting_point,
+            experiment,
+            params.recipe_of(name),
+            params,
+            compute,
+            Path(".cache"),
+            name,
         )
         for name, experiment in params.experiments.items()
     }
@@ -87,9 +93,9 @@ def advise(params: Params, inventory: Inventory, compute: Compute) -> Advice:
     return Advice(situation, rank(situation, candidates), reasons(situation))
 
 
-def _candidate(fit: Fit, flops_per_second: float) -> Candidate:
-    from src.benchmark.floor import epoch_flops
+def _candidate(fit: TrainingJob, flops_per_second: float) -> Candidate:
     from src.models.trainable import unfreeze
+    from src.training.cost import epoch_flops
     from src.training.optimizers import trained_blocks
 
     network = fit.network()
@@ -105,11 +111,11 @@ def _candidate(fit: Fit, flops_per_second: float) -> Candidate:
     )
 
 
-def outcome(advice: Advice, measured: Measured) -> Outcome:
+def outcome(advice: Advice, measured: MeasuredResults) -> Outcome:
     """Hold the advice against what was measured of the experiments that it ranks."""
     from scipy.stats import kendalltau
 
-    from src.evaluation.compare import mcnemar
+    from src.evaluation.significance import mcnemar
 
     names = [candidate.name for candidate in advice.ranking]
     test = {name: float(measured.right[name].mean()) for name in names}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from src.advise.transfer import log_me, probe
 
 if TYPE_CHECKING:
-    from src.training.fit import Fit
+    from src.training.job import TrainingJob
 
 FEW = 100  # training images per class; below it a dataset is small
 NEAR = 0.8  # share of the way from chance to perfect that a probe goes on a similar dataset
@@ -53,22 +53,22 @@ class Situation:
         return self.skill >= NEAR
 
 
-def assess(work: Fit) -> Situation:
+def assess(job: TrainingJob) -> Situation:
     """Run the source network once, as the `embed` stage does, and probe every block's output."""
-    from src.benchmark.floor import forward_flops
-    from src.training.fit import make_features
+    from src.training.cost import forward_flops
+    from src.training.job import make_features
 
     started = time.perf_counter()
-    features = make_features(work)
+    features = make_features(job)
     seconds = time.perf_counter() - started
     labels = features.labels.cpu().numpy()
     blocks = {name: each.values[0].cpu().numpy() for name, each in features.blocks.items()}
     passes = features.values.shape[:2].numel() + len(features.val_labels)
-    flops = forward_flops(work.network().cpu(), work.spec().input_size) * passes
+    flops = forward_flops(job.network().cpu(), job.spec().input_size) * passes
     return Situation(
         len(labels),
         len(set(labels.tolist())),
-        {block: probe(values, labels, work.params.seed) for block, values in blocks.items()},
+        {block: probe(values, labels, job.params.seed) for block, values in blocks.items()},
         log_me(next(reversed(blocks.values())), labels),
         flops / seconds,
     )

@@ -5,12 +5,12 @@ keys, and what one key demands of another. Units are beside the fields.
 """
 
 from src.config.data import Audit, Data
+from src.config.literature import Claim, LiteratureStudy
 from src.config.params import BEST, BEST_NAME, PARAMS, Params, load_params
 from src.config.section import Count, Policy, Section, read_yaml, validate
-from src.config.study import Claim, Study
 from src.config.tracking import Tracking
 from src.config.training import Augment, Engine, Experiment, Head, Model, Recipe
-from src.config.tune import Found, Space, Tune
+from src.config.tune import SearchResult, Space, Tune
 from src.config.weights import Imagenet, Pretrain, Scratch, Source, Weights, read_source
 
 __all__ = [
@@ -24,19 +24,19 @@ __all__ = [
     "Data",
     "Engine",
     "Experiment",
-    "Found",
     "Head",
     "Imagenet",
+    "LiteratureStudy",
     "Model",
     "Params",
     "Policy",
     "Pretrain",
     "Recipe",
     "Scratch",
+    "SearchResult",
     "Section",
     "Source",
     "Space",
-    "Study",
     "Tracking",
     "Tune",
     "Weights",

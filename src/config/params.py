@@ -9,12 +9,12 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from src.config.data import Data
+from src.config.literature import LiteratureStudy
 from src.config.presets import with_study
 from src.config.section import Key, Section, read_yaml, validate
-from src.config.study import Study
 from src.config.tracking import Tracking
 from src.config.training import Engine, Experiment, Model, Recipe
-from src.config.tune import Found, Tune
+from src.config.tune import SearchResult, Tune
 from src.config.weights import Weights
 from src.errors import ConfigError
 from src.models.backbones import BACKBONES
@@ -36,7 +36,7 @@ class Params(Section):
     engine: Engine = Engine()
     tune: Tune = Tune()
     tracking: Tracking = Tracking()
-    study: Study | None = None
+    study: LiteratureStudy | None = None
 
     @model_validator(mode="after")
     def _study_names_experiments(self) -> Params:
@@ -161,6 +161,6 @@ def load_params(path: Path = PARAMS) -> Params:
     """
     raw, best = with_study(read_yaml(path), path.parent), path.parent / BEST
     if best.exists() and isinstance(raw, dict) and isinstance(raw.get("experiments"), dict):
-        found = validate(Found, read_yaml(best), str(best)).best
+        found = validate(SearchResult, read_yaml(best), str(best)).best
         raw["experiments"] |= {name: entry.model_dump(mode="json") for name, entry in found.items()}
     return validate(Params, raw, str(path))

@@ -48,7 +48,7 @@ class Tune(Section):
     space: Space = Space()
 
 
-class Found(Section):
+class SearchResult(Section):
     """All of tune/best.yaml: experiments that a search wrote, none before the first."""
 
     best: dict[Name, Experiment] = Field(default_factory=dict)

@@ -28,7 +28,7 @@ KINDS = ("unreadable", "empty_subject", "duplicate", "near_duplicate", "conflict
 
 
 @dataclass(frozen=True)
-class Finding:
+class AuditFinding:
     """Something wrong with `files`; `dropped` are those of them that were left out for it."""
 
     kind: str
@@ -51,7 +51,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class DecodedImages:
     """Decoded pictures of N entries with their splits; the parallel sequences of one audit."""
 
     entries: Sequence[Entry]
@@ -89,7 +89,7 @@ def perceptual_hash(pixels: Pixels) -> np.uint64:
     return np.uint64(int.from_bytes(np.packbits(bits).tobytes()))
 
 
-def audit(pictures: Pictures, policies: Audit) -> list[Finding]:
+def audit(pictures: DecodedImages, policies: Audit) -> list[AuditFinding]:
     """Duplicates, near-duplicates across splits and conflicting labels; raises AuditError on fail.
 
     `drop` leaves out of training what is also elsewhere: the training side of a pair across
@@ -99,18 +99,18 @@ def audit(pictures: Pictures, policies: Audit) -> list[Finding]:
     return [_acted_on(finding, policies, pictures) for finding in findings]
 
 
-def unusable(kind: str, files: Sequence[tuple[str, str]], policy: Policy) -> list[Finding]:
+def unusable(kind: str, files: Sequence[tuple[str, str]], policy: Policy) -> list[AuditFinding]:
     """Findings about files that are no pictures, each with its note; raises AuditError.
 
     They are left out whatever the policy says.
     """
-    findings = [Finding(kind, (file,), note, dropped=(file,)) for file, note in files]
+    findings = [AuditFinding(kind, (file,), note, dropped=(file,)) for file, note in files]
     if findings and policy == "fail":
         _fail(findings[0], len(findings))
     return findings
 
 
-def _equal(pictures: Pictures) -> Iterator[Finding]:
+def _equal(pictures: DecodedImages) -> Iterator[AuditFinding]:
     groups: dict[str, list[int]] = defaultdict(list)
     for row, digest in enumerate(pictures.digests):
         groups[digest].append(row)
@@ -118,10 +118,10 @@ def _equal(pictures: Pictures) -> Iterator[Finding]:
         if len(rows) > 1:
             conflict = len({pictures.entries[row].subject for row in rows}) > 1
             kind = "conflicting_label" if conflict else "duplicate"
-            yield Finding(kind, _files(pictures, rows), "the same pixels")
+            yield AuditFinding(kind, _files(pictures, rows), "the same pixels")
 
 
-def _alike(pictures: Pictures, distance: int) -> Iterator[Finding]:
+def _alike(pictures: DecodedImages, distance: int) -> Iterator[AuditFinding]:
     """Pairs in different splits that differ in 1 to `distance` bits, or in pixels only."""
     hashes = np.array([perceptual_hash(p) for p in pictures.pixels], dtype=np.uint64)
     digests = pictures.digests
@@ -129,7 +129,7 @@ def _alike(pictures: Pictures, distance: int) -> Iterator[Finding]:
         if digests[first] != digests[second]:
             names = {pictures.entries[row].subject for row in (first, second)}
             kind = "near_duplicate" if len(names) == 1 else "conflicting_label"
-            yield Finding(kind, _files(pictures, [first, second]), f"{bits} of 64 bits differ")
+            yield AuditFinding(kind, _files(pictures, [first, second]), f"{bits} of 64 bits differ")
 
 
 def near_pairs(hashes: Hashes, splits: Splits, distance: int) -> Iterator[tuple[int, int, int]]:
@@ -142,7 +142,7 @@ def near_pairs(hashes: Hashes, splits: Splits, distance: int) -> Iterator[tuple[
             yield start + first, second, int(bits[first, second])
 
 
-def _acted_on(finding: Finding, policies: Audit, pictures: Pictures) -> Finding:
+def _acted_on(finding: AuditFinding, policies: Audit, pictures: DecodedImages) -> AuditFinding:
     policy: Policy = getattr(policies, finding.kind)
     if policy == "fail":
         _fail(finding, 1)
@@ -154,14 +154,14 @@ def _acted_on(finding: Finding, policies: Audit, pictures: Pictures) -> Finding:
     else:
         kept = max(finding.files, key=lambda file: split_of[file])
         dropped = [f for f in finding.files if f != kept and split_of[f] != Split.test]
-    return Finding(finding.kind, finding.files, finding.note, tuple(dropped))
+    return AuditFinding(finding.kind, finding.files, finding.note, tuple(dropped))
 
 
-def _files(pictures: Pictures, rows: Sequence[int]) -> tuple[str, ...]:
+def _files(pictures: DecodedImages, rows: Sequence[int]) -> tuple[str, ...]:
     return tuple(pictures.entries[row].file for row in rows)
 
 
-def _fail(finding: Finding, count: int) -> None:
+def _fail(finding: AuditFinding, count: int) -> None:
     more = f" (and {count - 1} more)" if count > 1 else ""
     raise AuditError(
         ", ".join(finding.files),

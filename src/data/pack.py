@@ -16,7 +16,7 @@ import torch
 
 from src.config import Data
 from src.data import audit
-from src.data.audit import KINDS, Finding, Pictures, pixel_digest
+from src.data.audit import KINDS, AuditFinding, DecodedImages, pixel_digest
 from src.data.decode import decode
 from src.data.entries import Content, Entry, Origin, Pixels
 from src.data.faceset import FaceSet, Split
@@ -28,12 +28,12 @@ THREADS, BATCH = 4, 256
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedDataset:
     """A dataset with the files its rows came from and what the audit found."""
 
     faces: FaceSet
     files: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[AuditFinding, ...]
 
     def manifest_csv(self) -> str:
         """One row per image: file, subject, split, sha256 of its pixels."""
@@ -66,7 +66,7 @@ class Packed:
         }
 
 
-def pack(data: Data, seed: int) -> Packed:
+def pack(data: Data, seed: int) -> PackedDataset:
     """Read, decode, split and audit the origin.
 
     Raises OriginError and AuditError; an unreadable file is a finding, not an error.
@@ -87,7 +87,7 @@ def pack(data: Data, seed: int) -> Packed:
         ),
     ]
     splits = assign(data.origin, entries, data.val_fraction, data.test_fraction, seed)
-    found = audit.audit(Pictures(entries, pixels, splits), policies)
+    found = audit.audit(DecodedImages(entries, pixels, splits), policies)
     dropped = {file for finding in found for file in finding.dropped}
     kept = [row for row, entry in enumerate(entries) if entry.file not in dropped]
     kept.sort(key=lambda row: (entries[row].subject, splits[row], entries[row].file))
@@ -101,7 +101,7 @@ def pack(data: Data, seed: int) -> Packed:
         torch.from_numpy(splits[kept]),
         subjects,
     )
-    return Packed(faces, tuple(entries[row].file for row in kept), (*findings, *found))
+    return PackedDataset(faces, tuple(entries[row].file for row in kept), (*findings, *found))
 
 
 def _gives_test(entries: Iterable[Entry]) -> bool:

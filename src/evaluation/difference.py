@@ -9,8 +9,8 @@ from pathlib import Path
 
 from src import cli
 from src.errors import StaleInputError
-from src.evaluation.compare import Paired, holm, mcnemar
 from src.evaluation.predictions import Predictions
+from src.evaluation.significance import PairedTest, holm, mcnemar
 
 EXAMPLES = """\
   cp data/predictions.safetensors earlier.safetensors
@@ -26,7 +26,7 @@ class Change:
     experiment: str
     earlier: float
     later: float
-    paired: Paired
+    paired: PairedTest
     holm: float
 
 

@@ -18,7 +18,7 @@ DATASET = "100 FaceScrub subjects"
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedResult:
     """One row of the published table; accuracies within [0, 1]."""
 
     train_accuracy: float
@@ -33,10 +33,10 @@ def _rows(name: str) -> list[dict[str, str]]:
 
 
 @cache
-def table() -> dict[str, Published]:
+def table() -> dict[str, PublishedResult]:
     """The published row of each experiment, by its name."""
     return {
-        row["experiment"]: Published(
+        row["experiment"]: PublishedResult(
             float(row["train_acc"]),
             float(row["test_acc"]),
             int(row["epochs"]),

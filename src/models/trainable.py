@@ -15,7 +15,7 @@ from torch import nn
 from src.models.network import Network, Norm
 
 
-def resolve(network: Network, train: tuple[str, ...]) -> frozenset[str]:
+def resolve_blocks(network: Network, train: tuple[str, ...]) -> frozenset[str]:
     """Block names that train, `all` spelled out."""
     return frozenset((*network.blocks, "head") if "all" in train else train)
 

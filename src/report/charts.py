@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from src.evaluation.figures import draw_confusion
 from src.evaluation.metrics import confusion
-from src.evaluation.pictures import draw_confusion
 from src.evaluation.predictions import Predictions
 from src.plotting import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PURPLE, figure, styled
 from src.report import words

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from src.data.audit import Finding
+from src.data.audit import AuditFinding
 from src.data.faceset import FaceSet, Split
 from src.evaluation import published
 from src.evaluation.metrics import SubjectScore
@@ -17,8 +17,8 @@ from src.evaluation.mistakes import Mistake, worst_subjects
 from src.evaluation.predictions import Predictions
 from src.plotting import picture, svg
 from src.report import words
+from src.report.literature import LiteratureReport
 from src.report.results import Results
-from src.report.study import StudyText
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -30,7 +30,7 @@ FACES_A_SUBJECT = 10  # of a hardest subject's test images, at most
 
 
 @dataclass(frozen=True)
-class Picture:
+class EmbeddedImage:
     """An image that lies in the page itself, as a data URI."""
 
     source: str
@@ -41,13 +41,13 @@ class Picture:
 class Face:
     """One photo with what is said about it."""
 
-    picture: Picture
+    picture: EmbeddedImage
     caption: str
     right: bool = False
 
 
 @dataclass(frozen=True)
-class Pair:
+class MistakePair:
     """A wrong answer: the photo, and a training photo of who it was taken for, if there is one."""
 
     shown: Face
@@ -72,8 +72,8 @@ class Dataset:
     subjects: int
     image_size: int
     counts: Mapping[str, int]
-    findings: tuple[Finding, ...]
-    contact_sheet: Picture
+    findings: tuple[AuditFinding, ...]
+    contact_sheet: EmbeddedImage
 
     @property
     def found(self) -> Mapping[str, int]:
@@ -86,13 +86,13 @@ class Page:
     """Everything the templates show. `provenance` is label to text, in order."""
 
     results: Results
-    charts: Mapping[str, Picture]
-    mistakes: tuple[Pair, ...]
+    charts: Mapping[str, EmbeddedImage]
+    mistakes: tuple[MistakePair, ...]
     hardest: tuple[HardSubject, ...]
     dataset: Dataset
     provenance: Mapping[str, str]
     published_on: str = published.DATASET
-    study: StudyText | None = None
+    study: LiteratureReport | None = None
 
 
 def render(page: Page, template: str) -> str:
@@ -123,17 +123,17 @@ def escape_markdown(text: str) -> Markup:
     return Markup("".join(f"\\{sign}" if sign in "\\`*_[]|" else sign for sign in escaped))  # noqa: S704
 
 
-def embed(content: bytes, kind: str, alt: str) -> Picture:
+def embed(content: bytes, kind: str, alt: str) -> EmbeddedImage:
     """A file's bytes as a picture in the page; `kind` is its MIME type."""
-    return Picture(f"data:{kind};base64,{base64.b64encode(content).decode()}", alt)
+    return EmbeddedImage(f"data:{kind};base64,{base64.b64encode(content).decode()}", alt)
 
 
-def chart(drawn: Figure, alt: str) -> Picture:
+def chart(drawn: Figure, alt: str) -> EmbeddedImage:
     """A figure as SVG in the page."""
     return embed(svg(drawn).encode(), "image/svg+xml", alt)
 
 
-def photo(image: Tensor, alt: str) -> Picture:
+def photo(image: Tensor, alt: str) -> EmbeddedImage:
     """A (3, H, W) uint8 image in the page."""
     from PIL import Image
 
@@ -144,19 +144,19 @@ def photo(image: Tensor, alt: str) -> Picture:
 
 def pairs(
     faces: FaceSet, mistakes: tuple[Mistake, ...], subjects: tuple[str, ...]
-) -> tuple[Pair, ...]:
+) -> tuple[MistakePair, ...]:
     """Wrong answers as the page shows them."""
     return tuple(_pair(faces, mistake, subjects) for mistake in mistakes)
 
 
-def _pair(faces: FaceSet, mistake: Mistake, subjects: tuple[str, ...]) -> Pair:
+def _pair(faces: FaceSet, mistake: Mistake, subjects: tuple[str, ...]) -> MistakePair:
     actual, predicted = subjects[mistake.actual], subjects[mistake.predicted]
     shown = Face(photo(faces.images[mistake.row], f"test image of {actual}"), actual)
     called = f"{predicted}, {mistake.probability:.0%}"
     if mistake.lookalike is None:
-        return Pair(shown, None, called)
+        return MistakePair(shown, None, called)
     alike = photo(faces.images[mistake.lookalike], f"training image of {predicted}")
-    return Pair(shown, Face(alike, predicted), called)
+    return MistakePair(shown, Face(alike, predicted), called)
 
 
 def hard_subjects(

@@ -9,9 +9,9 @@ import numpy as np
 
 from src.config import Experiment
 from src.evaluation.choice import Contender, choose
-from src.evaluation.compare import Paired, holm, mcnemar
 from src.evaluation.metrics import Proportion, Score
 from src.evaluation.predictions import Predictions
+from src.evaluation.significance import PairedTest, holm, mcnemar
 
 ALPHA = 0.05
 REFERENCE = "Baseline"
@@ -24,7 +24,7 @@ CLASSICAL = {
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingSummary:
     """What training one experiment gave; accuracies within [0, 1].
 
     `selected` says whether validation chose the epoch that was kept: `val` is then the largest of
@@ -43,7 +43,7 @@ class Trained:
 class Difference:
     """A paired test on the test images; `p` is adjusted for all the tests of its family."""
 
-    paired: Paired
+    paired: PairedTest
     p: float
 
     @property
@@ -53,7 +53,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Row:
+class ExperimentResult:
     """One experiment: what it was, what it reached, and how it compares.
 
     `against_reference` and `against_best` are None in the row that they compare with.
@@ -61,7 +61,7 @@ class Row:
 
     name: str
     experiment: Experiment
-    trained: Trained
+    trained: TrainingSummary
     test: Score
     published: float | None  # test accuracy of the row that it rebuilds
     against_reference: Difference | None
@@ -106,9 +106,9 @@ class Results:
     images that the commonest subject has: the accuracy of naming it always.
     """
 
-    rows: tuple[Row, ...]
-    reference: Row
-    best: Row
+    rows: tuple[ExperimentResult, ...]
+    reference: ExperimentResult
+    best: ExperimentResult
     subjects: int
     majority: float
 
@@ -123,12 +123,12 @@ class Results:
         return self.majority < 1.5 * self.chance
 
     @property
-    def selected(self) -> tuple[Row, ...]:
+    def selected(self) -> tuple[ExperimentResult, ...]:
         """Rows whose epoch was chosen on validation."""
         return tuple(row for row in self.rows if row.trained.selected)
 
     @property
-    def as_good(self) -> tuple[Row, ...]:
+    def as_good(self) -> tuple[ExperimentResult, ...]:
         """Rows that the test images cannot tell from the best."""
         return tuple(
             row
@@ -136,7 +136,7 @@ class Results:
             if row.against_best is not None and not row.against_best.beyond_chance
         )
 
-    def beyond_chance(self, sign: int) -> tuple[Row, ...]:
+    def beyond_chance(self, sign: int) -> tuple[ExperimentResult, ...]:
         """Rows that beat the reference (sign 1), or lose to it (-1), by more than luck."""
         return tuple(
             row
@@ -147,9 +147,9 @@ class Results:
         )
 
 
-def compare(
+def compare_experiments(
     experiments: Mapping[str, Experiment],
-    trained: Mapping[str, Trained],
+    trained: Mapping[str, TrainingSummary],
     scores: Mapping[str, Score],
     predictions: Predictions,
     published: Mapping[str, float] | None = None,
@@ -167,7 +167,7 @@ def compare(
     to_reference = _differences(names, reference, predictions)
     to_best = _differences(names, best, predictions)
     rows = {
-        name: Row(
+        name: ExperimentResult(
             name=name,
             experiment=experiments[name],
             trained=trained[name],

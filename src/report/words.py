@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from src.config import BEST_NAME
 from src.evaluation.metrics import Score
-from src.report.results import Difference, Results, Row
+from src.report.results import Difference, ExperimentResult, Results
 
 ONE_SEED = (
     "Each row is one network, trained from one seed: the tests tell these networks apart on these "
@@ -51,7 +51,7 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def advice(row: Row) -> str:
+def advice(row: ExperimentResult) -> str:
     """What a row says to do."""
     if row.experiment.start == "scratch":
         return "Train from scratch"

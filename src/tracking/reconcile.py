@@ -14,7 +14,7 @@ from src.errors import TrackingError
 from src.files import digest
 from src.tracking.model import has_files, log_model, write_files
 from src.tracking.provenance import process_tags
-from src.tracking.record import ModelFile, Point, RunRecord, now
+from src.tracking.record import MetricPoint, ModelFile, RunRecord, now
 from src.tracking.run import close_orphans
 from src.tracking.store import Store, locked, open_store
 from src.tracking.writing import log_file, log_points, start_run
@@ -30,7 +30,7 @@ EXAMPLES = 2  # pictures in a rebuilt model's input example
 
 
 @dataclass(frozen=True)
-class Reconciled:
+class Reconciliation:
     """The run that a record speaks of: as it was, with files put back, or made anew."""
 
     run_id: str
@@ -46,16 +46,16 @@ def ensure_run(path: Path) -> str:
     return reconcile(path).run_id
 
 
-def reconcile(path: Path) -> Reconciled:
+def reconcile(path: Path) -> Reconciliation:
     """As `ensure_run`, telling what was done."""
     record = RunRecord.read(path)
     store = open_store(record.experiment)
     with locked(store.uri):  # two commands may find it missing at once
         found = _find(store, record)
         if found is None:
-            return Reconciled(_rebuild(store, record, path.parent), "rebuilt")
+            return Reconciliation(_rebuild(store, record, path.parent), "rebuilt")
         restored = _restore(store, found, record, path.parent)
-        return Reconciled(found, "restored" if restored else "present")
+        return Reconciliation(found, "restored" if restored else "present")
 
 
 def _find(store: Store, record: RunRecord) -> str | None:
@@ -194,5 +194,5 @@ def log_test(
         if not scored or _name(file, folder) not in there:
             log_file(store, run_id, file, folder)
     if not scored:
-        log_points(store, run_id, [Point(step=0, time=now(), metrics=metrics)])
+        log_points(store, run_id, [MetricPoint(step=0, time=now(), metrics=metrics)])
     return run_id

@@ -17,7 +17,7 @@ from src.errors import TrackingError
 from src.files import write_text
 
 
-class Part(BaseModel):
+class RecordPart(BaseModel):
     """Immutable, strictly typed, no unknown keys."""
 
     model_config = ConfigDict(
@@ -25,7 +25,7 @@ class Part(BaseModel):
     )
 
 
-class DatasetVersion(Part):
+class DatasetVersion(RecordPart):
     """Which packed dataset a run saw, and what that was made from. `md5` is DVC's name for it."""
 
     name: str
@@ -37,7 +37,7 @@ class DatasetVersion(Part):
     subjects: int
 
 
-class Point(Part):
+class MetricPoint(RecordPart):
     """Metrics of one moment."""
 
     step: int
@@ -45,21 +45,21 @@ class Point(Part):
     metrics: dict[str, float]
 
 
-class File(Part):
+class ArtifactFile(RecordPart):
     """An artifact: where it lies, and the folder of the run it goes to ("" for the top)."""
 
     path: str
     folder: str = ""
 
 
-class ModelFile(Part):
+class ModelFile(RecordPart):
     """A model file and the fingerprint it had."""
 
     path: str
     md5: str
 
 
-class RunRecord(Part):
+class RunRecord(RecordPart):
     """A finished run, and the experiment of MLflow's that holds it."""
 
     run_id: str
@@ -70,16 +70,20 @@ class RunRecord(Part):
     params: dict[str, str]
     tags: dict[str, str]
     dataset: DatasetVersion | None
-    epochs: tuple[Point, ...]
-    system: tuple[Point, ...]
+    epochs: tuple[MetricPoint, ...]
+    system: tuple[MetricPoint, ...]
     finals: dict[str, float]
-    artifacts: tuple[File, ...]
+    artifacts: tuple[ArtifactFile, ...]
     model: ModelFile | None
 
     @property
-    def points(self) -> tuple[Point, ...]:
+    def points(self) -> tuple[MetricPoint, ...]:
         """Everything measured: per epoch, of the machine, and at the end."""
-        return (*self.epochs, *self.system, Point(step=0, time=self.ended, metrics=self.finals))
+        return (
+            *self.epochs,
+            *self.system,
+            MetricPoint(step=0, time=self.ended, metrics=self.finals),
+        )
 
     def write(self, path: Path) -> None:
         """Write atomically."""

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 from src.files import digest
 from src.tracking.model import log_model
 from src.tracking.provenance import is_orphan, provenance
-from src.tracking.record import DatasetVersion, File, ModelFile, Point, RunRecord, now, relative
+from src.tracking.record import (
+    ArtifactFile,
+    DatasetVersion,
+    MetricPoint,
+    ModelFile,
+    RunRecord,
+    now,
+    relative,
+)
 from src.tracking.store import Store, open_store
 from src.tracking.system import SystemSampler
 from src.tracking.writing import flatten, log_file, log_points, start_run
@@ -32,17 +40,17 @@ class TrackedRun:
     run_id: str
     name: str
     record: Path
-    _epochs: list[Point] = field(default_factory=list)
-    _pending: list[Point] = field(default_factory=list)
+    _epochs: list[MetricPoint] = field(default_factory=list)
+    _pending: list[MetricPoint] = field(default_factory=list)
     _finals: dict[str, float] = field(default_factory=dict)
-    _artifacts: list[File] = field(default_factory=list)
+    _artifacts: list[ArtifactFile] = field(default_factory=list)
     _model: ModelFile | None = None
     _flushed: float = field(default_factory=time.monotonic)
 
     def epoch(self, step: int, metrics: Mapping[str, float]) -> None:
         """Metrics of one epoch."""
         values = {key: float(value) for key, value in metrics.items()}
-        self._epochs.append(Point(step=step, time=now(), metrics=values))
+        self._epochs.append(MetricPoint(step=step, time=now(), metrics=values))
         self._pending.append(self._epochs[-1])
         if time.monotonic() - self._flushed > FLUSH:
             self._flush()
@@ -54,7 +62,7 @@ class TrackedRun:
     def artifact(self, path: Path, folder: str = "") -> None:
         """Copy a file among the run's artifacts; a rebuilt run takes it from the same path."""
         log_file(self.store, self.run_id, path, folder)
-        self._artifacts.append(File(path=relative(path, self.record), folder=folder))
+        self._artifacts.append(ArtifactFile(path=relative(path, self.record), folder=folder))
 
     def model(self, weights: Path, example: NDArray[np.uint8]) -> None:
         """Log the model file `weights`; `example` is (N ≥ 2, S, S, 3) uint8 RGB pictures."""

@@ -12,7 +12,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Any
 
-from src.tracking.record import Point, now
+from src.tracking.record import MetricPoint, now
 
 FIRST = 0.5  # seconds to the first sample
 GROWTH = 1.05  # of the interval, from sample to sample
@@ -24,7 +24,7 @@ class SystemSampler:
     def __init__(self) -> None:
         from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
 
-        self.points: list[Point] = []
+        self.points: list[MetricPoint] = []
         self._monitors: list[Any] = [CPUMonitor(), *_gpu()]
         self._stop = Event()
         self._thread = Thread(target=self._sample, daemon=True, name="system-metrics")
@@ -48,7 +48,7 @@ class SystemSampler:
             stopped = self._stop.wait(interval)
             if not (stopped and self.points):
                 self.points.append(
-                    Point(step=len(self.points), time=now(), metrics=self._measure())
+                    MetricPoint(step=len(self.points), time=now(), metrics=self._measure())
                 )
             interval *= GROWTH
 

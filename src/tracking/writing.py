@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from src.tracking.record import DatasetVersion, Point
+from src.tracking.record import DatasetVersion, MetricPoint
 from src.tracking.store import Store
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ def _log_dataset(store: Store, run_id: str, dataset: DatasetVersion) -> None:
     store.client.log_inputs(run_id, [DatasetInput(entity, [context])])
 
 
-def log_points(store: Store, run_id: str, points: Iterable[Point]) -> None:
+def log_points(store: Store, run_id: str, points: Iterable[MetricPoint]) -> None:
     """Write metrics in as few transactions as MLflow allows."""
     from mlflow.entities import Metric
 

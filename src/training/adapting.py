@@ -25,7 +25,7 @@ from src.files import atomic
 from src.models.network import ModelSpec, Network
 from src.training.device import Compute
 from src.training.expendable import expendable
-from src.training.inputs import Pictures
+from src.training.inputs import ImageInputs
 from src.training.order import epoch_order, seeded
 from src.training.prefix import normalized
 
@@ -100,7 +100,7 @@ def adapting_features(
     for number in track(
         pending, "backbone, adapting", console=console, disable=not console.is_terminal
     ):
-        values = _training_pass(network, Pictures(images, spec), passes, number, compute)
+        values = _training_pass(network, ImageInputs(images, spec), passes, number, compute)
         val_values = _validation_pass(network, val_images, spec, compute)
         buffers = {name: network.get_buffer(name).detach().cpu().clone() for name in names}
         epoch = {"values": values.cpu(), "val_values": val_values.cpu(), **buffers}
@@ -121,7 +121,7 @@ def adapting_features(
 @torch.no_grad()
 def _training_pass(
     network: Network,
-    pictures: Pictures,
+    pictures: ImageInputs,
     passes: Passes,
     number: int,
     compute: Compute,

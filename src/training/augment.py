@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from src.config import Augment
 from src.models.network import centre, per_channel, standardize
-from src.training.inputs import Inputs, Pictures
+from src.training.inputs import ImageInputs, Inputs
 from src.training.order import stream
 
 ATTEMPTS = 10  # to draw a crop that lies within the picture, as many as torchvision makes
@@ -24,7 +24,7 @@ SIXTHS = (5.0, 3.0, 1.0)  # of the colour circle, by which red, green and blue f
 
 
 @dataclass(frozen=True)
-class Draws:
+class AugmentationDraws:
     """What happens to each of N images in one epoch.
 
     boxes: (N, 4) int64, top, left, height and width in pixels. factors: (N, 4) float32, of
@@ -38,12 +38,12 @@ class Draws:
 
 
 @dataclass(frozen=True)
-class Augmented:
+class AugmentedImages:
     """Pictures as one epoch sees them."""
 
-    pictures: Pictures
+    pictures: ImageInputs
     augment: Augment
-    draws: Draws
+    draws: AugmentationDraws
     start: int = 0
 
     def __len__(self) -> int:
@@ -65,21 +65,23 @@ class Augmented:
 
 def augmented(inputs: Inputs, augment: Augment, seed: int, epoch: int) -> Inputs:
     """`inputs` as `epoch` sees them: the same where nothing about them is random."""
-    if not augment.random or not isinstance(inputs, Pictures):
+    if not augment.random or not isinstance(inputs, ImageInputs):
         return inputs
     drawn = draw(augment, len(inputs), inputs.images.shape[-1], stream(seed, 6, epoch))
     device = inputs.images.device
-    moved = Draws(drawn.boxes.to(device), drawn.factors.to(device), drawn.orders.to(device))
-    return Augmented(inputs, augment, moved)
+    moved = AugmentationDraws(
+        drawn.boxes.to(device), drawn.factors.to(device), drawn.orders.to(device)
+    )
+    return AugmentedImages(inputs, augment, moved)
 
 
-def draw(augment: Augment, images: int, size: int, generator: Generator) -> Draws:
+def draw(augment: Augment, images: int, size: int, generator: Generator) -> AugmentationDraws:
     """Everything random about one epoch of `images` pictures with sides of `size` pixels."""
     boxes = random_boxes(augment, images, size, generator)
     shares = torch.rand(images, 4, generator=generator) * 2 - 1
     factors = shares * torch.tensor(augment.jitter) + torch.tensor([1.0, 1.0, 1.0, 0.0])
     orders = torch.rand(images, 4, generator=generator).argsort(1)
-    return Draws(boxes, factors, orders)
+    return AugmentationDraws(boxes, factors, orders)
 
 
 def random_boxes(augment: Augment, images: int, size: int, generator: Generator) -> Tensor:

@@ -36,7 +36,7 @@ def thresholds(rates: Tensor) -> Tensor:
     return (rates.double() * 2**32 - 2**31).round().to(torch.int32).view(-1, 1, 1)
 
 
-def keep(mixed: Tensor, keys: Tensor, below: Tensor) -> Tensor:
+def keep_mask(mixed: Tensor, keys: Tensor, below: Tensor) -> Tensor:
     """(H, rows, units) bool: which units stay, each with probability 1 - rate.
 
     `mixed` comes from `counters`; `keys` (H,) int32 are one per head for this step and layer;

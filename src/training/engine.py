@@ -17,37 +17,39 @@ from src.training.adapting import AdaptingFeatures
 from src.training.checkpoint import Checkpoint
 from src.training.classical import fit_classical
 from src.training.features import Features
-from src.training.fit import Fit, kept_adapting_features, kept_features, recalibrate_blocks
 from src.training.heads import HeadTask, train_heads
-from src.training.inputs import Pictures
+from src.training.inputs import ImageInputs
+from src.training.job import TrainingJob, kept_adapting_features, kept_features, recalibrate_blocks
 from src.training.loop import Examples, Plan, train
 from src.training.optimizers import trained_blocks
 from src.training.prefix import cache_prefix
-from src.training.result import Epoch, Fitted, OnEpoch, choose
+from src.training.result import Epoch, OnEpoch, TrainingResult, choose
 
 
-def fit(work: Fit, on_epoch: OnEpoch, features: Features | None = None) -> Fitted:
+def run_job(
+    job: TrainingJob, on_epoch: OnEpoch, features: Features | None = None
+) -> TrainingResult:
     """Train the experiment; `features` are used where they fit it, else made anew."""
-    network = work.network()
-    trained = trained_blocks(network, work.experiment.train, work.recipe)
+    network = job.network()
+    trained = trained_blocks(network, job.experiment.train, job.recipe)
     before = {name: tensor.detach().clone() for name, tensor in network.named_parameters()}
-    unfreeze(network, trained, work.recipe.batchnorm)
+    unfreeze(network, trained, job.recipe.batchnorm)
     trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    repeats = work.recipe.batchnorm != "train" and not work.recipe.augment.random
-    if work.experiment.head.kind != "mlp":
-        history = _fit_classical(work, network, on_epoch, features)
+    repeats = job.recipe.batchnorm != "train" and not job.recipe.augment.random
+    if job.experiment.head.kind != "mlp":
+        history = _train_classical(job, network, on_epoch, features)
     elif trained == {"head"} and repeats:
-        history = _fit_head(work, network, on_epoch, features)
+        history = _train_head(job, network, on_epoch, features)
     else:
-        history = _fit_network(work, network, trained, on_epoch)
+        history = _train_network(job, network, trained, on_epoch)
     parameters = dict(network.named_parameters())
-    return Fitted(
+    return TrainingResult(
         network.state_dict(),
-        work.spec(),
+        job.spec(),
         history,
-        choose(history, work.recipe.select),
+        choose(history, job.recipe.select),
         trained,
-        len(work.inventory.faces.rows(Split.val)),
+        len(job.starting_point.faces.rows(Split.val)),
         trainable,
         sum(p.numel() for p in parameters.values()),
         {
@@ -57,108 +59,108 @@ def fit(work: Fit, on_epoch: OnEpoch, features: Features | None = None) -> Fitte
     )
 
 
-def _fit_head(
-    work: Fit, network: Network, on_epoch: OnEpoch, features: Features | None
+def _train_head(
+    job: TrainingJob, network: Network, on_epoch: OnEpoch, features: Features | None
 ) -> tuple[Epoch, ...]:
     def report(_task: int, epoch: Epoch) -> bool:
         on_epoch(epoch)
         return True
 
-    source = _feature_source(work, network, features)
-    classes = len(work.inventory.faces.subjects)
-    (head,) = train_heads([head_task(work)], source, classes, report)
+    source = _feature_source(job, network, features)
+    classes = len(job.starting_point.faces.subjects)
+    (head,) = train_heads([head_task(job)], source, classes, report)
     network.load_state_dict(source.buffers_after(head.chosen.number), strict=False)
     network.head.load_state_dict(head.state)
     return head.history
 
 
-def _fit_classical(
-    work: Fit, network: Network, on_epoch: OnEpoch, features: Features | None
+def _train_classical(
+    job: TrainingJob, network: Network, on_epoch: OnEpoch, features: Features | None
 ) -> tuple[Epoch, ...]:
-    source = _fixed_features(work, features)
-    epoch = fit_classical(work.experiment.head.kind, network.head, source, work.params.seed)
+    source = _fixed_features(job, features)
+    epoch = fit_classical(job.experiment.head.kind, network.head, source, job.params.seed)
     network.load_state_dict(source.buffers, strict=False)
     on_epoch(epoch)
     return (epoch,)
 
 
 def _feature_source(
-    work: Fit, network: Network, features: Features | None
+    job: TrainingJob, network: Network, features: Features | None
 ) -> Features | AdaptingFeatures:
-    if work.recipe.batchnorm != "adapt":
-        return _fixed_features(work, features)
-    return kept_adapting_features(work, network)
+    if job.recipe.batchnorm != "adapt":
+        return _fixed_features(job, features)
+    return kept_adapting_features(job, network)
 
 
-def _fixed_features(work: Fit, features: Features | None) -> Features:
-    suited = features if features and suits(features, work) else kept_features(work, work.scratch)
-    return suited.at(work.experiment.features).to(work.compute.device)
+def _fixed_features(job: TrainingJob, features: Features | None) -> Features:
+    suited = features if features and suits(features, job) else kept_features(job, job.scratch)
+    return suited.at(job.experiment.features).to(job.compute.device)
 
 
-def suits(features: Features, work: Fit) -> bool:
+def suits(features: Features, job: TrainingJob) -> bool:
     """Whether features are those that `make_features` would make here and now, or more views."""
-    return features.key == work.features_key and len(features.values) > int(work.recipe.flip)
+    return features.key == job.features_key and len(features.values) > int(job.recipe.flip)
 
 
-def head_task(work: Fit) -> HeadTask:
+def head_task(job: TrainingJob) -> HeadTask:
     """The experiment's head as the batched engine takes it."""
-    head, recipe = work.experiment.head, work.recipe
+    head, recipe = job.experiment.head, job.recipe
     return HeadTask(
         head.hidden,
         head.rates,
         recipe.model_copy(update={"learning_rate": recipe.head_rate}),
-        work.experiment.epochs,
-        work.experiment.batch_size,
-        work.params.seed,
-        work.compute.dtype,
+        job.experiment.epochs,
+        job.experiment.batch_size,
+        job.params.seed,
+        job.compute.dtype,
     )
 
 
-def _fit_network(
-    work: Fit, network: Network, trained: frozenset[str], on_epoch: OnEpoch
+def _train_network(
+    job: TrainingJob, network: Network, trained: frozenset[str], on_epoch: OnEpoch
 ) -> tuple[Epoch, ...]:
-    recipe, compute = work.recipe, work.compute
+    recipe, compute = job.recipe, job.compute
     if recipe.batchnorm == "recalibrate":
-        recalibrate_blocks(work, network, frozenset(network.blocks) - trained)
+        recalibrate_blocks(job, network, frozenset(network.blocks) - trained)
     training, validation = (
-        Examples(Pictures(images.to(compute.device), work.spec()), labels.to(compute.device))
-        for images, labels in map(work.inventory.faces.part, (Split.train, Split.val))
+        Examples(ImageInputs(images.to(compute.device), job.spec()), labels.to(compute.device))
+        for images, labels in map(job.starting_point.faces.part, (Split.train, Split.val))
     )
     stop = frozen_prefix(network, trained, recipe.batchnorm)
-    if stop and work.params.engine.cache_prefix and not recipe.augment.random:
-        training = _cached(training, network, stop, 2 if recipe.flip else 1, work)
-        validation = _cached(validation, network, stop, 1, work)
-    plan = Plan(
-        recipe, trained, work.experiment.epochs, work.experiment.batch_size, work.params.seed
-    )
-    checkpoint = checkpoint_of(work, training.inputs.start, validation.inputs.start)
+    if stop and job.params.engine.cache_prefix and not recipe.augment.random:
+        training = _cached(training, network, stop, 2 if recipe.flip else 1, job)
+        validation = _cached(validation, network, stop, 1, job)
+    plan = Plan(recipe, trained, job.experiment.epochs, job.experiment.batch_size, job.params.seed)
+    checkpoint = checkpoint_of(job, training.inputs.start, validation.inputs.start)
     with without_dynamo():
         history = train(network, plan, training, validation, compute, on_epoch, checkpoint)
     checkpoint.remove()
     return history
 
 
-def _cached(examples: Examples, network: Network, stop: int, views: int, work: Fit) -> Examples:
+def _cached(
+    examples: Examples, network: Network, stop: int, views: int, job: TrainingJob
+) -> Examples:
     """What the blocks from `stop` on take; the pictures still where there is no room for it.
 
     Those go through the whole network, unfolded, whose rounding differs: a warning says so.
     """
-    params, compute = work.params, work.compute
+    params, compute = job.params, job.compute
     share = params.engine.cache_fraction * compute.free_memory()
     budget = min(share, params.engine.cache_limit * 2**30)
-    assert isinstance(examples.inputs, Pictures)  # noqa: S101
+    assert isinstance(examples.inputs, ImageInputs)  # noqa: S101
     cached = cache_prefix(network, stop, examples.inputs, views, compute, int(budget))
     if cached is None:
         what = "neither memory nor disk has room for what is frozen, so every epoch computes it"
-        print(f"warning: {work.name}: {what}; results differ in rounding", file=sys.stderr)
+        print(f"warning: {job.name}: {what}; results differ in rounding", file=sys.stderr)
         return examples
     return Examples(cached, examples.labels)
 
 
-def checkpoint_of(work: Fit, *starts: int) -> Checkpoint:
+def checkpoint_of(job: TrainingJob, *starts: int) -> Checkpoint:
     """Where the experiment's run goes on, if it was run before from the same cached prefixes.
 
     starts: the blocks that the training and validation inputs go into, 0 where none is cached.
     """
-    key = work.key(__name__, work.experiment, work.recipe, work.params.seed, starts)
-    return Checkpoint(work.scratch / f"{work.name}.checkpoint", key)
+    key = job.key(__name__, job.experiment, job.recipe, job.params.seed, starts)
+    return Checkpoint(job.scratch / f"{job.name}.checkpoint", key)

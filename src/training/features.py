@@ -18,12 +18,12 @@ from src.errors import StaleInputError
 from src.files import atomic
 from src.models.network import ModelSpec, Network
 from src.training.device import Compute
-from src.training.inputs import Pictures
+from src.training.inputs import ImageInputs
 from src.training.prefix import BATCH, folded
 
 
 @dataclass(frozen=True)
-class Made:
+class FeatureProvenance:
     """What features were made from; features are used only where it is all the same."""
 
     faces: str  # digest of the packed dataset
@@ -38,7 +38,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Pooled:
+class BlockFeatures:
     """One block's output, averaged over its map.
 
     values: (views, N, D) float32 of training images, view 1 of the flipped ones.
@@ -59,12 +59,12 @@ class Features:
     and the machine among it.
     """
 
-    blocks: dict[str, Pooled]
+    blocks: dict[str, BlockFeatures]
     labels: Tensor
     val_labels: Tensor
     buffers: dict[str, Tensor]
     subjects: tuple[str, ...]
-    made: Made
+    made: FeatureProvenance
     key: str
 
     @property
@@ -100,7 +100,7 @@ class Features:
         return replace(
             self,
             blocks={
-                name: Pooled(pooled.values.to(device), pooled.val_values.to(device))
+                name: BlockFeatures(pooled.values.to(device), pooled.val_values.to(device))
                 for name, pooled in self.blocks.items()
             },
             labels=self.labels.to(device),
@@ -146,7 +146,7 @@ class Features:
     @classmethod
     def _of(cls, facts: dict[str, Any], tensors: dict[str, Tensor]) -> Features:
         blocks = {
-            name: Pooled(tensors[f"train:{name}"], tensors[f"val:{name}"])
+            name: BlockFeatures(tensors[f"train:{name}"], tensors[f"val:{name}"])
             for name in facts["blocks"]
         }
         buffers = {
@@ -159,7 +159,13 @@ class Features:
         labels, val_labels = tensors["labels"], tensors["val_labels"]
         subjects = tuple(facts["subjects"])
         return cls(
-            blocks, labels, val_labels, buffers, subjects, Made(**made | per_channel), facts["key"]
+            blocks,
+            labels,
+            val_labels,
+            buffers,
+            subjects,
+            FeatureProvenance(**made | per_channel),
+            facts["key"],
         )
 
 
@@ -168,7 +174,7 @@ def embed(
     network: Network,
     spec: ModelSpec,
     flip: bool,
-    made: Made,
+    made: FeatureProvenance,
     key: str,
     compute: Compute,
 ) -> Features:
@@ -176,16 +182,16 @@ def embed(
     images, labels = (tensor.to(compute.device) for tensor in faces.part(Split.train))
     val_images, val_labels = (tensor.to(compute.device) for tensor in faces.part(Split.val))
     prefix = folded(network, compute.dtype)
-    values = _pooled(prefix, Pictures(images, spec), 2 if flip else 1, compute.dtype)
-    val_values = _pooled(prefix, Pictures(val_images, spec), 1, compute.dtype)
-    blocks = {name: Pooled(values[name], val_values[name][0]) for name in network.blocks}
+    values = _pooled(prefix, ImageInputs(images, spec), 2 if flip else 1, compute.dtype)
+    val_values = _pooled(prefix, ImageInputs(val_images, spec), 1, compute.dtype)
+    blocks = {name: BlockFeatures(values[name], val_values[name][0]) for name in network.blocks}
     buffers = dict(network.named_buffers()) if made.batchnorm == "recalibrate" else {}
     return Features(blocks, labels, val_labels, buffers, faces.subjects, made, key)
 
 
 @torch.no_grad()
 def _pooled(
-    prefix: Network, pictures: Pictures, views: int, dtype: torch.dtype
+    prefix: Network, pictures: ImageInputs, views: int, dtype: torch.dtype
 ) -> dict[str, Tensor]:
     """Each block's (views, N, D) float32."""
     found: dict[str, Tensor] = {}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from src.training.heads import HeadTask
 
 # Seconds that a step costs before any arithmetic, and the rate of the arithmetic; measured by
-# `python -m src.benchmark.heads`. Only their product matters, and only roughly.
+# `python -m benchmarks.heads`. Only their product matters, and only roughly.
 LAUNCH = {"cpu": 5e-4, "cuda": 5e-4}
 FLOPS = {"cpu": 1e11, "cuda": 2e13}
 # A batch of heads with more weights than this each is slower than they are one by one, by this

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from src.config import Recipe
 from src.models.head import build_head, initialize_head
 from src.training.device import products_in
-from src.training.dropout import counters, keep
+from src.training.dropout import counters, keep_mask
 from src.training.grouping import group_tasks, product_dtype
 from src.training.order import epoch_order, mixed, stream
 from src.training.result import Epoch, choose, ends_early
 from src.training.schedules import factor
-from src.training.stacked import Stacked
+from src.training.stacked import StackedHeads
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class HeadTask:
 
 
 @dataclass(frozen=True)
-class FittedHead:
+class HeadResult:
     """A trained head: the state of `build_head`'s module after the chosen epoch."""
 
     state: dict[str, Tensor]
@@ -71,7 +71,7 @@ class FeatureSource(Protocol):
         """(M, D) float32."""
 
 
-Keep = Callable[[int, Epoch], bool]
+OnHeadEpoch = Callable[[int, Epoch], bool]
 
 
 def _always(_task: int, _epoch: Epoch) -> bool:
@@ -79,15 +79,18 @@ def _always(_task: int, _epoch: Epoch) -> bool:
 
 
 def train_heads(
-    tasks: Sequence[HeadTask], features: FeatureSource, classes: int, on_epoch: Keep = _always
-) -> list[FittedHead]:
+    tasks: Sequence[HeadTask],
+    features: FeatureSource,
+    classes: int,
+    on_epoch: OnHeadEpoch = _always,
+) -> list[HeadResult]:
     """Train every task's head; results are in the order of the tasks.
 
     `on_epoch(task number, epoch)` is called after each epoch of each head; a head for which it
     returns False stops there and its share of the batch is freed.
     """
     width = features.training(1).shape[-1]
-    fitted: dict[int, FittedHead] = {}
+    fitted: dict[int, HeadResult] = {}
     for members in group_tasks(tasks, width, classes, features.labels.device):
         group = _Group([tasks[i] for i in members], members, features, classes)
         fitted.update(group.train(on_epoch))
@@ -106,14 +109,14 @@ class _Group:
         width = features.training(1).shape[-1]
         self.heads = [_new_head(task, width, classes) for task in tasks]
         self.dtype = product_dtype(tasks[0], width, classes, self.device)
-        self.stacked = Stacked.of(self.heads, [task.recipe for task in tasks], self.device)
+        self.stacked = StackedHeads.of(self.heads, [task.recipe for task in tasks], self.device)
         self.histories: list[tuple[Epoch, ...]] = [() for _ in tasks]
         self.best: list[dict[str, Tensor]] = [{} for _ in tasks]
         self.counters: dict[tuple[int, int], Tensor] = {}
 
-    def train(self, on_epoch: Keep) -> dict[int, FittedHead]:
+    def train(self, on_epoch: OnHeadEpoch) -> dict[int, HeadResult]:
         """Run to the end of every head; returns results by task number."""
-        done: dict[int, FittedHead] = {}
+        done: dict[int, HeadResult] = {}
         number = 0
         while self.tasks:
             number += 1
@@ -134,7 +137,7 @@ class _Group:
                     going.append(slot)
                 else:
                     chosen = choose(history, task.recipe.select)
-                    done[self.members[slot]] = FittedHead(self.best[slot], history, chosen)
+                    done[self.members[slot]] = HeadResult(self.best[slot], history, chosen)
             if len(going) < len(self.tasks):
                 self._keep(going)
         return done
@@ -228,7 +231,7 @@ class _Group:
         shape = (output.shape[1], output.shape[2])
         if shape not in self.counters:
             self.counters[shape] = counters(*shape, self.device)
-        kept = keep(self.counters[shape], keys[layer], below)
+        kept = keep_mask(self.counters[shape], keys[layer], below)
         return output.mul_(kept).mul_(self.stacked.scales[layer])
 
     def _backward(self, activations: list[Tensor], gradient: Tensor, scale: float) -> None:

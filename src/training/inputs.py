@@ -27,7 +27,7 @@ class Inputs(Protocol):
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageInputs:
     """(N, 3, S, S) uint8 images on the device, flipped and normalised as they are drawn."""
 
     images: Tensor
@@ -64,7 +64,7 @@ class Activations:
 
 
 @dataclass(frozen=True)
-class StoredActivations:
+class ActivationsOnDisk:
     """As `Activations`, in an unbuffered file: in memory is no more than a batch needs.
 
     The system keeps of the file what it has room for, and gives that room up when it is wanted.

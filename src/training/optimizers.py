@@ -13,13 +13,13 @@ from torch.optim import Optimizer
 
 from src.config import Recipe
 from src.models.network import Network
-from src.models.trainable import resolve
+from src.models.trainable import resolve_blocks
 
 
 def trained_blocks(network: Network, train: tuple[str, ...], recipe: Recipe) -> frozenset[str]:
     """The blocks that train: those asked for, less those whose learning rate is 0."""
     rates = block_rates(network, recipe)
-    return frozenset(name for name in resolve(network, train) if rates[name] > 0)
+    return frozenset(name for name in resolve_blocks(network, train) if rates[name] > 0)
 
 
 def block_rates(network: Network, recipe: Recipe) -> dict[str, float]:

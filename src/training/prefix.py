@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from src.models.network import ModelSpec, Network, Norm
 from src.training.device import Compute
-from src.training.inputs import Activations, Pictures, StoredActivations
+from src.training.inputs import Activations, ActivationsOnDisk, ImageInputs
 
 BATCH = 64
 
@@ -79,20 +79,20 @@ def recalibrate(
 def normalized(images: Tensor, spec: ModelSpec) -> Tensor:
     """All rows of (N, 3, S, S) uint8 images, unflipped, as a network takes them."""
     rows = torch.arange(len(images), device=images.device)
-    return Pictures(images, spec).batch(rows, torch.zeros_like(rows))
+    return ImageInputs(images, spec).batch(rows, torch.zeros_like(rows))
 
 
 @torch.no_grad()
 def cache_prefix(
-    network: Network, stop: int, pictures: Pictures, views: int, compute: Compute, budget: int
-) -> Activations | StoredActivations | None:
+    network: Network, stop: int, pictures: ImageInputs, views: int, compute: Compute, budget: int
+) -> Activations | ActivationsOnDisk | None:
     """Run blocks before `stop` once on every view: in `budget` bytes of memory, else in a file.
 
     None where neither memory nor disk suffices, be it that the disk fills up on the way.
     """
     prefix = folded(network, compute.dtype)
     device = pictures.images.device
-    cache: Activations | StoredActivations | None = None
+    cache: Activations | ActivationsOnDisk | None = None
     rows = torch.arange(len(pictures), device=device)
     for view in range(views):
         for part in torch.split(rows, BATCH):
@@ -113,7 +113,7 @@ def cache_prefix(
 
 def allocate(
     shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, budget: int, start: int
-) -> Activations | StoredActivations | None:
+) -> Activations | ActivationsOnDisk | None:
     """Room for activations of `shape`, within `budget` bytes of memory or in a temporary file."""
     size = torch.Size(shape).numel() * dtype.itemsize
     if size <= budget:
@@ -122,4 +122,4 @@ def allocate(
     if device.type != "cpu" or size > shutil.disk_usage(folder).free // 2:
         return None
     file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # closed with its reader
-    return StoredActivations(file, shape, dtype, start)
+    return ActivationsOnDisk(file, shape, dtype, start)

@@ -18,10 +18,10 @@ from src.data.synthetic import render_source
 from src.models.head import initialize_head
 from src.models.imports import without_dynamo
 from src.models.network import ModelSpec, Network
-from src.models.trainable import resolve
+from src.models.trainable import resolve_blocks
 from src.models.weights import SourceWeights, load_source, random_weights
 from src.training.device import resolve as resolve_device
-from src.training.inputs import Pictures
+from src.training.inputs import ImageInputs
 from src.training.loop import Examples, Plan, train
 from src.training.order import stream
 from src.training.progress import epochs_bar
@@ -46,7 +46,9 @@ def pretrain(task: Pretrain, params: Params) -> SourceWeights:
     network = network.to(compute.device).to(memory_format=torch.channels_last)
     held_out = torch.arange(len(labels)) % HELD_OUT == 0
     training, validation = (
-        Examples(Pictures(images[rows].to(compute.device), spec), labels[rows].to(compute.device))
+        Examples(
+            ImageInputs(images[rows].to(compute.device), spec), labels[rows].to(compute.device)
+        )
         for rows in (~held_out, held_out)
     )
     recipe = Recipe(
@@ -60,7 +62,9 @@ def pretrain(task: Pretrain, params: Params) -> SourceWeights:
         flip=True,
         select="last",
     )
-    plan = Plan(recipe, resolve(network, ("all",)), task.epochs, task.batch_size, params.seed)
+    plan = Plan(
+        recipe, resolve_blocks(network, ("all",)), task.epochs, task.batch_size, params.seed
+    )
     with epochs_bar("pretrain", task.epochs) as advance, without_dynamo():
         history = train(network, plan, training, validation, compute, advance)
     state = {

@@ -55,7 +55,7 @@ OnEpoch = Callable[[Epoch], None]
 
 
 @dataclass(frozen=True)
-class Fitted:
+class TrainingResult:
     """A trained network: its weights after the chosen epoch, and how it got there."""
 
     state: Mapping[str, Tensor]

@@ -15,7 +15,7 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8  # Adam's (Kingma and Ba, 2015), torch's def
 
 
 @dataclass
-class Stacked:
+class StackedHeads:
     """Layer l of all H heads: weight (H, in, out) and bias (H, 1, out), zeros where padded.
 
     `below` and `scales` are, per hidden layer, dropout's thresholds (H, 1, 1), or None where no
@@ -32,7 +32,9 @@ class Stacked:
     steps: int = 0
 
     @classmethod
-    def of(cls, heads: list[nn.Module], recipes: list[Recipe], device: torch.device) -> Stacked:
+    def of(
+        cls, heads: list[nn.Module], recipes: list[Recipe], device: torch.device
+    ) -> StackedHeads:
         """Stack heads of one depth, each padded to the widest in every layer."""
         linears = [_linears(head) for head in heads]
         layers = []
@@ -70,7 +72,7 @@ class Stacked:
             state[f"{dot}bias"] = bias[slot, 0, : linear.out_features].cpu().clone()
         return state
 
-    def keep(self, slots: list[int], hidden: list[tuple[int, ...]]) -> Stacked:
+    def keep(self, slots: list[int], hidden: list[tuple[int, ...]]) -> StackedHeads:
         """Only some heads, cut to the widest that is left in every layer."""
         widths = [max(layer) for layer in zip(*hidden, strict=True)]
         rows = [self.layers[0][0].shape[1], *widths]
@@ -87,7 +89,7 @@ class Stacked:
         below = [None if each is None else each[index] for each in self.below]
         scales = [scale[index] for scale in self.scales]
         recipes = [self.recipes[i] for i in slots]
-        return Stacked(layers, moments, below, scales, recipes, self.count, self.steps)
+        return StackedHeads(layers, moments, below, scales, recipes, self.count, self.steps)
 
     def update(self, gradients: list[tuple[Tensor, Tensor]], scale: float) -> None:
         """One step of every head's optimiser, by torch's fused kernels; biases do not decay."""

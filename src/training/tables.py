@@ -7,12 +7,12 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from src.training.result import Fitted
+from src.training.result import TrainingResult
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr")
 
 
-def curves_csv(fitted: Fitted) -> str:
+def curves_csv(fitted: TrainingResult) -> str:
     """One row per epoch."""
     rows = (
         (e.number, e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy, e.learning_rate)
@@ -21,7 +21,7 @@ def curves_csv(fitted: Fitted) -> str:
     return _csv(COLUMNS, rows)
 
 
-def weight_change_csv(fitted: Fitted) -> str:
+def weight_change_csv(fitted: TrainingResult) -> str:
     """One row per parameter: the L2 norm of its values after less before."""
     return _csv(("parameter", "l2_change"), fitted.weight_change.items())
 

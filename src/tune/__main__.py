@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     command = Command(params, options.timeout, mlflow=not options.no_mlflow)
     if options.as_worker:
-        command.work(options.as_worker)
+        command.job(options.as_worker)
     else:
         command.run(given, options.workers)
 

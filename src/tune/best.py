@@ -18,11 +18,11 @@ from src.errors import TuneError
 from src.evaluation.metrics import Proportion, wilson
 from src.files import write_csv, write_text
 from src.models.network import Network, save_network
-from src.training.fit import Fit
-from src.training.heads import FittedHead, train_heads
+from src.training.heads import HeadResult, train_heads
+from src.training.job import TrainingJob
 from src.tune.problem import Problem
 from src.tune.search import BEST_EPOCH, SAME_AS, VAL_LOSS
-from src.tune.space import Candidate, candidate_of
+from src.tune.space import TrialParams, trial_params
 from src.tune.study import FINISHED, PUBLISHED
 
 HEADER = """\
@@ -32,18 +32,18 @@ HEADER = """\
 
 
 @dataclass(frozen=True)
-class Row:
+class TrialRow:
     """A trial's validation accuracy, as the closing table has it."""
 
     name: str
     number: int
-    candidate: Candidate
+    candidate: TrialParams
     val: Proportion
     pruned: bool
 
 
 @dataclass(frozen=True)
-class Again:
+class Retraining:
     """The best head trained again: validation accuracies per seed, within [0, 1]."""
 
     seeds: tuple[int, ...]
@@ -62,7 +62,7 @@ def best_trial(study: Study) -> FrozenTrial:
     return max(complete, key=lambda t: (t.value, -t.user_attrs[VAL_LOSS], -t.number))
 
 
-def rows(study: Study, problem: Problem) -> list[Row]:
+def rows(study: Study, problem: Problem) -> list[TrialRow]:
     """The best trial, then the published heads in the order of params.yaml."""
     best = best_trial(study)
     published = {
@@ -75,31 +75,31 @@ def rows(study: Study, problem: Problem) -> list[Row]:
     ]
 
 
-def _row(name: str, trial: FrozenTrial, problem: Problem) -> Row:
+def _row(name: str, trial: FrozenTrial, problem: Problem) -> TrialRow:
     images, value = problem.val_images, trial.value or 0.0
-    return Row(
+    return TrialRow(
         name,
         trial.number,
-        candidate_of(trial.params, problem.params.tune.space),
+        trial_params(trial.params, problem.params.tune.space),
         wilson(round(value * images), images),
         trial.state == TrialState.PRUNED,
     )
 
 
-def train_again(study: Study, problem: Problem, weights: Path) -> Again:
+def retrain(study: Study, problem: Problem, weights: Path) -> Retraining:
     """Train the best head with several seeds, and save the first's network to `weights`."""
-    candidate = candidate_of(best_trial(study).params, problem.params.tune.space)
-    work, task = problem.fit(candidate), problem.task(candidate)
+    candidate = trial_params(best_trial(study).params, problem.params.tune.space)
+    job, task = problem.fit(candidate), problem.task(candidate)
     seeds = tuple(range(task.seed, task.seed + problem.params.tune.seeds))
     tasks = [replace(task, seed=seed) for seed in seeds]
     heads = train_heads(tasks, problem.features, problem.classes)
-    network = _network(work, problem, heads[0])
-    save_network(weights, network.state_dict(), work.spec())
-    return Again(seeds, tuple(head.chosen.val_accuracy for head in heads))
+    network = _network(job, problem, heads[0])
+    save_network(weights, network.state_dict(), job.spec())
+    return Retraining(seeds, tuple(head.chosen.val_accuracy for head in heads))
 
 
-def _network(work: Fit, problem: Problem, head: FittedHead) -> Network:
-    network = work.network()
+def _network(job: TrainingJob, problem: Problem, head: HeadResult) -> Network:
+    network = job.network()
     network.load_state_dict(problem.features.buffers_after(head.chosen.number), strict=False)
     network.head.load_state_dict(head.state)
     return network.eval().cpu()
@@ -108,7 +108,7 @@ def _network(work: Fit, problem: Problem, head: FittedHead) -> Network:
 def write_best(path: Path, study: Study, problem: Problem) -> None:
     """The best trial as the experiment `BEST_NAME`, where params.yaml's reader finds it."""
     tune = problem.params.tune
-    candidate = candidate_of(best_trial(study).params, tune.space)
+    candidate = trial_params(best_trial(study).params, tune.space)
     entry = candidate.experiment(tune.epochs, tune.recipe).model_dump(
         mode="json", exclude_defaults=True
     )

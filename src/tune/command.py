@@ -17,12 +17,12 @@ from src.config import BEST, Params
 from src.data.faceset import Split
 from src.errors import TuneError
 from src.tracking.provenance import dataset_version
-from src.tracking.study import StudyLog, track_study
+from src.tracking.trials import StudyRun, track_study
 from src.training.fingerprint import Fingerprint
-from src.tune.best import Again, rows, train_again, write_best, write_trials
+from src.tune.best import Retraining, retrain, rows, write_best, write_trials
+from src.tune.figures import write_pictures
 from src.tune.heartbeat import Heartbeats
 from src.tune.mirror import Mirror
-from src.tune.pictures import write_pictures
 from src.tune.problem import Files, Problem
 from src.tune.search import Search
 from src.tune.storage import (
@@ -74,7 +74,7 @@ class Command:
                 mirror()
                 self._close(study, problem, log)
 
-    def work(self, parent: int) -> None:
+    def job(self, parent: int) -> None:
         """One of several workers, until the study has its trials or the parent is gone."""
         silence_optuna()
         problem = Problem.load(self.params, self.files)
@@ -99,11 +99,11 @@ class Command:
             Search(study, problem, orphans, heartbeats, deadline, on_change, on_wave).run()
 
     @contextmanager
-    def _log(self, study: Study, problem: Problem) -> Iterator[StudyLog | None]:
+    def _log(self, study: Study, problem: Problem) -> Iterator[StudyRun | None]:
         if not self.mlflow:
             yield None
             return
-        params, faces = self.params, problem.inventory.faces
+        params, faces = self.params, problem.starting_point.faces
         with track_study(
             experiment=params.tracking.experiment,
             name=f"tune-{params.tune.study}",
@@ -112,8 +112,8 @@ class Command:
                 "seed": params.seed,
                 "data": params.data.model_dump(),
                 "weights": {
-                    "origin": problem.inventory.source.origin,
-                    "licence": problem.inventory.source.licence,
+                    "origin": problem.starting_point.source.origin,
+                    "licence": problem.starting_point.source.licence,
                 },
                 "model": params.model.model_dump(),
                 "tune": params.tune.model_dump(exclude={"storage"}),
@@ -124,10 +124,10 @@ class Command:
         ) as log:
             yield log
 
-    def _close(self, study: Study, problem: Problem, log: StudyLog | None) -> None:
+    def _close(self, study: Study, problem: Problem, log: StudyRun | None) -> None:
         """best.yaml, the trials as a table, pictures; the closing table and MLflow's copy."""
         found = rows(study, problem)
-        again = train_again(study, problem, BEST.parent / WEIGHTS)
+        again = retrain(study, problem, BEST.parent / WEIGHTS)
         write_best(BEST, study, problem)
         write_trials(BEST.parent / TRIALS, study)
         pictures = write_pictures(study, BEST.parent)
@@ -138,11 +138,11 @@ class Command:
         log.metrics(_finals(found[0].val.value, again))
         for path in (BEST, BEST.parent / TRIALS, *pictures):
             log.artifact(path, "study")
-        images, _ = problem.inventory.faces.part(Split.train)
+        images, _ = problem.starting_point.faces.part(Split.train)
         log.model(BEST.parent / WEIGHTS, images[:2].permute(0, 2, 3, 1).contiguous().numpy())
 
 
-def _finals(best: float, again: Again) -> dict[str, float]:
+def _finals(best: float, again: Retraining) -> dict[str, float]:
     return {"best_val/accuracy": best, "seeds_val/accuracy": sum(again.val) / len(again.val)}
 
 

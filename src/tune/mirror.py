@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from src.tracking.record import Point
-from src.tracking.study import Status, StudyLog, TrialLog
+from src.tracking.record import MetricPoint
+from src.tracking.trials import Status, StudyRun, TrialRun
 from src.tune.search import BEST_EPOCH, SAME_AS, history_of
 from src.tune.storage import WORKER
 from src.tune.study import PUBLISHED
@@ -26,7 +26,7 @@ class Mirror:
     """Writes trials of `study` to `log`; those of other machines are theirs to write."""
 
     study: Study
-    log: StudyLog
+    log: StudyRun
 
     def update(self) -> None:
         """Write what has finished and is not there yet."""
@@ -39,7 +39,7 @@ class Mirror:
         )
 
 
-def trial_log(trial: FrozenTrial) -> TrialLog:
+def trial_log(trial: FrozenTrial) -> TrialRun:
     """A finished trial as MLflow takes it; its epochs are spread over its time."""
     history = history_of(trial)
     begun, ended = (
@@ -48,19 +48,21 @@ def trial_log(trial: FrozenTrial) -> TrialLog:
     )
     pause = (ended - begun) / max(len(history), 1)
     points = [
-        Point(step=epoch.number, time=round(begun + pause * epoch.number), metrics=epoch.metrics)
+        MetricPoint(
+            step=epoch.number, time=round(begun + pause * epoch.number), metrics=epoch.metrics
+        )
         for epoch in history
     ]
     if trial.value is not None and history:
         best = history[trial.user_attrs[BEST_EPOCH] - 1]
         finals = {"best_epoch": float(best.number), "best_val/accuracy": best.val_accuracy}
-        points.append(Point(step=0, time=ended, metrics=finals))
+        points.append(MetricPoint(step=0, time=ended, metrics=finals))
     tags = {
         "optuna.state": trial.state.name,
         "optuna.published": trial.user_attrs.get(PUBLISHED, ""),
         "optuna.same_as": str(trial.user_attrs.get(SAME_AS, "")),
     }
-    return TrialLog(
+    return TrialRun(
         trial.number,
         trial.params,
         {key: value for key, value in tags.items() if value},

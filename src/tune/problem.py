@@ -13,9 +13,9 @@ from src.errors import ConfigError, StaleInputError
 from src.training.device import Compute, resolve
 from src.training.engine import head_task, suits
 from src.training.features import Features
-from src.training.fit import Fit, Inventory, kept_features
 from src.training.heads import HeadTask
-from src.tune.space import Candidate
+from src.training.job import StartingPoint, TrainingJob, kept_features
+from src.tune.space import TrialParams
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Problem:
     """Heads to be fitted on one set of features by one recipe."""
 
     params: Params
-    inventory: Inventory
+    starting_point: StartingPoint
     features: Features
     compute: Compute
 
@@ -60,23 +60,23 @@ class Problem:
         for path in (files.faces, files.source, files.features):
             if not path.is_file():
                 raise StaleInputError(str(path), "no such file", "run `dvc repro embed`")
-        inventory = Inventory.load(files.faces, files.source)
+        starting_point = StartingPoint.load(files.faces, files.source)
         features = Features.load(files.features)
         compute = resolve(params.engine.device, params.engine.precision)
-        problem = cls(params, inventory, features, compute)
+        problem = cls(params, starting_point, features, compute)
         return problem._with_suited_features(files)
 
     def _with_suited_features(self, files: Files) -> Problem:
-        work, made = self.any_fit, self.features.made
-        wanted = work.made()
+        job, made = self.any_fit, self.features.made
+        wanted = job.made()
         if (made.faces, made.source) != (wanted.faces, wanted.source):
             what = "made from another version of the dataset, or from other weights"
             raise StaleInputError(str(files.features), what, "run `dvc repro embed`")
         features = self.features
-        if not suits(features, work):
-            features = kept_features(work, files.scratch)
+        if not suits(features, job):
+            features = kept_features(job, files.scratch)
         moved = features.to(self.compute.device)
-        return Problem(self.params, self.inventory, moved, self.compute)
+        return Problem(self.params, self.starting_point, moved, self.compute)
 
     @property
     def recipe(self) -> Recipe:
@@ -86,7 +86,7 @@ class Problem:
     @property
     def classes(self) -> int:
         """Subjects that a head tells apart."""
-        return len(self.inventory.faces.subjects)
+        return len(self.starting_point.faces.subjects)
 
     @property
     def val_images(self) -> int:
@@ -116,15 +116,15 @@ class Problem:
         return content
 
     @property
-    def any_fit(self) -> Fit:
+    def any_fit(self) -> TrainingJob:
         """A fit that stands for all of them, where the head does not matter."""
-        return self.fit(Candidate((64,), (0.0,), 1e-3, 1e-3, 64))
+        return self.fit(TrialParams((64,), (0.0,), 1e-3, 1e-3, 64))
 
-    def fit(self, candidate: Candidate) -> Fit:
+    def fit(self, candidate: TrialParams) -> TrainingJob:
         """The candidate as the experiment that `dvc repro` would run, by `recipe`."""
         experiment = candidate.experiment(self.params.tune.epochs, self.params.tune.recipe)
-        return Fit(
-            self.inventory,
+        return TrainingJob(
+            self.starting_point,
             experiment,
             experiment.adapted(self.recipe),
             self.params,
@@ -133,6 +133,6 @@ class Problem:
             "tune",
         )
 
-    def task(self, candidate: Candidate) -> HeadTask:
+    def task(self, candidate: TrialParams) -> HeadTask:
         """The candidate as the batched engine takes it."""
         return head_task(self.fit(candidate))

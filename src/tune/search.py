@@ -14,13 +14,13 @@ from optuna import Study, Trial
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from src.training.heads import FittedHead, train_heads
+from src.training.heads import HeadResult, train_heads
 from src.training.result import Epoch
 from src.tune.heartbeat import Heartbeats
 from src.tune.interrupt import held
 from src.tune.problem import Problem
 from src.tune.sampling import rungs
-from src.tune.space import Candidate, candidate_of, suggest
+from src.tune.space import TrialParams, suggest, trial_params
 from src.tune.storage import WORKER, Orphans, release
 from src.tune.study import PUBLISHED, finished, started
 
@@ -29,11 +29,11 @@ IDLE = 0.3  # seconds between looks at a study whose last trials others run
 
 
 @dataclass(frozen=True)
-class Open:
+class OpenTrial:
     """A trial that this process runs."""
 
     trial: Trial
-    candidate: Candidate
+    candidate: TrialParams
 
 
 @dataclass
@@ -88,9 +88,9 @@ class Search:
         """The study's trials in all, this process's and others'."""
         return self.problem.params.tune.trials
 
-    def _ask(self) -> list[Open]:
+    def _ask(self) -> list[OpenTrial]:
         """Up to a wave of trials, each claimed by this process alone."""
-        wave: list[Open] = []
+        wave: list[OpenTrial] = []
         while len(wave) < self.problem.params.tune.wave and len(started(self.study)) < self.total:
             trial = self.study.ask()
             self.heartbeats.add(trial)
@@ -100,10 +100,10 @@ class Search:
                 self._give_back(trial)
                 time.sleep(IDLE * (1 + os.getpid() % 7) / 7)
                 break
-            wave.append(Open(trial, suggest(trial, self.problem.params.tune.space)))
+            wave.append(OpenTrial(trial, suggest(trial, self.problem.params.tune.space)))
         return wave
 
-    def _train(self, wave: list[Open]) -> None:
+    def _train(self, wave: list[OpenTrial]) -> None:
         known = self._known()
         first = {entry.candidate: entry for entry in reversed(wave) if entry.candidate not in known}
         new = [entry for entry in wave if first.get(entry.candidate) is entry]
@@ -118,7 +118,7 @@ class Search:
             else:  # its twin was lost to another worker, as in _prunes
                 self._give_back(entry.trial)
 
-    def _fit(self, entries: list[Open]) -> list[tuple[Open, FittedHead, bool]]:
+    def _fit(self, entries: list[OpenTrial]) -> list[tuple[OpenTrial, HeadResult, bool]]:
         """Train heads together; the share of the batch of one that is pruned goes to the rest."""
         reported = rungs(self.problem.params.tune)
         latest = self.problem.recipe.select == "last"
@@ -144,12 +144,12 @@ class Search:
         except UpdateFinishedTrialError:  # taken for dead by another worker, which runs it now
             return True
 
-    def _known(self) -> dict[Candidate, FrozenTrial]:
+    def _known(self) -> dict[TrialParams, FrozenTrial]:
         """What finished trials have found, the first of each candidate."""
         space = self.problem.params.tune.space
-        return {candidate_of(trial.params, space): trial for trial in finished(self.study)[::-1]}
+        return {trial_params(trial.params, space): trial for trial in finished(self.study)[::-1]}
 
-    def _finish(self, entry: Open, head: FittedHead, pruned: bool) -> None:
+    def _finish(self, entry: OpenTrial, head: HeadResult, pruned: bool) -> None:
         result = {
             HISTORY: columns(head.history),
             BEST_EPOCH: head.chosen.number,
@@ -160,7 +160,7 @@ class Search:
         else:
             self._tell(entry.trial, result, head.chosen.val_accuracy)
 
-    def _answer(self, entry: Open, known: FrozenTrial) -> None:
+    def _answer(self, entry: OpenTrial, known: FrozenTrial) -> None:
         """Tell a duplicate what is known of its candidate."""
         result = {key: known.user_attrs[key] for key in (HISTORY, BEST_EPOCH, VAL_LOSS)}
         result[SAME_AS] = known.user_attrs.get(SAME_AS, known.number)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class TrialParams:
     """One point of the space."""
 
     hidden: tuple[int, ...]
@@ -43,7 +43,7 @@ class Candidate:
         )
 
 
-def suggest(trial: Trial, space: Space) -> Candidate:
+def suggest(trial: Trial, space: Space) -> TrialParams:
     """Ask the trial's sampler for a point; what `space` fixes is no parameter of the trial."""
     if len(space.layers) > 1:
         trial.suggest_int("layers", *space.layers)
@@ -58,13 +58,13 @@ def suggest(trial: Trial, space: Space) -> Candidate:
         trial.suggest_float("weight_decay", *space.weight_decay, log=True)
     if len(space.batch_size) > 1:
         trial.suggest_categorical("batch_size", space.batch_size)
-    return candidate_of(trial.params, space)
+    return trial_params(trial.params, space)
 
 
-def candidate_of(params: Mapping[str, Any], space: Space) -> Candidate:
+def trial_params(params: Mapping[str, Any], space: Space) -> TrialParams:
     """The point that a trial's parameters stand for."""
     layers = range(1, params.get("layers", space.layers[0]) + 1)
-    return Candidate(
+    return TrialParams(
         tuple(params.get(f"width_{layer}", space.width[0]) for layer in layers),
         tuple(params.get(f"dropout_{layer}", space.dropout[0]) for layer in layers),
         params.get("learning_rate", space.learning_rate[0]),

@@ -15,8 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from src.config import Space, Tune
-from src.tune.best import Again, Row
-from src.tune.space import candidate_of
+from src.tune.best import Retraining, TrialRow
+from src.tune.space import trial_params
 from src.tune.study import FINISHED, PUBLISHED
 
 BEST_SHOWN = 6  # rows
@@ -80,12 +80,12 @@ def _best(trials: list[FrozenTrial], space: Space) -> Table:
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     table = Table("trial", "validation", "head", box=None, padding=(0, 2, 0, 0))
     for trial in sorted(complete, key=lambda t: (-(t.value or 0.0), t.number))[:BEST_SHOWN]:
-        name = trial.user_attrs.get(PUBLISHED) or str(candidate_of(trial.params, space))
+        name = trial.user_attrs.get(PUBLISHED) or str(trial_params(trial.params, space))
         table.add_row(str(trial.number), f"{trial.value:.1%}", name)
     return table
 
 
-def print_closing(rows: list[Row], again: Again) -> None:
+def print_closing(rows: list[TrialRow], again: Retraining) -> None:
     """The best head beside the published ones, and what other seeds make of it.
 
     No interval allows for the choice of the epoch, nor that of the first row for the choice among

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import paths
+from src import paths
 from src.advise.__main__ import main, show
-from src.advise.advice import Advice, Measured, outcome
+from src.advise.advice import Advice, MeasuredResults, outcome
 from src.advise.rule import Candidate
 from src.advise.situation import Situation
 from src.errors import StaleInputError
-from src.evaluation.compare import mcnemar
 from src.evaluation.predictions import Predictions
+from src.evaluation.significance import mcnemar
 from src.models.weights import random_weights
 from tests import fabricate
 
@@ -72,7 +72,7 @@ def test_a_check_that_cannot_be_made_is_refused_before_any_work(
 def test_the_outcome_is_what_the_answers_say(project: Path) -> None:
     known = Predictions.load(paths.PREDICTIONS)
     names = ("ModelD-256-128-dropout", "Baseline", "ModelC", "ModelA")  # from worst to best
-    found = outcome(advice(*names), Measured.read(names, Path("metrics"), paths.PREDICTIONS))
+    found = outcome(advice(*names), MeasuredResults.read(names, Path("metrics"), paths.PREDICTIONS))
     assert (found.advised, found.best) == (names[0], "ModelA")
     assert found.test == {name: known.correct(name).mean() for name in names}
     assert found.p == mcnemar(known.correct(names[0]), known.correct("ModelA")).p

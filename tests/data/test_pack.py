@@ -12,11 +12,11 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from src.config import Audit, Data
-from src.data.audit import Pictures, audit, pixel_digest
+from src.data.audit import DecodedImages, audit, pixel_digest
 from src.data.contact_sheet import contact_sheet
 from src.data.entries import Entry
 from src.data.faceset import FaceSet, Split
-from src.data.pack import Packed, pack
+from src.data.pack import PackedDataset, pack
 from src.data.split import assign
 from src.errors import AuditError, OriginError
 from tests.data.conftest import encoded, picture, settings, subjects, write_folder
@@ -32,12 +32,12 @@ def split_files(each: int = 6) -> dict[str, bytes]:
     }
 
 
-def packed(tmp_path: Path, files: dict[str, bytes], **audit: str) -> Packed:
+def packed(tmp_path: Path, files: dict[str, bytes], **audit: str) -> PackedDataset:
     origin = write_folder(tmp_path / "origin", files)
     return pack(settings(origin, audit=audit), seed=0)
 
 
-def splits_of(packed: Packed) -> dict[str, Split]:
+def splits_of(packed: PackedDataset) -> dict[str, Split]:
     return {f: Split(int(s)) for f, s in zip(packed.files, packed.faces.split, strict=True)}
 
 
@@ -225,7 +225,7 @@ def test_the_audits_work_on_its_findings_does_not_grow_with_the_dataset_each_tim
         entries = Entries(Entry(f"a/{n}", "a") for n in range(2 * each))
         pixels = [picture(n % each, 16) for n in range(2 * each)]
         splits = np.zeros(2 * each, np.uint8)
-        assert len(audit(Pictures(entries, pixels, splits), Audit(duplicate="drop"))) == each
+        assert len(audit(DecodedImages(entries, pixels, splits), Audit(duplicate="drop"))) == each
         return Entries.walks
 
     assert walks(5) == walks(50)

@@ -10,9 +10,9 @@ import pytest
 from src.data.faceset import Split
 from src.errors import StaleInputError
 from src.evaluation import published
+from src.evaluation.figures import confusion_figure, mistakes_figure, worst_subjects_figure
 from src.evaluation.metrics import per_subject
 from src.evaluation.mistakes import worst_mistakes, worst_subjects
-from src.evaluation.pictures import confusion_figure, mistakes_figure, worst_subjects_figure
 from src.evaluation.predictions import Predictions
 from src.plotting import save_png
 from tests import fabricate

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines import paths
 from pipelines.evaluate import main
+from src import paths
 from src.config import PARAMS
 from src.data.faceset import FaceSet, Split
 from src.errors import OriginError, StaleInputError, WeightsError

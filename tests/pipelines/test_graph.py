@@ -58,7 +58,7 @@ def parameters_read(stage: str) -> set[str]:
 
 
 def _key(node: ast.AST) -> str | None:
-    """`data.fit` of the expression `params.data.fit`, `seed` of `work.params.seed`."""
+    """`data.fit` of the expression `params.data.fit`, `seed` of `job.params.seed`."""
     if not isinstance(node, ast.Attribute):
         return None
     if isinstance(node.value, ast.Attribute) and (section := _key(node.value)):

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from pipelines import paths
+from src import paths
 from tests.shipped import ROOT, SHIPPED
 
 KEY = "${key}"

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from pipelines import paths
 from pipelines.register import main
+from src import paths
 from src.config import PARAMS, read_yaml
 from src.errors import StaleInputError
 from src.files import write_json

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import paths
 from pipelines.report import main
+from src import paths
 from src.config import PARAMS
 from src.errors import StaleInputError
 from src.files import write_csv, write_json

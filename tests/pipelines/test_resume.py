@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines import paths
+from src import paths
 from src.config import PARAMS, load_params
 from src.files import write_json
 from src.models.weights import random_weights

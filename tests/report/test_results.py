@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from src.evaluation.compare import holm, mcnemar
 from src.evaluation.metrics import score
 from src.evaluation.predictions import Predictions
+from src.evaluation.significance import holm, mcnemar
 from src.report import words
-from src.report.results import Results, compare
+from src.report.results import Results, compare_experiments
 from tests import fabricate
 
 
@@ -19,7 +19,7 @@ def results(**accuracy: float) -> Results:
     made = fabricate.predictions(fabricate.faces(), names)
     trained = {name: fabricate.trained(share) for name, share in names.items()}
     scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
-    return compare(experiments, trained, scores, made)
+    return compare_experiments(experiments, trained, scores, made)
 
 
 def test_validation_alone_chooses_the_best() -> None:
@@ -50,7 +50,7 @@ def test_of_equals_the_one_that_trains_less_is_best() -> None:
     }
     scores = {name: score(made.logits[name], made.labels) for name in trained}
     experiments = {name: fabricate.EXPERIMENTS[name] for name in trained}
-    assert compare(experiments, trained, scores, made).best.name == "Baseline"
+    assert compare_experiments(experiments, trained, scores, made).best.name == "Baseline"
 
 
 def test_without_a_baseline_the_first_row_is_the_reference() -> None:
@@ -59,7 +59,7 @@ def test_without_a_baseline_the_first_row_is_the_reference() -> None:
     trained = {name: fabricate.trained(0.8) for name in names}
     scores = {name: score(made.logits[name], made.labels) for name in names}
     experiments = {name: fabricate.EXPERIMENTS[name] for name in names}
-    assert compare(experiments, trained, scores, made).reference.name == "ModelC"
+    assert compare_experiments(experiments, trained, scores, made).reference.name == "ModelC"
 
 
 def test_a_clear_winner_is_told_with_what_to_unfreeze() -> None:
@@ -90,7 +90,7 @@ def test_where_one_subject_is_most_of_the_test_accuracy_is_called_misleading(
     )
     scores = {"ModelC": score(answers.logits["ModelC"], answers.labels)}
     experiments = {"ModelC": fabricate.EXPERIMENTS["ModelC"]}
-    found = compare(experiments, {"ModelC": fabricate.trained(0.9)}, scores, answers)
+    found = compare_experiments(experiments, {"ModelC": fabricate.trained(0.9)}, scores, answers)
     said = " ".join(words.findings(found))
     assert ("right for 83.3% of the test images: read macro F1" in said) == warned
 
@@ -104,7 +104,7 @@ def test_a_single_experiment_is_reported_without_comparisons() -> None:
     made = fabricate.predictions(fabricate.faces(), {"ModelC": 0.9})
     scores = {"ModelC": score(made.logits["ModelC"], made.labels)}
     experiments = {"ModelC": fabricate.EXPERIMENTS["ModelC"]}
-    found = compare(experiments, {"ModelC": fabricate.trained(0.9)}, scores, made)
+    found = compare_experiments(experiments, {"ModelC": fabricate.trained(0.9)}, scores, made)
     assert words.headline(found).startswith("Unfreeze everything")
     assert len(words.findings(found)) == 1
 
@@ -132,7 +132,7 @@ def test_the_luck_of_the_test_images_never_enters_a_choice() -> None:
     spoilt = {name: np.roll(logits, 1, axis=1) for name, logits in made.logits.items()}
     trained = {name: fabricate.trained(share) for name, share in fabricate.ACCURACY.items()}
     scores = {name: score(logits, made.labels) for name, logits in spoilt.items()}
-    assert compare(fabricate.EXPERIMENTS, trained, scores, made).best.name == "ModelA"
+    assert compare_experiments(fabricate.EXPERIMENTS, trained, scores, made).best.name == "ModelA"
 
 
 def test_where_validation_chose_some_epochs_the_note_names_their_rows() -> None:
@@ -142,7 +142,7 @@ def test_where_validation_chose_some_epochs_the_note_names_their_rows() -> None:
         for name, share in fabricate.ACCURACY.items()
     }
     scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
-    found = compare(fabricate.EXPERIMENTS, trained, scores, made)
+    found = compare_experiments(fabricate.EXPERIMENTS, trained, scores, made)
     assert words.validation(found) == "validation, kept epoch"
     assert "That of ModelC is the best of its epochs" in words.validation_note(found)
 

@@ -17,7 +17,7 @@ from src.files import digest
 from src.tracking import run as run_module
 from src.tracking import writing
 from src.tracking.provenance import provenance
-from src.tracking.record import Point
+from src.tracking.record import MetricPoint
 from src.tracking.run import track
 from src.tracking.store import Store, open_store
 from src.tracking.writing import flatten
@@ -221,7 +221,7 @@ def test_sixty_quick_epochs_are_written_together_and_leave_no_thread(
 ) -> None:
     written: list[int] = []
 
-    def log_points(store: Store, run_id: str, points: Sequence[Point]) -> None:
+    def log_points(store: Store, run_id: str, points: Sequence[MetricPoint]) -> None:
         written.append(len(points))
         writing.log_points(store, run_id, points)
 

@@ -13,7 +13,7 @@ from src.models.network import ModelSpec, Network
 from src.models.weights import load_source, random_weights
 from src.training.adapting import AdaptingFeatures, Passes, adapting_features
 from src.training.heads import HeadTask, train_heads
-from src.training.inputs import Pictures
+from src.training.inputs import ImageInputs
 from src.training.loop import Examples, Plan, train
 from src.training.order import stream
 from tests.training.conftest import CPU32
@@ -38,7 +38,7 @@ def test_a_head_on_adapting_features_ends_as_in_the_whole_loop(
     network.load_state_dict(start)
     initialize_head(network.head, stream(0, 3))
     training, validation = (
-        Examples(Pictures(images, spec), labels)
+        Examples(ImageInputs(images, spec), labels)
         for images, labels in map(faces.part, (Split.train, Split.val))
     )
     plan = Plan(REFERENCE, frozenset({"head"}), 3, 8, 0)
@@ -92,7 +92,7 @@ def test_stochastic_depth_is_a_function_of_seed_and_epoch_and_that_of_the_whole_
     load_source(network, source)
     initialize_head(network.head, stream(0, 3))
     training, validation = (
-        Examples(Pictures(images, spec), labels)
+        Examples(ImageInputs(images, spec), labels)
         for images, labels in map(faces.part, (Split.train, Split.val))
     )
     plan = Plan(REFERENCE, frozenset({"head"}), 2, 8, 0)

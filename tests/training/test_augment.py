@@ -16,14 +16,14 @@ from src.config import Augment
 from src.data.faceset import FaceSet
 from src.models.network import ModelSpec, centre, normalize
 from src.training.augment import (
-    Augmented,
+    AugmentedImages,
     augmented,
     draw,
     jitter,
     random_boxes,
     resized_crop,
 )
-from src.training.inputs import Pictures
+from src.training.inputs import ImageInputs
 from src.training.order import stream
 
 CROP = Augment(random_resized_crop=True)
@@ -108,7 +108,7 @@ def test_evaluation_takes_the_centre_that_torchvision_takes() -> None:
 
 def test_a_picture_changes_with_seed_and_epoch_and_not_with_its_batch(faces: FaceSet) -> None:
     spec = ModelSpec("resnet18", "stride1", 16, faces.subjects, crop=8)
-    pictures = Pictures(faces.images, spec)
+    pictures = ImageInputs(faces.images, spec)
     augment = JITTER.model_copy(update={"random_resized_crop": True, "input_size": 8})
     rows = torch.arange(12)
     views = rows % 2
@@ -121,7 +121,7 @@ def test_a_picture_changes_with_seed_and_epoch_and_not_with_its_batch(faces: Fac
     assert not torch.equal(seen(0, 1), seen(0, 2))
     assert not torch.equal(seen(0, 1), seen(1, 1))
     inputs = augmented(pictures, augment, 0, 1)
-    assert isinstance(inputs, Augmented)
+    assert isinstance(inputs, AugmentedImages)
     one = torch.cat([inputs.batch(rows[i : i + 1], views[i : i + 1]) for i in range(12)])
     torch.testing.assert_close(one, seen(0, 1))
 
@@ -130,11 +130,11 @@ def test_a_crop_of_everything_without_jitter_is_the_picture_itself(faces: FaceSe
     spec = ModelSpec("resnet18", "stride1", 16, faces.subjects, mean=(0.5, 0.4, 0.3))
     augment = Augment(random_resized_crop=True, scale=(1.0, 1.0), ratio=(1.0, 1.0))
     rows = torch.arange(5)
-    inputs = augmented(Pictures(faces.images, spec), augment, 0, 1)
+    inputs = augmented(ImageInputs(faces.images, spec), augment, 0, 1)
     seen = inputs.batch(rows, torch.zeros_like(rows))
     torch.testing.assert_close(seen, normalize(faces.images[:5], spec))
 
 
 def test_nothing_random_leaves_the_inputs_as_they_are(faces: FaceSet, spec: ModelSpec) -> None:
-    pictures = Pictures(faces.images, replace(spec, crop=8))
+    pictures = ImageInputs(faces.images, replace(spec, crop=8))
     assert augmented(pictures, Augment(), 0, 1) is pictures

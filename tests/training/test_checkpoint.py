@@ -13,8 +13,8 @@ from src.data.faceset import FaceSet
 from src.models.weights import random_weights
 from src.training.checkpoint import Checkpoint
 from src.training.device import Compute
-from src.training.engine import checkpoint_of, fit
-from src.training.fit import Fit, Inventory
+from src.training.engine import checkpoint_of, run_job
+from src.training.job import StartingPoint, TrainingJob
 from src.training.result import Epoch
 from tests.shipped import SHIPPED
 from tests.training.conftest import CPU32
@@ -29,10 +29,12 @@ def params() -> Params:
 
 
 @pytest.fixture
-def work(faces: FaceSet, params: Params, tmp_path: Path) -> Fit:
+def job(faces: FaceSet, params: Params, tmp_path: Path) -> TrainingJob:
     experiment = Experiment(train=("head", "conv5_x"), batch_size=8, epochs=1)
-    inventory = Inventory(faces, random_weights("resnet18", 1), "faces", "source")
-    return Fit(inventory, experiment, params.recipes["tuned"], params, CPU32, tmp_path, "one")
+    starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
+    return TrainingJob(
+        starting_point, experiment, params.recipes["tuned"], params, CPU32, tmp_path, "one"
+    )
 
 
 def saved(path: Path) -> Checkpoint:
@@ -83,11 +85,11 @@ def test_a_foreign_file_is_no_checkpoint(tmp_path: Path, content: object) -> Non
     assert Checkpoint(path, "key").load() is None
 
 
-def test_a_run_starts_anew_beside_a_damaged_checkpoint(work: Fit) -> None:
-    whole = fit(work, lambda _epoch: None)
-    work.scratch.mkdir(exist_ok=True)
-    (work.scratch / "one.checkpoint").write_bytes(b"junk")
-    again = fit(work, lambda _epoch: None)
+def test_a_run_starts_anew_beside_a_damaged_checkpoint(job: TrainingJob) -> None:
+    whole = run_job(job, lambda _epoch: None)
+    job.scratch.mkdir(exist_ok=True)
+    (job.scratch / "one.checkpoint").write_bytes(b"junk")
+    again = run_job(job, lambda _epoch: None)
     assert all(torch.equal(again.state[name], whole.state[name]) for name in whole.state)
 
 
@@ -101,41 +103,41 @@ def test_a_full_disk_is_told_and_stops_nothing(
 
 
 def test_the_key_covers_all_that_the_run_is_a_function_of(
-    work: Fit, monkeypatch: pytest.MonkeyPatch
+    job: TrainingJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inventory, experiment, recipe = work.inventory, work.experiment, work.recipe
+    starting_point, experiment, recipe = job.starting_point, job.experiment, job.recipe
     others = [
-        replace(work, inventory=replace(inventory, faces_digest="other")),
-        replace(work, inventory=replace(inventory, source_digest="other")),
-        replace(work, experiment=experiment.model_copy(update={"start": "scratch"})),
-        replace(work, experiment=experiment.model_copy(update={"batch_size": 4})),
-        replace(work, experiment=experiment.model_copy(update={"epochs": 2})),
-        replace(work, recipe=recipe.model_copy(update={"batchnorm": "recalibrate"})),
-        replace(work, recipe=recipe.model_copy(update={"learning_rate": 0.5})),
-        replace(work, params=work.params.model_copy(update={"seed": 1})),
-        replace(work, compute=Compute(CPU32.device, torch.bfloat16)),
+        replace(job, starting_point=replace(starting_point, faces_digest="other")),
+        replace(job, starting_point=replace(starting_point, source_digest="other")),
+        replace(job, experiment=experiment.model_copy(update={"start": "scratch"})),
+        replace(job, experiment=experiment.model_copy(update={"batch_size": 4})),
+        replace(job, experiment=experiment.model_copy(update={"epochs": 2})),
+        replace(job, recipe=recipe.model_copy(update={"batchnorm": "recalibrate"})),
+        replace(job, recipe=recipe.model_copy(update={"learning_rate": 0.5})),
+        replace(job, params=job.params.model_copy(update={"seed": 1})),
+        replace(job, compute=Compute(CPU32.device, torch.bfloat16)),
     ]
-    keys = [checkpoint_of(each, 4, 4).key for each in (work, *others)]
-    keys += [checkpoint_of(work, 0, 0).key, checkpoint_of(work, 4, 0).key]
+    keys = [checkpoint_of(each, 4, 4).key for each in (job, *others)]
+    keys += [checkpoint_of(job, 0, 0).key, checkpoint_of(job, 4, 0).key]
     monkeypatch.setattr(torch, "__version__", "9.9")
-    keys.append(checkpoint_of(work, 4, 4).key)
-    monkeypatch.setattr("src.training.fit.code_digest", lambda module: f"other {module}")
-    keys.append(checkpoint_of(work, 4, 4).key)
+    keys.append(checkpoint_of(job, 4, 4).key)
+    monkeypatch.setattr("src.training.job.code_digest", lambda module: f"other {module}")
+    keys.append(checkpoint_of(job, 4, 4).key)
     assert len(set(keys)) == len(keys)
 
 
 @pytest.mark.parametrize("cached", [True, False])
 def test_a_checkpoint_knows_where_the_cached_prefix_ended(
-    work: Fit, cached: bool, monkeypatch: pytest.MonkeyPatch
+    job: TrainingJob, cached: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
 
-    def spy(of: Fit, *starts: int) -> Checkpoint:
+    def spy(of: TrainingJob, *starts: int) -> Checkpoint:
         asked.append(starts)
         return checkpoint_of(of, *starts)
 
     monkeypatch.setattr("src.training.engine.checkpoint_of", spy)
-    engine = work.params.engine.model_copy(update={"cache_prefix": cached})
-    work = replace(work, params=work.params.model_copy(update={"engine": engine}))
-    fit(work, lambda _epoch: None)
+    engine = job.params.engine.model_copy(update={"cache_prefix": cached})
+    job = replace(job, params=job.params.model_copy(update={"engine": engine}))
+    run_job(job, lambda _epoch: None)
     assert asked == [(4, 4) if cached else (0, 0)]

@@ -20,20 +20,22 @@ from torch.nn import functional
 from src.config import Experiment, Params, load_params
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError
-from src.evaluation.shared import shared_logits
+from src.evaluation.inference import shared_logits
 from src.models.classifier import Classifier
 from src.models.head import NeighbourHead, build_head
 from src.models.network import Network, load_network, normalize, save_network
 from src.models.weights import random_weights
 from src.training import classical
-from src.training.engine import fit
-from src.training.features import Features, Made, Pooled
-from src.training.fit import Fit, Inventory, make_features
-from src.training.result import Fitted
+from src.training.engine import run_job
+from src.training.features import BlockFeatures, FeatureProvenance, Features
+from src.training.job import StartingPoint, TrainingJob, make_features
+from src.training.result import TrainingResult
 from tests.shipped import SHIPPED
 from tests.training.conftest import CPU32
 
-MADE = Made("f", "s", "freeze", (0.0,) * 3, (1.0,) * 3, "resnet18", "stride1", "float32")
+MADE = FeatureProvenance(
+    "f", "s", "freeze", (0.0,) * 3, (1.0,) * 3, "resnet18", "stride1", "float32"
+)
 ORACLES: dict[str, Callable[[], Any]] = {
     "svm": lambda: LinearSVC(C=0.01, random_state=0, max_iter=5000),
     "logistic": lambda: LogisticRegression(C=0.01, max_iter=1000),
@@ -50,7 +52,9 @@ def clouds(classes: int) -> Features:
     values, more = (centres[labels] + draw.normal(0, 1, (len(labels), 8)) for _ in "ab")
     values, more = (torch.tensor(v * scale + 5, dtype=torch.float32) for v in (values, more))
     names, given = tuple(map(str, range(classes))), torch.from_numpy(labels)
-    return Features({"conv5_x": Pooled(values[None], more)}, given, given, {}, names, MADE, "")
+    return Features(
+        {"conv5_x": BlockFeatures(values[None], more)}, given, given, {}, names, MADE, ""
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 5])
@@ -90,7 +94,7 @@ def test_logistic_regression_keeps_its_probabilities(monkeypatch: pytest.MonkeyP
 def test_c_is_chosen_on_training_images_alone() -> None:
     """Validation features of pure noise leave the fitted head as it was."""
     features = clouds(3)
-    pooled = Pooled(features.values, torch.randn_like(features.val_values))
+    pooled = BlockFeatures(features.values, torch.randn_like(features.val_values))
     noise = replace(features, blocks={"conv5_x": pooled})
     heads = [build_head(8, (), (), 3) for _ in "ab"]
     for head, given in zip(heads, (features, noise), strict=True):
@@ -104,15 +108,17 @@ def params() -> Params:
     return load_params(SHIPPED / "params.yaml")
 
 
-def work(faces: FaceSet, params: Params, folder: Path, **keys: object) -> Fit:
+def job(faces: FaceSet, params: Params, folder: Path, **keys: object) -> TrainingJob:
     settings = {"train": ("head",), "batch_size": 8, "epochs": 1} | keys
     experiment = Experiment.model_validate(settings)
-    inventory = Inventory(faces, random_weights("resnet18", 1), "faces", "source")
-    return Fit(inventory, experiment, params.recipes["tuned"], params, CPU32, folder, "one")
+    starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
+    return TrainingJob(
+        starting_point, experiment, params.recipes["tuned"], params, CPU32, folder, "one"
+    )
 
 
-def run(faces: FaceSet, params: Params, folder: Path, **keys: object) -> Fitted:
-    return fit(work(faces, params, folder, **keys), lambda _epoch: None)
+def run(faces: FaceSet, params: Params, folder: Path, **keys: object) -> TrainingResult:
+    return run_job(job(faces, params, folder, **keys), lambda _epoch: None)
 
 
 def test_any_blocks_pooled_output_can_be_the_features(
@@ -137,21 +143,21 @@ def test_any_blocks_pooled_output_can_be_the_features(
 def test_one_pass_of_the_whole_network_serves_a_head_on_any_block(
     kind: str, faces: FaceSet, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = make_features(work(faces, params, tmp_path))
+    given = make_features(job(faces, params, tmp_path))
     given.save(tmp_path / "features.safetensors")
     loaded = Features.load(tmp_path / "features.safetensors")
-    cut = work(faces, params, tmp_path / "scratch", features="conv3_x", head={"kind": kind})
-    anew = fit(cut, lambda _epoch: None)
-    monkeypatch.setattr("src.training.fit.make_features", None)
+    cut = job(faces, params, tmp_path / "scratch", features="conv3_x", head={"kind": kind})
+    anew = run_job(cut, lambda _epoch: None)
+    monkeypatch.setattr("src.training.job.make_features", None)
     for features in (loaded, None):  # given by a stage, and kept by the fit before
-        reused = fit(cut, lambda _epoch: None, features)
+        reused = run_job(cut, lambda _epoch: None, features)
         assert all(torch.equal(reused.state[name], anew.state[name]) for name in anew.state)
 
 
 def test_every_blocks_features_are_its_output_averaged_over_its_map(
     faces: FaceSet, params: Params, tmp_path: Path
 ) -> None:
-    fitting = work(faces, params, tmp_path)
+    fitting = job(faces, params, tmp_path)
     features, network = make_features(fitting), fitting.network().eval()
     assert list(features.blocks) == list(network.blocks)
     images, _ = faces.part(Split.train)

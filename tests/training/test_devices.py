@@ -11,9 +11,9 @@ from src.config import Experiment, Params, load_params
 from src.data.faceset import FaceSet
 from src.models.weights import random_weights
 from src.training.device import Compute, resolve
-from src.training.engine import fit
-from src.training.fit import Fit, Inventory
-from src.training.result import Fitted
+from src.training.engine import run_job
+from src.training.job import StartingPoint, TrainingJob
+from src.training.result import TrainingResult
 from tests.shipped import SHIPPED
 from tests.training.conftest import CPU32
 
@@ -41,12 +41,14 @@ def params() -> Params:
 
 def run(
     faces: FaceSet, params: Params, folder: Path, compute: Compute, recipe: str, name: str
-) -> Fitted:
+) -> TrainingResult:
     settings = {"batch_size": 8, "epochs": 2} | EXPERIMENTS[name]
     experiment = Experiment.model_validate(settings)
-    inventory = Inventory(faces, random_weights("resnet18", 1), "faces", "source")
-    work = Fit(inventory, experiment, params.recipes[recipe], params, compute, folder, name)
-    return fit(work, lambda _epoch: None)
+    starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
+    job = TrainingJob(
+        starting_point, experiment, params.recipes[recipe], params, compute, folder, name
+    )
+    return run_job(job, lambda _epoch: None)
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from src.config import Recipe
 from src.models.head import build_head, initialize_head
 from src.training.device import products_in
-from src.training.dropout import counters, keep, thresholds
+from src.training.dropout import counters, keep_mask, thresholds
 from src.training.grouping import group_tasks
 from src.training.heads import HeadTask, dropout_keys, train_heads
 from src.training.order import epoch_order, stream
@@ -88,7 +88,7 @@ def forward(head: nn.Module, x: Tensor, task: HeadTask, step: int) -> Tensor:
         if isinstance(module, nn.Dropout):
             mixed = counters(x.shape[0], x.shape[1], x.device)
             keys = dropout_keys([task], range(step, step + 1), layer)[0, layer - 1]
-            x = x * keep(mixed, keys, thresholds(torch.tensor([module.p])))[0] / (1 - module.p)
+            x = x * keep_mask(mixed, keys, thresholds(torch.tensor([module.p])))[0] / (1 - module.p)
         else:
             x = module(x)
         layer += isinstance(module, nn.Linear)
@@ -210,9 +210,9 @@ def test_dropout_keeps_the_right_share_without_visible_pattern() -> None:
     mixed = counters(256, 512, torch.device("cpu"))
     rates = torch.tensor([0.0, 0.3, 0.5, 0.7])
     keys = torch.tensor([1, 2, 3, 4], dtype=torch.int32)
-    kept = keep(mixed, keys, thresholds(rates)).float()
+    kept = keep_mask(mixed, keys, thresholds(rates)).float()
     torch.testing.assert_close(kept.mean((1, 2)), 1 - rates, rtol=0, atol=0.005)
-    other = keep(mixed, keys + 1, thresholds(rates)).float()
+    other = keep_mask(mixed, keys + 1, thresholds(rates)).float()
     for head in (1, 2, 3):
         pairs = [
             (kept[head][:, 1:], kept[head][:, :-1]),
@@ -226,6 +226,6 @@ def test_dropout_keeps_the_right_share_without_visible_pattern() -> None:
 
 def test_a_head_draws_the_same_dropout_in_a_wider_and_taller_array() -> None:
     key, below = torch.tensor([7], dtype=torch.int32), thresholds(torch.tensor([0.5]))
-    small = keep(counters(10, 30, torch.device("cpu")), key, below)
-    large = keep(counters(64, 100, torch.device("cpu")), key, below)
+    small = keep_mask(counters(10, 30, torch.device("cpu")), key, below)
+    large = keep_mask(counters(64, 100, torch.device("cpu")), key, below)
     assert torch.equal(small, large[:, :10, :30])

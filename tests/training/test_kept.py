@@ -18,10 +18,10 @@ from src.config import Experiment, Params, Recipe, load_params
 from src.data.faceset import FaceSet
 from src.models.weights import random_weights
 from src.training.device import Compute
-from src.training.engine import fit, suits
+from src.training.engine import run_job, suits
 from src.training.features import Features
-from src.training.fit import Fit, Inventory, make_features
-from src.training.result import Fitted
+from src.training.job import StartingPoint, TrainingJob, make_features
+from src.training.result import TrainingResult
 from tests.shipped import SHIPPED
 from tests.training.conftest import CPU32
 from tests.training.test_loop import REFERENCE
@@ -36,15 +36,15 @@ from src.config import Experiment, load_params
 from src.data.faceset import FaceSet
 from src.models.weights import random_weights
 from src.training.device import resolve
-from src.training.engine import fit
-from src.training.fit import Fit, Inventory
+from src.training.engine import run_job
+from src.training.job import StartingPoint, TrainingJob
 
 params = load_params(Path("params.yaml"))
 experiment = Experiment(train=("head",), batch_size=8, epochs=1)
-inventory = Inventory(FaceSet.load(Path("faces")), random_weights("resnet18", 1), "f", "s")
+starting_point = StartingPoint(FaceSet.load(Path("faces")), random_weights("resnet18", 1), "f", "s")
 recipe, compute = params.recipes["reference"], resolve("cpu", "float32")
-work = Fit(inventory, experiment, recipe, params, compute, Path(".cache"), "one")
-print(fit(work, lambda _epoch: None).history[0].train_loss)
+job = TrainingJob(starting_point, experiment, recipe, params, compute, Path(".cache"), "one")
+print(run_job(job, lambda _epoch: None).history[0].train_loss)
 """
 
 
@@ -54,27 +54,31 @@ def params() -> Params:
 
 
 @pytest.fixture
-def work(faces: FaceSet, params: Params, tmp_path: Path) -> Fit:
+def job(faces: FaceSet, params: Params, tmp_path: Path) -> TrainingJob:
     """A head on an adapting backbone."""
     experiment = Experiment(train=("head",), batch_size=8, epochs=2)
-    inventory = Inventory(faces, random_weights("resnet18", 1), "faces", "source")
-    return Fit(inventory, experiment, REFERENCE, params, CPU32, tmp_path / "scratch", "one")
-
-
-def changed(work: Fit, recipe: Recipe | None = None, seed: int = 0, **experiment: object) -> Fit:
-    return replace(
-        work,
-        recipe=recipe or work.recipe,
-        experiment=work.experiment.model_copy(update=experiment),
-        params=work.params.model_copy(update={"seed": seed}),
+    starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
+    return TrainingJob(
+        starting_point, experiment, REFERENCE, params, CPU32, tmp_path / "scratch", "one"
     )
 
 
-def trained(work: Fit, features: Features | None = None) -> Fitted:
-    return fit(work, lambda _epoch: None, features)
+def changed(
+    job: TrainingJob, recipe: Recipe | None = None, seed: int = 0, **experiment: object
+) -> TrainingJob:
+    return replace(
+        job,
+        recipe=recipe or job.recipe,
+        experiment=job.experiment.model_copy(update=experiment),
+        params=job.params.model_copy(update={"seed": seed}),
+    )
 
 
-def same(one: Fitted, other: Fitted) -> bool:
+def trained(job: TrainingJob, features: Features | None = None) -> TrainingResult:
+    return run_job(job, lambda _epoch: None, features)
+
+
+def same(one: TrainingResult, other: TrainingResult) -> bool:
     return all(torch.equal(one.state[name], other.state[name]) for name in one.state)
 
 
@@ -101,41 +105,41 @@ def test_features_made_by_other_code_are_not_used(faces: FaceSet, tmp_path: Path
 
 
 @pytest.mark.parametrize("recipe", [FROZEN, REFERENCE], ids=["freeze", "adapt"])
-def test_a_random_backbone_is_that_of_the_seed(work: Fit, recipe: Recipe) -> None:
-    first = changed(work, recipe, start="scratch")
-    second = changed(work, recipe, seed=1, start="scratch")
+def test_a_random_backbone_is_that_of_the_seed(job: TrainingJob, recipe: Recipe) -> None:
+    first = changed(job, recipe, start="scratch")
+    second = changed(job, recipe, seed=1, start="scratch")
     trained(first)
     warm = trained(second)
-    assert same(warm, trained(replace(second, scratch=work.scratch / "cold")))
+    assert same(warm, trained(replace(second, scratch=job.scratch / "cold")))
     if recipe is FROZEN:
         assert same(warm, trained(second, make_features(first)))
 
 
-def test_features_in_another_precision_are_not_used(work: Fit) -> None:
-    work = changed(work, FROZEN)
-    rounded = make_features(replace(work, compute=Compute(CPU32.device, torch.bfloat16)))
-    assert same(trained(work, rounded), trained(work))
+def test_features_in_another_precision_are_not_used(job: TrainingJob) -> None:
+    job = changed(job, FROZEN)
+    rounded = make_features(replace(job, compute=Compute(CPU32.device, torch.bfloat16)))
+    assert same(trained(job, rounded), trained(job))
 
 
-def test_features_made_on_another_machine_or_by_other_code_are_not_used(work: Fit) -> None:
-    work = changed(work, FROZEN)
-    made = make_features(work)
-    assert suits(made, work)
-    assert not suits(replace(made, key="another"), work)
+def test_features_made_on_another_machine_or_by_other_code_are_not_used(job: TrainingJob) -> None:
+    job = changed(job, FROZEN)
+    made = make_features(job)
+    assert suits(made, job)
+    assert not suits(replace(made, key="another"), job)
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     try:
-        assert not suits(made, work)
+        assert not suits(made, job)
     finally:
         torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("recipe", [FROZEN, REFERENCE], ids=["freeze", "adapt"])
 @pytest.mark.parametrize("damage", [b"", b"junk" * 99, "half", "foreign"])
-def test_a_damaged_file_is_made_anew(work: Fit, recipe: Recipe, damage: bytes | str) -> None:
-    work = changed(work, recipe)
-    whole = trained(work)
-    (path,) = work.scratch.iterdir()
+def test_a_damaged_file_is_made_anew(job: TrainingJob, recipe: Recipe, damage: bytes | str) -> None:
+    job = changed(job, recipe)
+    whole = trained(job)
+    (path,) = job.scratch.iterdir()
     good = path.read_bytes()
     if damage == "foreign":
         from safetensors.torch import save_file
@@ -144,7 +148,7 @@ def test_a_damaged_file_is_made_anew(work: Fit, recipe: Recipe, damage: bytes | 
         save_file({"values": torch.ones(1, 2), "labels": torch.ones(1)}, path, facts)
     else:
         path.write_bytes(damage if isinstance(damage, bytes) else good[: len(good) // 2])
-    assert same(trained(work), whole)
+    assert same(trained(job), whole)
     assert path.read_bytes() == good
 
 
@@ -161,12 +165,12 @@ def full_disk(room: int = 4096) -> Iterator[None]:
 
 @pytest.mark.parametrize("recipe", [FROZEN, REFERENCE], ids=["freeze", "adapt"])
 def test_a_full_disk_is_told_and_stops_nothing(
-    work: Fit, recipe: Recipe, capsys: pytest.CaptureFixture[str]
+    job: TrainingJob, recipe: Recipe, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    work = changed(work, recipe)
+    job = changed(job, recipe)
     with full_disk():
-        fitted = trained(work)
+        fitted = trained(job)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("warning: ") and str(work.scratch) in line
-    assert not list(work.scratch.iterdir())
-    assert same(fitted, trained(work))
+    assert line.startswith("warning: ") and str(job.scratch) in line
+    assert not list(job.scratch.iterdir())
+    assert same(fitted, trained(job))

@@ -16,7 +16,7 @@ from src.models.network import ModelSpec, Network, Norm
 from src.models.weights import load_source, random_weights
 from src.training import checkpoint as checkpoints
 from src.training.checkpoint import Checkpoint
-from src.training.inputs import Activations, Pictures, StoredActivations
+from src.training.inputs import Activations, ActivationsOnDisk, ImageInputs
 from src.training.loop import Examples, Plan, train
 from src.training.order import epoch_order, stream
 from src.training.prefix import cache_prefix
@@ -35,7 +35,7 @@ REFERENCE = Recipe(
 
 def examples(faces: FaceSet, spec: ModelSpec) -> tuple[Examples, Examples]:
     training, validation = (
-        Examples(Pictures(images, spec), labels)
+        Examples(ImageInputs(images, spec), labels)
         for images, labels in map(faces.part, (Split.train, Split.val))
     )
     return training, validation
@@ -100,7 +100,7 @@ def test_a_frozen_block_uses_running_statistics_during_training(
 
 
 @pytest.mark.parametrize(
-    ("budget", "kind"), [(1 << 30, Activations), (0, StoredActivations)], ids=["memory", "file"]
+    ("budget", "kind"), [(1 << 30, Activations), (0, ActivationsOnDisk)], ids=["memory", "file"]
 )
 def test_training_from_a_cached_prefix_equals_training_the_whole_network(
     budget: int,

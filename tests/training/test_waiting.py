@@ -14,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from src.config import Experiment, load_params
 from src.data.faceset import FaceSet
 from src.models.weights import random_weights
-from src.training.engine import fit
-from src.training.fit import Fit, Inventory
+from src.training.engine import run_job
+from src.training.job import StartingPoint, TrainingJob
 from tests.shipped import SHIPPED
 
 IMAGES = 24  # of the fixture `faces`, for training
@@ -48,15 +48,15 @@ class Waits(TorchDispatchMode):
 def fit_in(faces: FaceSet, tmp_path: Path) -> Callable[[str, str, int, str], None]:
     """Train one epoch of an experiment in so many steps."""
     params = load_params(SHIPPED / "params.yaml")
-    inventory = Inventory(faces, random_weights("resnet18", 1), "faces", "source")
+    starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
 
     def train(name: str, recipe: str, steps: int, device: str) -> None:
         settings = {"batch_size": IMAGES // steps, "epochs": 1, "recipe": recipe}
         experiment = Experiment.model_validate(settings | EXPERIMENTS[name])
         engine = params.engine.model_copy(update={"device": device, "precision": "float32"})
         own = params.model_copy(update={"engine": engine, "experiments": {name: experiment}})
-        work = Fit.of(name, own, inventory, tmp_path / f"{recipe}-{steps}")
-        fit(work, lambda _epoch: None)
+        job = TrainingJob.of(name, own, starting_point, tmp_path / f"{recipe}-{steps}")
+        run_job(job, lambda _epoch: None)
 
     return train
 

@@ -69,15 +69,15 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_faces(root: Path, faces: FaceSet) -> None:
     """The dataset of a project that has weights, and its features."""
     from src.training.device import resolve
-    from src.training.fit import Inventory, make_features
+    from src.training.job import StartingPoint, make_features
     from src.tune.problem import Files, Problem
 
     files = Files(*(root / path for path in vars(Files()).values()))
     faces.save(files.faces)
-    inventory = Inventory.load(files.faces, files.source)
+    starting_point = StartingPoint.load(files.faces, files.source)
     features: object = None
     params = load_params(root / PARAMS)
-    problem = Problem(params, inventory, features, resolve("cpu", "float32"))
+    problem = Problem(params, starting_point, features, resolve("cpu", "float32"))
     make_features(problem.any_fit).save(files.features)
 
 

@@ -123,18 +123,18 @@ def test_a_study_of_another_dataset_version_is_refused(
     from src.models.weights import SourceWeights
     from src.training.device import resolve
     from src.training.features import Features
-    from src.training.fit import Inventory, make_features
+    from src.training.job import StartingPoint, make_features
 
     repacked()
     files = Files()
-    inventory = Inventory(
+    starting_point = StartingPoint(
         FaceSet.load(files.faces),
         SourceWeights.load(files.source),
         digest(files.faces),
         digest(files.source),
     )
     old = Features.load(files.features)
-    problem = Problem(load_params(), inventory, old, resolve("cpu", "float32"))
+    problem = Problem(load_params(), starting_point, old, resolve("cpu", "float32"))
     make_features(problem.any_fit).save(files.features)
     assert "another version of the dataset" in refused(capsys)
     assert DATABASE.read_bytes() == begun

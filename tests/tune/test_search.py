@@ -17,7 +17,7 @@ from src.tune.best import best_trial
 from src.tune.heartbeat import Heartbeats
 from src.tune.problem import Files, Problem
 from src.tune.search import SAME_AS, Search, history_of
-from src.tune.space import candidate_of
+from src.tune.space import trial_params
 from src.tune.storage import Orphans, open_storage, parse_url, silence_optuna
 from src.tune.study import FINISHED, PUBLISHED, open_study
 from tests.tune.conftest import tuned
@@ -83,7 +83,7 @@ def test_the_published_head_is_the_first_trial_and_never_pruned() -> None:
 def test_a_trial_is_worth_what_its_head_reaches_when_trained_alone() -> None:
     study, problem = search(tuned())
     for trial in (t for t in study.trials if t.state == TrialState.COMPLETE):
-        task = problem.task(candidate_of(trial.params, problem.params.tune.space))
+        task = problem.task(trial_params(trial.params, problem.params.tune.space))
         (alone,) = train_heads([task], problem.features, problem.classes)
         assert trial.value == pytest.approx(alone.chosen.val_accuracy, abs=1e-6)
         assert choose(history_of(trial), "best").val_accuracy == pytest.approx(trial.value, 1e-4)

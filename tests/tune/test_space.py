@@ -7,7 +7,7 @@ import pytest
 
 from src.config import BEST_NAME, Params, Space, load_params
 from src.errors import ConfigError
-from src.tune.space import candidate_of, published_heads, suggest
+from src.tune.space import published_heads, suggest, trial_params
 from tests.shipped import SHIPPED
 
 FIXED = Space(learning_rate=(0.001,), weight_decay=(0.05,), batch_size=(64,), layers=(2,))
@@ -30,7 +30,7 @@ def test_every_suggestion_lies_in_the_space_and_is_read_back_from_its_parameters
         trial = study.ask()
         candidate = suggest(trial, space)
         depths.add(len(candidate.hidden))
-        assert candidate == candidate_of(trial.params, space)
+        assert candidate == trial_params(trial.params, space)
         assert all(64 <= width <= 2048 for width in candidate.hidden)
         assert all(0 <= rate <= 0.7 for rate in candidate.dropout)
         assert 1e-4 <= candidate.learning_rate <= 1e-2
@@ -50,7 +50,7 @@ def test_the_six_published_heads_are_found_and_rebuilt_exactly(params: Params) -
     heads = published_heads(params)
     assert len(heads) == 6
     for name, chosen in heads.items():
-        candidate = candidate_of(chosen, params.tune.space)
+        candidate = trial_params(chosen, params.tune.space)
         assert candidate.hidden == params.experiments[name].head.hidden
         assert candidate.dropout == params.experiments[name].head.rates
         assert candidate.batch_size == params.experiments[name].batch_size
@@ -77,7 +77,7 @@ def test_a_rate_outside_the_space_moves_to_its_edge(params: Params) -> None:
 
 
 def test_a_candidate_becomes_an_experiment_that_trains_the_same_way(params: Params) -> None:
-    candidate = candidate_of(published_heads(params)["ModelD-256-128-dropout"], params.tune.space)
+    candidate = trial_params(published_heads(params)["ModelD-256-128-dropout"], params.tune.space)
     experiment = candidate.experiment(100, "tuned")
     recipe = experiment.adapted(params.recipes["tuned"])
     assert experiment.head == params.experiments["ModelD-256-128-dropout"].head

@@ -1,4 +1,4 @@
-"""`python -m src.benchmark.accuracy`: whether this engine is as accurate, over many seeds."""
+"""`python -m benchmarks.accuracy`: whether this engine is as accurate, over many seeds."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.options import add_inputs, count, two_or_more, with_changes
 from src import cli
-from src.benchmark.options import add_inputs, count, two_or_more, with_changes
 from src.config import Params, load_params
 from src.errors import ConfigError
 
 if TYPE_CHECKING:
-    from src.training.fit import Inventory
+    from src.training.job import StartingPoint
 
 EXAMPLES = """\
-  python -m src.benchmark.accuracy --experiment Baseline ModelD-256-128
-  python -m src.benchmark.accuracy --experiment ModelA --seeds 5 --epochs 15 --json"""
+  python -m benchmarks.accuracy --experiment Baseline ModelD-256-128
+  python -m benchmarks.accuracy --experiment ModelA --seeds 5 --epochs 15 --json"""
 
 
 MARGIN = 1.0  # points that the engine may lose; stated before anything was measured against it
@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with its deviation over seeds; the difference, in points, with its standard error and the 95%
     interval, and as no worse only where the whole interval lies above the margin.
     """
-    parser = cli.parser("src.benchmark.accuracy", str(main.__doc__), EXAMPLES)
+    parser = cli.parser("benchmarks.accuracy", str(main.__doc__), EXAMPLES)
     parser.add_argument("--experiment", nargs="+", required=True, help="names in params.yaml")
     parser.add_argument("--seeds", type=two_or_more, default=10, help="from the seed there on")
     parser.add_argument("--epochs", type=count, help="instead of each one's own")
@@ -117,29 +117,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     params = load_params()
 
-    from src.training.fit import Inventory
+    from src.training.job import StartingPoint
 
-    inventory = Inventory.load(options.faces, options.source)
+    starting_point = StartingPoint.load(options.faces, options.source)
     for name in options.experiment:
         params = with_changes(params, name, options.epochs)
     if not options.json:
         print(HEADER)
     for name in options.experiment:
-        pairs = compare(name, params, options.seeds, inventory)
+        pairs = compare(name, params, options.seeds, starting_point)
         epochs = params.experiments[name].epochs
         result = Agreement.of(name, epochs, *pairs, options.margin)
         print(json.dumps(asdict(result)) if options.json else result, flush=True)
 
 
 def compare(
-    name: str, params: Params, seeds: int, inventory: Inventory
+    name: str, params: Params, seeds: int, starting_point: StartingPoint
 ) -> tuple[list[float], list[float]]:
     """The engine's and the plain loop's accuracies of one experiment, seed by seed.
 
     Raises ConfigError where none of it is frozen.
     """
-    from src.benchmark.engine import run_engine
-    from src.benchmark.plain import (
+    from benchmarks.engine import run_engine
+    from benchmarks.plain import (
         PlainLoop,
         finish_plainly,
         frozen_outputs,
@@ -147,26 +147,26 @@ def compare(
         write_folders,
     )
     from src.data.faceset import Split
-    from src.training.fit import Fit
+    from src.training.job import TrainingJob
 
     accuracies, plain_accuracies = [], []
     with tempfile.TemporaryDirectory() as folder:
-        work = Fit.of(name, params, inventory, Path(folder))
-        refuse_what_is_not_plain(work)
-        if not PlainLoop(work).frozen:
+        job = TrainingJob.of(name, params, starting_point, Path(folder))
+        refuse_what_is_not_plain(job)
+        if not PlainLoop(job).frozen:
             raise ConfigError(
                 f"params.yaml: experiments.{name}",
                 "nothing of it is frozen, so the plain loop has no shortcut",
-                f"run `python -m src.benchmark --experiment {name} --repeats {seeds}`",
+                f"run `python -m benchmarks.speed --experiment {name} --repeats {seeds}`",
             )
         pictures = Path(folder) / "faces"
-        write_folders(inventory.faces, pictures)
-        kept = frozen_outputs(work, pictures, *Split)
+        write_folders(starting_point.faces, pictures)
+        kept = frozen_outputs(job, pictures, *Split)
         for seed in range(params.seed, params.seed + seeds):
             own = params.model_copy(update={"seed": seed})
-            work = Fit.of(name, own, inventory, Path(folder))
-            accuracies.append(run_engine(work).accuracy(inventory.faces))
-            plain_accuracies.append(finish_plainly(work, kept))
+            job = TrainingJob.of(name, own, starting_point, Path(folder))
+            accuracies.append(run_engine(job).accuracy(starting_point.faces))
+            plain_accuracies.append(finish_plainly(job, kept))
     return accuracies, plain_accuracies
 
 

@@ -11,7 +11,7 @@ from src.data.faceset import Split
 from src.models.network import Network
 from src.models.trainable import frozen_prefix, unfreeze
 from src.training.device import Compute
-from src.training.fit import Fit
+from src.training.job import TrainingJob
 from src.training.optimizers import trained_blocks
 
 SIZE, SECONDS = {"cpu": 2048, "cuda": 8192}, 1.0
@@ -36,17 +36,17 @@ def _wait(compute: Compute) -> None:
         torch.cuda.synchronize()
 
 
-def epoch_flops(work: Fit) -> float:
+def epoch_flops(job: TrainingJob) -> float:
     """FLOPs per epoch that must be done, as PyTorch counts them.
 
     A prefix that never changes runs once for every view of every image, spread over the epochs;
     the rest runs forward and back for training images, and forward for those of validation.
     """
-    network = Network(work.spec()).eval()
-    trained = trained_blocks(network, work.experiment.train, work.recipe)
-    unfreeze(network, trained, work.recipe.batchnorm)
-    stop = frozen_prefix(network, trained, work.recipe.batchnorm)
-    image = torch.zeros(1, 3, work.spec().input_size, work.spec().input_size)
+    network = Network(job.spec()).eval()
+    trained = trained_blocks(network, job.experiment.train, job.recipe)
+    unfreeze(network, trained, job.recipe.batchnorm)
+    stop = frozen_prefix(network, trained, job.recipe.batchnorm)
+    image = torch.zeros(1, 3, job.spec().input_size, job.spec().input_size)
     with FlopCounterMode(display=False) as once, torch.no_grad():
         below = network.run(image, 0, stop)
     with FlopCounterMode(display=False) as forward:
@@ -54,10 +54,10 @@ def epoch_flops(work: Fit) -> float:
     with FlopCounterMode(display=False) as backward:
         if logits.requires_grad:
             logits.sum().backward()
-    faces = work.inventory.faces
+    faces = job.starting_point.faces
     images, validation = (len(faces.rows(split)) for split in (Split.train, Split.val))
-    views = 2 if work.recipe.flip else 1
-    first = once.get_total_flops() * (views * images + validation) / work.experiment.epochs
+    views = 2 if job.recipe.flip else 1
+    first = once.get_total_flops() * (views * images + validation) / job.experiment.epochs
     each = forward.get_total_flops() * (images + validation)
     return float(first + each + backward.get_total_flops() * images)
 

@@ -1,4 +1,4 @@
-"""`python -m src.benchmark.compiler`: whether torch.compile would pay, step by step."""
+"""`python -m benchmarks.compiler`: whether torch.compile would pay, step by step."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.options import add_inputs, count
 from src import cli
-from src.benchmark.options import add_inputs, count
 from src.config import load_params
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from src.training.fit import Fit
+    from src.training.job import TrainingJob
 
 EXAMPLES = """\
-  python -m src.benchmark.compiler --experiment ModelC
-  python -m src.benchmark.compiler --experiment ModelA --steps 50 --json
-  python -m src.benchmark.compiler --experiment ModelC --mode reduce-overhead"""
+  python -m benchmarks.compiler --experiment ModelC
+  python -m benchmarks.compiler --experiment ModelA --steps 50 --json
+  python -m benchmarks.compiler --experiment ModelC --mode reduce-overhead"""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Both train what the experiment trains, from the end of its frozen prefix, in the engine's
     precision and layout, on one batch. A GPU's CUDA graphs are torch's mode `reduce-overhead`.
     """
-    parser = cli.parser("src.benchmark.compiler", str(main.__doc__), EXAMPLES)
+    parser = cli.parser("benchmarks.compiler", str(main.__doc__), EXAMPLES)
     parser.add_argument("--experiment", required=True, help="a name under `experiments`")
     parser.add_argument("--steps", type=count, default=20, help="of each, alternating")
     parser.add_argument("--mode", default="default", help="of torch.compile")
@@ -70,35 +70,35 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     params = load_params()
 
-    from src.training.fit import Fit, Inventory
+    from src.training.job import StartingPoint, TrainingJob
 
-    inventory = Inventory.load(options.faces, options.source)
+    starting_point = StartingPoint.load(options.faces, options.source)
     with tempfile.TemporaryDirectory() as folder:
-        work = Fit.of(options.experiment, params, inventory, Path(folder))
-        result = compare(work, options.steps, options.mode, options.backend)
+        job = TrainingJob.of(options.experiment, params, starting_point, Path(folder))
+        result = compare(job, options.steps, options.mode, options.backend)
     print(json.dumps(asdict(result)) if options.json else result)
 
 
-def compare(work: Fit, steps: int, mode: str, backend: str) -> Compiled:
+def compare(job: TrainingJob, steps: int, mode: str, backend: str) -> Compiled:
     """One step of each in turn, after the first of each; nothing compiled before is used again."""
     import torch
     from torch.compiler import config
 
     from src.data.faceset import Split
 
-    eager = _stepper(work, lambda function: function)
-    compiled = _stepper(work, lambda function: torch.compile(function, mode=mode, backend=backend))
+    eager = _stepper(job, lambda function: function)
+    compiled = _stepper(job, lambda function: torch.compile(function, mode=mode, backend=backend))
     with config.patch(force_disable_caches=True):  # type: ignore[attr-defined]
         (_, reference), (first, logits) = eager(), compiled()
     difference = ((logits - reference).abs().max() / reference.abs().max()).item()
     pairs = [(eager()[0], compiled()[0]) for _ in range(steps)]
     slow, fast = (statistics.median(column) for column in zip(*pairs, strict=True))
-    images = len(work.inventory.faces.rows(Split.train))
-    gain = (slow - fast) * -(-images // work.experiment.batch_size)
+    images = len(job.starting_point.faces.rows(Split.train))
+    gain = (slow - fast) * -(-images // job.experiment.batch_size)
     once = first - slow
     return Compiled(
-        work.name,
-        work.compute.name,
+        job.name,
+        job.compute.name,
         mode,
         once,
         slow,
@@ -113,7 +113,7 @@ Forward = Callable[["Tensor"], "Tensor"]
 
 
 def _stepper(
-    work: Fit, prepare: Callable[[Forward], Forward]
+    job: TrainingJob, prepare: Callable[[Forward], Forward]
 ) -> Callable[[], tuple[float, Tensor]]:
     """A function that takes one training step; it returns the seconds and the logits before it."""
     import torch
@@ -121,20 +121,20 @@ def _stepper(
 
     from src.data.faceset import Split
     from src.models.trainable import frozen_prefix, training_mode, unfreeze
-    from src.training.inputs import Pictures
+    from src.training.inputs import ImageInputs
     from src.training.optimizers import build_optimizer, trained_blocks
 
-    network, compute, recipe = work.network(), work.compute, work.recipe
-    trained = trained_blocks(network, work.experiment.train, recipe)
+    network, compute, recipe = job.network(), job.compute, job.recipe
+    trained = trained_blocks(network, job.experiment.train, recipe)
     unfreeze(network, trained, recipe.batchnorm)
     start = frozen_prefix(network, trained, recipe.batchnorm)
     images, labels = (
-        part[: work.experiment.batch_size].to(compute.device)
-        for part in work.inventory.faces.part(Split.train)
+        part[: job.experiment.batch_size].to(compute.device)
+        for part in job.starting_point.faces.part(Split.train)
     )
     rows = torch.arange(len(images), device=compute.device)
     with torch.no_grad(), compute.autocast():
-        pictures = Pictures(images, work.spec()).batch(rows, torch.zeros_like(rows))
+        pictures = ImageInputs(images, job.spec()).batch(rows, torch.zeros_like(rows))
         inputs = network.eval().run(pictures, 0, start)
     training_mode(network, trained, recipe.batchnorm)
     optimizer = build_optimizer(network, recipe)

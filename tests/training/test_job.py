@@ -10,9 +10,9 @@ import torch
 from src.config import Augment, Experiment, Params, Recipe, load_params
 from src.data.faceset import FaceSet
 from src.models.weights import random_weights
-from src.training.engine import fit
-from src.training.fit import Fit, Inventory
-from src.training.result import Fitted
+from src.training.engine import run_job
+from src.training.job import StartingPoint, TrainingJob
+from src.training.result import TrainingResult
 from tests.shipped import SHIPPED
 from tests.training.conftest import CPU32
 from tests.training.test_kept import full_disk
@@ -32,12 +32,16 @@ def params() -> Params:
     return load_params(SHIPPED / "params.yaml")
 
 
-def run(faces: FaceSet, params: Params, folder: Path, recipe: Recipe, **keys: object) -> Fitted:
+def run(
+    faces: FaceSet, params: Params, folder: Path, recipe: Recipe, **keys: object
+) -> TrainingResult:
     settings = {"train": ("all",), "batch_size": 8, "epochs": 2} | keys
     experiment = Experiment.model_validate(settings)
-    inventory = Inventory(faces, random_weights("resnet18", 1), "faces", "source")
-    work = Fit(inventory, experiment, experiment.adapted(recipe), params, CPU32, folder, "one")
-    return fit(work, lambda _epoch: None)
+    starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
+    job = TrainingJob(
+        starting_point, experiment, experiment.adapted(recipe), params, CPU32, folder, "one"
+    )
+    return run_job(job, lambda _epoch: None)
 
 
 def test_a_base_rate_of_zero_and_frozen_convolutions_give_the_same_bits(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedTest:
     """Two classifiers on the same images.
 
     `difference` is the first's accuracy less the second's, within [-1, 1]; `only_first` and
@@ -25,7 +25,7 @@ class Paired:
     p: float
 
 
-def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Paired:
+def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
     """The exact McNemar test (McNemar, 1947) of two (N,) arrays: was image i answered right?
 
     Under the null hypothesis an image that only one of the two gets right is as likely to be
@@ -38,7 +38,7 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Paired:
     only_second = int((second & ~first).sum())
     discordant = only_first + only_second
     p = float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
-    return Paired((only_first - only_second) / len(first), only_first, only_second, p)
+    return PairedTest((only_first - only_second) / len(first), only_first, only_second, p)
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""`python -m src.benchmark.heads`: many heads given to the engine at once, against one by one."""
+"""`python -m benchmarks.heads`: many heads given to the engine at once, against one by one."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from src.training.heads import HeadTask
 
 EXAMPLES = """\
-  python -m src.benchmark.heads
-  python -m src.benchmark.heads --hidden 64 32 --count 10 --epochs 30
-  python -m src.benchmark.heads --experiment ModelD-2048-1024 --repeats 5 --json"""
+  python -m benchmarks.heads
+  python -m benchmarks.heads --hidden 64 32 --count 10 --epochs 30
+  python -m benchmarks.heads --experiment ModelD-2048-1024 --repeats 5 --json"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Which of them the engine really stacks is its own choice, by measured limits
     (src/training/grouping.py); both ways give the same heads.
     """
-    parser = cli.parser("src.benchmark.heads", str(main.__doc__), EXAMPLES)
+    parser = cli.parser("benchmarks.heads", str(main.__doc__), EXAMPLES)
     parser.add_argument("--experiment", nargs="+", help="some of those that train a head alone")
     parser.add_argument("--hidden", nargs="+", type=int, help="widths, instead of each one's own")
     parser.add_argument("--count", type=int, default=1, help="copies of each, by other seeds")

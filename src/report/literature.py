@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.config import Claim
-from src.evaluation.compare import mcnemar
 from src.evaluation.predictions import Predictions
+from src.evaluation.significance import mcnemar
 from src.report import words
 from src.report.charts import Curve
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ClaimVerdict:
     """One claim, whether it holds here, and the figures that say so."""
 
     says: str
@@ -23,19 +23,19 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class StudyText:
+class LiteratureReport:
     """The text that a study rebuilds, with a verdict on each of its claims."""
 
     text: str
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[ClaimVerdict, ...]
 
 
-def check(
+def check_claim(
     claim: Claim,
     networks: Mapping[str, Path],
     curves: Mapping[str, Curve],
     predictions: Predictions,
-) -> Verdict:
+) -> ClaimVerdict:
     """Hold a claim against the trained networks, their curves and their answers to the test."""
     ((kind, (first, second)),) = claim.pairs.items()
     if kind == "same":
@@ -45,7 +45,7 @@ def check(
     return _better(claim, predictions, first, second)
 
 
-def _same(claim: Claim, networks: Mapping[str, Path], first: str, second: str) -> Verdict:
+def _same(claim: Claim, networks: Mapping[str, Path], first: str, second: str) -> ClaimVerdict:
     from src.models.network import load_state
 
     one, other = (load_state(networks[name])[0] for name in (first, second))
@@ -59,19 +59,19 @@ def _same(claim: Claim, networks: Mapping[str, Path], first: str, second: str) -
         if not differing
         else f"{len(differing)} of {len(one)} tensors of {first} and {second} differ."
     )
-    return Verdict(claim.says, not differing and len(one) == len(other), found)
+    return ClaimVerdict(claim.says, not differing and len(one) == len(other), found)
 
 
-def _sooner(claim: Claim, curves: Mapping[str, Curve], first: str, second: str) -> Verdict:
+def _sooner(claim: Claim, curves: Mapping[str, Curve], first: str, second: str) -> ClaimVerdict:
     early, ever = max(curves[first].val[: claim.epochs]), max(curves[second].val)
     found = (
         f"On validation {first} reaches {words.percent(early)} within {claim.epochs} epochs; "
         f"the best of {second}'s {len(curves[second].val)} epochs is {words.percent(ever)}."
     )
-    return Verdict(claim.says, early > ever, found)
+    return ClaimVerdict(claim.says, early > ever, found)
 
 
-def _better(claim: Claim, predictions: Predictions, first: str, second: str) -> Verdict:
+def _better(claim: Claim, predictions: Predictions, first: str, second: str) -> ClaimVerdict:
     right = {name: predictions.correct(name) for name in (first, second)}
     paired = mcnemar(right[first], right[second])
     found = (
@@ -80,4 +80,4 @@ def _better(claim: Claim, predictions: Predictions, first: str, second: str) -> 
         f"{words.points(paired.difference)} points, {words.p_value(paired.p)} "
         "(exact McNemar; one network each, from one seed)."
     )
-    return Verdict(claim.says, paired.difference > 0 and paired.p < 0.05, found)
+    return ClaimVerdict(claim.says, paired.difference > 0 and paired.p < 0.05, found)

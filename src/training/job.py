@@ -24,14 +24,14 @@ from src.models.weights import SourceWeights, load_source, random_weights
 from src.training.adapting import AdaptingFeatures, Passes, adapting_features
 from src.training.device import Compute, resolve
 from src.training.expendable import expendable
-from src.training.features import Features, Made, embed
+from src.training.features import FeatureProvenance, Features, embed
 from src.training.fingerprint import Fingerprint
 from src.training.order import stream
 from src.training.prefix import recalibrate
 
 
 @dataclass(frozen=True)
-class Inventory:
+class StartingPoint:
     """What an experiment starts from, with the digests of the files it was read from."""
 
     faces: FaceSet
@@ -40,16 +40,16 @@ class Inventory:
     source_digest: str
 
     @classmethod
-    def load(cls, faces: Path, source: Path) -> Inventory:
+    def load(cls, faces: Path, source: Path) -> StartingPoint:
         """Read packed faces and source weights; raises StaleInputError, WeightsError."""
         return cls(FaceSet.load(faces), SourceWeights.load(source), digest(faces), digest(source))
 
 
 @dataclass(frozen=True)
-class Fit:
+class TrainingJob:
     """One experiment, ready to run: `scratch` is a folder for what may be thrown away."""
 
-    inventory: Inventory
+    starting_point: StartingPoint
     experiment: Experiment
     recipe: Recipe
     params: Params
@@ -58,16 +58,18 @@ class Fit:
     name: str
 
     @classmethod
-    def of(cls, name: str, params: Params, inventory: Inventory, scratch: Path) -> Fit:
+    def of(
+        cls, name: str, params: Params, starting_point: StartingPoint, scratch: Path
+    ) -> TrainingJob:
         """The experiment `name` of params.yaml, on the device asked for; raises ConfigError."""
         experiment, recipe = params.experiment(name), params.recipe_of(name)
         compute = resolve(params.engine.device, params.engine.precision)
-        return cls(inventory, experiment, recipe, params, compute, scratch, name)
+        return cls(starting_point, experiment, recipe, params, compute, scratch, name)
 
     @property
     def source(self) -> SourceWeights:
         """Where the network starts; from scratch, it is fed as its neighbours are."""
-        given = self.inventory.source
+        given = self.starting_point.source
         if self.experiment.start == "source":
             return given
         drawn = random_weights(self.params.model.backbone, self.params.seed)
@@ -75,7 +77,7 @@ class Fit:
 
     def spec(self) -> ModelSpec:
         """What the trained network will be."""
-        faces, source = self.inventory.faces, self.inventory.source
+        faces, source = self.starting_point.faces, self.starting_point.source
         spec = ModelSpec(
             self.params.model.backbone,
             self.params.model.stem,
@@ -93,13 +95,13 @@ class Fit:
             return spec
         return replace(spec, mean=source.mean, deviation=source.deviation)
 
-    def made(self) -> Made:
+    def made(self) -> FeatureProvenance:
         """What features for this experiment must have been made from."""
         spec = self.spec()
         drawn = f"scratch, seed {self.params.seed}"
-        return Made(
-            self.inventory.faces_digest,
-            self.inventory.source_digest if self.experiment.start == "source" else drawn,
+        return FeatureProvenance(
+            self.starting_point.faces_digest,
+            self.starting_point.source_digest if self.experiment.start == "source" else drawn,
             "recalibrate" if self.recipe.batchnorm == "recalibrate" else "freeze",
             spec.mean,
             spec.deviation,
@@ -123,7 +125,7 @@ class Fit:
         """Names the frozen features that suit the experiment, flips apart."""
         return self.key(__name__)
 
-    def whole(self) -> Fit:
+    def whole(self) -> TrainingJob:
         """The same of a network that nothing is cut off."""
         return replace(self, experiment=self.experiment.model_copy(update={"features": None}))
 
@@ -135,51 +137,51 @@ class Fit:
         return network.to(self.compute.device).to(memory_format=torch.channels_last)
 
 
-def kept_features(work: Fit, folder: Path) -> Features:
+def kept_features(job: TrainingJob, folder: Path) -> Features:
     """As `make_features`, kept in `folder` for the next that needs the same."""
-    views = 2 if work.recipe.flip else 1
-    path = folder / f"features-{work.features_key[:20]}-{views}.safetensors"
+    views = 2 if job.recipe.flip else 1
+    path = folder / f"features-{job.features_key[:20]}-{views}.safetensors"
     with suppress(StaleInputError):
         return Features.load(path)
-    features = make_features(work)
+    features = make_features(job)
     with expendable(path):
         features.save(path)
     return features
 
 
-def make_features(work: Fit) -> Features:
+def make_features(job: TrainingJob) -> Features:
     """Every block's features that suit the experiment, flipped ones where its recipe flips."""
-    work = work.whole()
-    network = work.network()
-    if work.recipe.batchnorm == "recalibrate":
-        recalibrate_blocks(work, network, frozenset(network.blocks))
+    job = job.whole()
+    network = job.network()
+    if job.recipe.batchnorm == "recalibrate":
+        recalibrate_blocks(job, network, frozenset(network.blocks))
     return embed(
-        work.inventory.faces,
+        job.starting_point.faces,
         network,
-        work.spec(),
-        work.recipe.flip,
-        work.made(),
-        work.features_key,
-        work.compute,
+        job.spec(),
+        job.recipe.flip,
+        job.made(),
+        job.features_key,
+        job.compute,
     )
 
 
-def recalibrate_blocks(work: Fit, network: Network, blocks: frozenset[str]) -> None:
+def recalibrate_blocks(job: TrainingJob, network: Network, blocks: frozenset[str]) -> None:
     """Estimate the BatchNorm statistics of `blocks` anew on the experiment's training images."""
-    images, _ = work.inventory.faces.part(Split.train)
-    recalibrate(network, blocks, images.to(work.compute.device), work.spec(), work.compute)
+    images, _ = job.starting_point.faces.part(Split.train)
+    recalibrate(network, blocks, images.to(job.compute.device), job.spec(), job.compute)
 
 
-def kept_adapting_features(work: Fit, network: Network) -> AdaptingFeatures:
+def kept_adapting_features(job: TrainingJob, network: Network) -> AdaptingFeatures:
     """The features per epoch of `network`, kept in the scratch folder and extended there."""
-    seed, batch_size = work.params.seed, work.experiment.batch_size
-    last, flip = work.experiment.features, work.recipe.flip
-    key = work.key(__name__, last, seed, batch_size, flip)
+    seed, batch_size = job.params.seed, job.experiment.batch_size
+    last, flip = job.experiment.features, job.recipe.flip
+    key = job.key(__name__, last, seed, batch_size, flip)
     return adapting_features(
-        work.inventory.faces,
+        job.starting_point.faces,
         network,
-        work.spec(),
-        Passes(seed, batch_size, work.experiment.epochs, flip),
-        work.compute,
-        work.scratch / f"adapting-{key[:20]}.safetensors",
+        job.spec(),
+        Passes(seed, batch_size, job.experiment.epochs, flip),
+        job.compute,
+        job.scratch / f"adapting-{key[:20]}.safetensors",
     )

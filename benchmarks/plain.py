@@ -23,7 +23,7 @@ from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError
 from src.models.imports import without_dynamo
 from src.models.trainable import frozen_prefix, training_mode, unfreeze
-from src.training.fit import Fit
+from src.training.job import TrainingJob
 from src.training.optimizers import parameter_groups, set_rate, trained_blocks
 from src.training.result import merit
 from src.training.schedules import factor
@@ -51,7 +51,7 @@ class PlainRun:
         return first + (epochs - 1) * statistics.mean(others) if others else epochs * first
 
 
-def train_plainly(work: Fit, folder: Path, epochs: int, *, finish: bool = True) -> PlainRun:
+def train_plainly(job: TrainingJob, folder: Path, epochs: int, *, finish: bool = True) -> PlainRun:
     """Run the experiment's first `epochs` epochs, then finish it by the shortcut there may be.
 
     The rest gives the accuracy of the end, not its time: the same loop goes on, in float32, over
@@ -59,47 +59,47 @@ def train_plainly(work: Fit, folder: Path, epochs: int, *, finish: bool = True) 
     Where nothing is frozen there is no such shortcut, and the end is left unknown. Raises
     ConfigError for what the plain loop does not do.
     """
-    refuse_what_is_not_plain(work)
-    torch.manual_seed(work.params.seed)
+    refuse_what_is_not_plain(job)
+    torch.manual_seed(job.params.seed)
     with without_dynamo():
-        loop = PlainLoop(work)
-        training, validation = (loader(work, folder, split) for split in (Split.train, Split.val))
+        loop = PlainLoop(job)
+        training, validation = (loader(job, folder, split) for split in (Split.train, Split.val))
         seconds = []
         for _ in range(epochs):
             started = time.perf_counter()
             loop.epoch(training, validation)
             seconds.append(time.perf_counter() - started)
-        rest = work.experiment.epochs - epochs
+        rest = job.experiment.epochs - epochs
         if rest and not (finish and loop.frozen):
             return PlainRun(tuple(seconds), None)
         if rest:
-            loop.finish(rest, frozen_outputs(work, folder, Split.train, Split.val))
-        return PlainRun(tuple(seconds), loop.best_accuracy(loader(work, folder, Split.test)))
+            loop.finish(rest, frozen_outputs(job, folder, Split.train, Split.val))
+        return PlainRun(tuple(seconds), loop.best_accuracy(loader(job, folder, Split.test)))
 
 
-def finish_plainly(work: Fit, kept: KeptSplits) -> float:
+def finish_plainly(job: TrainingJob, kept: KeptSplits) -> float:
     """Test accuracy of the whole run over the outputs `kept` of all three splits, of any seed."""
-    torch.manual_seed(work.params.seed)
+    torch.manual_seed(job.params.seed)
     with without_dynamo():
-        loop = PlainLoop(work)
-        loop.finish(work.experiment.epochs, kept)
+        loop = PlainLoop(job)
+        loop.finish(job.experiment.epochs, kept)
         return loop.best_accuracy(DataLoader(kept[Split.test], EVALUATION_BATCH), loop.frozen)
 
 
-def refuse_what_is_not_plain(work: Fit) -> None:
+def refuse_what_is_not_plain(job: TrainingJob) -> None:
     """Raise ConfigError where the recipe or the head asks for what this loop leaves out."""
-    recipe = work.recipe
+    recipe = job.recipe
     extras = {
         "random crops or jitter": recipe.augment.random,
         "epochs that train only the head": recipe.head_epochs,
         "patience": recipe.patience,
         "recalibrated BatchNorm": recipe.batchnorm == "recalibrate",
-        f"a {work.experiment.head.kind} head": work.experiment.head.kind != "mlp",
+        f"a {job.experiment.head.kind} head": job.experiment.head.kind != "mlp",
     }
     for extra, asked in extras.items():
         if asked:
             raise ConfigError(
-                f"params.yaml: experiments.{work.name}",
+                f"params.yaml: experiments.{job.name}",
                 f"the plain loop does not have {extra}, so there is nothing to compare with",
                 "choose another recipe with --recipe, or another experiment",
             )
@@ -117,26 +117,26 @@ def write_folders(faces: FaceSet, folder: Path) -> None:
 
 
 def loader(
-    work: Fit, folder: Path, split: Split, *, as_stored: bool = False
+    job: TrainingJob, folder: Path, split: Split, *, as_stored: bool = False
 ) -> DataLoader[tuple[Tensor, Tensor]]:
     """Batches of one split, shuffled and flipped for training unless wanted `as_stored`."""
     with without_dynamo():
         from torchvision import datasets, transforms
 
-    spec, training = work.spec(), split is Split.train and not as_stored
+    spec, training = job.spec(), split is Split.train and not as_stored
     steps = [transforms.CenterCrop(spec.crop)] if spec.crop else []
-    steps += [transforms.RandomHorizontalFlip()] if training and work.recipe.flip else []
+    steps += [transforms.RandomHorizontalFlip()] if training and job.recipe.flip else []
     steps += [transforms.ToTensor(), transforms.Normalize(spec.mean, spec.deviation)]
     pictures = datasets.ImageFolder(
         folder / split.name, transforms.Compose(steps), allow_empty=True
     )
     return DataLoader(
         pictures,
-        batch_size=work.experiment.batch_size if training else EVALUATION_BATCH,
+        batch_size=job.experiment.batch_size if training else EVALUATION_BATCH,
         shuffle=training,
         num_workers=WORKERS,
         persistent_workers=True,
-        pin_memory=work.compute.device.type == "cuda",
+        pin_memory=job.compute.device.type == "cuda",
     )
 
 
@@ -159,15 +159,15 @@ KeptSplits = Mapping[Split, Kept]
 
 
 @torch.no_grad()
-def frozen_outputs(work: Fit, folder: Path, *splits: Split) -> KeptSplits:
+def frozen_outputs(job: TrainingJob, folder: Path, *splits: Split) -> KeptSplits:
     """What the frozen prefix makes of every picture, and of its mirror image for training."""
-    loop, device = PlainLoop(work), work.compute.device
+    loop, device = PlainLoop(job), job.compute.device
     loop.network.eval()
     kept = {}
     for split in splits:
         outputs, labels = [], []
-        for images, named in loader(work, folder, split, as_stored=True):
-            flips = [images.flip(3)] if split is Split.train and work.recipe.flip else []
+        for images, named in loader(job, folder, split, as_stored=True):
+            flips = [images.flip(3)] if split is Split.train and job.recipe.flip else []
             run = [loop.network.run(view.to(device), 0, loop.frozen) for view in (images, *flips)]
             outputs.append(torch.stack(run, 1).cpu())
             labels.append(named)
@@ -178,11 +178,11 @@ def frozen_outputs(work: Fit, folder: Path, *splits: Split) -> KeptSplits:
 class PlainLoop:
     """The network in training. `frozen` is the number of leading blocks that never change."""
 
-    def __init__(self, work: Fit) -> None:
-        recipe = work.recipe
-        self.work, self.device = work, work.compute.device
-        self.network = work.network().to(memory_format=torch.contiguous_format)
-        self.trained = trained_blocks(self.network, work.experiment.train, recipe)
+    def __init__(self, job: TrainingJob) -> None:
+        recipe = job.recipe
+        self.job, self.device = job, job.compute.device
+        self.network = job.network().to(memory_format=torch.contiguous_format)
+        self.trained = trained_blocks(self.network, job.experiment.train, recipe)
         unfreeze(self.network, self.trained, recipe.batchnorm)
         self.frozen = frozen_prefix(self.network, self.trained, recipe.batchnorm)
         groups = parameter_groups(self.network, recipe)
@@ -196,10 +196,10 @@ class PlainLoop:
         self, training: DataLoader[tuple[Tensor, Tensor]], validation: Batches, start: int = 0
     ) -> None:
         """Train on every batch, then validate; batches go into block `start`."""
-        recipe = self.work.recipe
+        recipe = self.job.recipe
         training_mode(self.network, self.trained, recipe.batchnorm)
         for inputs, labels in training:
-            rate = factor(recipe, self.step, len(training), self.work.experiment.epochs)
+            rate = factor(recipe, self.step, len(training), self.job.experiment.epochs)
             set_rate(self.optimizer, rate)
             logits = self.network(inputs.to(self.device), start)
             loss = self.criterion(logits, labels.to(self.device))
@@ -214,7 +214,7 @@ class PlainLoop:
 
     def finish(self, epochs: int, kept: KeptSplits) -> None:
         """The same epochs again, over the frozen prefix's outputs."""
-        size = self.work.experiment.batch_size
+        size = self.job.experiment.batch_size
         training = DataLoader(kept[Split.train], size, shuffle=True)
         validation = DataLoader(kept[Split.val], EVALUATION_BATCH)
         for _ in range(epochs):

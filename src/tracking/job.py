@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 from src.closure import code_digest
 
 if TYPE_CHECKING:
-    from src.training.fit import Fit
+    from src.training.job import TrainingJob
 
 CODE, WEIGHTS = "code.digest", "weights.md5"  # tags
 
 
-def fit_params(work: Fit) -> dict[str, Any]:
+def job_params(job: TrainingJob) -> dict[str, Any]:
     """The parameters that an experiment trains by, defaults and its recipe in place."""
-    experiment, params = work.experiment, work.params
+    experiment, params = job.experiment, job.params
     return {
         "seed": params.seed,
         "data": params.data.model_dump(),
-        "weights": {"origin": work.source.origin, "licence": work.source.licence},
+        "weights": {"origin": job.source.origin, "licence": job.source.licence},
         "model": params.model.model_dump(),
         "experiment": experiment.model_dump(exclude={"recipe", "learning_rate"}),
-        "recipe": {"name": experiment.recipe or params.recipe, **work.recipe.model_dump()},
+        "recipe": {"name": experiment.recipe or params.recipe, **job.recipe.model_dump()},
         "engine": {  # what of it can change a result
             "device": params.engine.device,
             "precision": params.engine.precision,
@@ -30,14 +30,14 @@ def fit_params(work: Fit) -> dict[str, Any]:
     }
 
 
-def fit_tags(work: Fit) -> dict[str, str]:
+def job_tags(job: TrainingJob) -> dict[str, str]:
     """The code that trains, the source weights' md5, and the machine with its fingerprint."""
     from src.training.fingerprint import Fingerprint
 
     return {
-        "device": work.compute.name,
-        "precision": str(work.compute.dtype).removeprefix("torch."),
+        "device": job.compute.name,
+        "precision": str(job.compute.dtype).removeprefix("torch."),
         CODE: code_digest("src.training.engine"),
-        WEIGHTS: work.inventory.source_digest,
-        **Fingerprint.of(work.compute).tags,
+        WEIGHTS: job.starting_point.source_digest,
+        **Fingerprint.of(job.compute).tags,
     }

@@ -1,4 +1,4 @@
-"""`python -m src.tune.benchmark`: what waves and pruning save, and what they cost in quality."""
+"""`python -m benchmarks.tuning`: what waves and pruning save, and what they cost in quality."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from src.tune.problem import Problem
-    from src.tune.space import Candidate
+    from src.tune.space import TrialParams
 
 EXAMPLES = """\
-  python -m src.tune.benchmark speed --trials 50
-  python -m src.tune.benchmark speed --trials 50 --plain-epochs 5 --json
-  python -m src.tune.benchmark quality --seeds 10 --epochs 30 --width 64:256"""
+  python -m benchmarks.tuning speed --trials 50
+  python -m benchmarks.tuning speed --trials 50 --plain-epochs 5 --json
+  python -m benchmarks.tuning quality --seeds 10 --epochs 30 --width 64:256"""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     a plain loop over the same features. quality: best validation accuracy with waves, against
     one trial at a time, over several seeds.
     """
-    parser = cli.parser("src.tune.benchmark", str(main.__doc__), EXAMPLES)
+    parser = cli.parser("benchmarks.tuning", str(main.__doc__), EXAMPLES)
     parser.add_argument("what", choices=["speed", "quality"])
     parser.add_argument("--seeds", type=int, default=10, help="studies on either side (quality)")
     parser.add_argument(
@@ -115,7 +115,7 @@ def speed(params: Params, plain_epochs: int) -> Speed:
     """A study, then its own configurations by the plain loop."""
     from src.tune.problem import Files, Problem
     from src.tune.search import history_of
-    from src.tune.space import candidate_of
+    from src.tune.space import trial_params
     from src.tune.study import finished
 
     problem = Problem.load(params, Files())
@@ -123,7 +123,7 @@ def speed(params: Params, plain_epochs: int) -> Speed:
     with _study(params, problem) as study:
         seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - processor
         trials, accuracy = finished(study), _best(study)
-    candidates = [candidate_of(trial.params, params.tune.space) for trial in trials]
+    candidates = [trial_params(trial.params, params.tune.space) for trial in trials]
     clock, processor = time.perf_counter(), time.process_time()
     accuracies = [train_plainly(candidate, problem, plain_epochs) for candidate in candidates]
     scale = params.tune.epochs / plain_epochs
@@ -179,7 +179,7 @@ def _best(study: Study) -> float:
     return float(best_trial(study).value or 0.0)
 
 
-def train_plainly(candidate: Candidate, problem: Problem, epochs: int) -> float:
+def train_plainly(candidate: TrialParams, problem: Problem, epochs: int) -> float:
     """One head as a careful person would train it from PyTorch's tutorial, on cached features.
 
     Returns the best validation accuracy of the first `epochs` epochs of the schedule.
@@ -216,7 +216,7 @@ def train_plainly(candidate: Candidate, problem: Problem, epochs: int) -> float:
     return best
 
 
-def _plain_head(candidate: Candidate, width: int, classes: int) -> nn.Module:
+def _plain_head(candidate: TrialParams, width: int, classes: int) -> nn.Module:
     from torch import nn
 
     layers: list[nn.Module] = []

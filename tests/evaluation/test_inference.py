@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.evaluation.shared import shared_logits
+from src.evaluation.inference import shared_logits
 from src.models.classifier import Classifier
 from src.models.network import ModelSpec, Network
 

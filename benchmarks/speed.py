@@ -1,4 +1,4 @@
-"""`python -m src.benchmark`: the same experiment by this engine and by a plain loop, in turn."""
+"""`python -m benchmarks.speed`: the same experiment by this engine and by a plain loop, in turn."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from benchmarks.accuracy import points
+from benchmarks.options import add_inputs, count, two_or_more, with_changes
 from src import cli
-from src.benchmark.accuracy import points
-from src.benchmark.options import add_inputs, count, two_or_more, with_changes
 from src.config import load_params
 
 if TYPE_CHECKING:
-    from src.training.fit import Fit
+    from src.training.job import TrainingJob
 
 EXAMPLES = """\
-  python -m src.benchmark --experiment ModelA
-  python -m src.benchmark --experiment Baseline --epochs 100 --plain-epochs 2
-  python -m src.benchmark --experiment ModelC --repeats 3 --json"""
+  python -m benchmarks.speed --experiment ModelA
+  python -m benchmarks.speed --experiment Baseline --epochs 100 --plain-epochs 2
+  python -m benchmarks.speed --experiment ModelC --repeats 3 --json"""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Both see the same images, recipe and epochs. Every repeat takes the next seed. Accuracy is
     on the test split; it chooses nothing.
     """
-    parser = cli.parser("src.benchmark", str(main.__doc__), EXAMPLES)
+    parser = cli.parser("benchmarks.speed", str(main.__doc__), EXAMPLES)
     parser.add_argument("--experiment", required=True, help="a name under `experiments`")
     parser.add_argument("--epochs", type=count, help="instead of the experiment's own")
     parser.add_argument("--recipe", help="instead of the common one")
@@ -104,40 +104,40 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     params = with_changes(load_params(), options.experiment, options.epochs, options.recipe)
 
-    from src.benchmark.plain import refuse_what_is_not_plain
-    from src.training.fit import Fit, Inventory
+    from benchmarks.plain import refuse_what_is_not_plain
+    from src.training.job import StartingPoint, TrainingJob
 
-    inventory = Inventory.load(options.faces, options.source)
+    starting_point = StartingPoint.load(options.faces, options.source)
     with tempfile.TemporaryDirectory() as folder:
-        work = Fit.of(options.experiment, params, inventory, Path(folder))
-        refuse_what_is_not_plain(work)
-        result = compare(work, options.repeats, options.plain_epochs)
+        job = TrainingJob.of(options.experiment, params, starting_point, Path(folder))
+        refuse_what_is_not_plain(job)
+        result = compare(job, options.repeats, options.plain_epochs)
     print(json.dumps(asdict(result)) if options.json else result)
 
 
-def compare(work: Fit, repeats: int, plain_epochs: int | None) -> Comparison:
+def compare(job: TrainingJob, repeats: int, plain_epochs: int | None) -> Comparison:
     """Run both in turn, `repeats` times; a cold cache for the engine every time."""
-    from src.benchmark.engine import run_engine
-    from src.benchmark.floor import epoch_flops, matrix_rate
-    from src.benchmark.memory import peak_memory
-    from src.benchmark.plain import train_plainly, write_folders
+    from benchmarks.engine import run_engine
+    from benchmarks.memory import peak_memory
+    from benchmarks.plain import train_plainly, write_folders
     from src.data.faceset import Split
+    from src.training.cost import epoch_flops, matrix_rate
 
     startup = time.time() - psutil.Process().create_time()
-    faces, epochs = work.inventory.faces, work.experiment.epochs
+    faces, epochs = job.starting_point.faces, job.experiment.epochs
     run = min(plain_epochs or epochs, epochs)
-    rate = matrix_rate(work.compute)
-    pictures = work.scratch / "faces"
+    rate = matrix_rate(job.compute)
+    pictures = job.scratch / "faces"
     write_folders(faces, pictures)
     seconds: list[float] = []
     plain_seconds, accuracies, plain_accuracies = [], [], []
     peak = 0.0
     for repeat in range(repeats):
-        params = work.params.model_copy(update={"seed": work.params.seed + repeat})
-        seeded = replace(work, params=params, scratch=work.scratch / str(repeat))
+        params = job.params.model_copy(update={"seed": job.params.seed + repeat})
+        seeded = replace(job, params=params, scratch=job.scratch / str(repeat))
         engine = run_engine(seeded)
         startup += 0 if seconds else engine.once_seconds
-        peak = peak or peak_memory(work.compute)
+        peak = peak or peak_memory(job.compute)
         seconds.append(engine.seconds / epochs)
         accuracies.append(engine.accuracy(faces))
         plain = train_plainly(seeded, pictures, run)
@@ -152,9 +152,9 @@ def compare(work: Fit, repeats: int, plain_epochs: int | None) -> Comparison:
     ratios = sorted(b / a for a, b in zip(seconds, plain_seconds, strict=True))
     median = statistics.median(seconds)
     return Comparison(
-        experiment=work.name,
-        recipe=work.experiment.recipe or work.params.recipe,
-        device=work.compute.name,
+        experiment=job.name,
+        recipe=job.experiment.recipe or job.params.recipe,
+        device=job.compute.name,
         epochs=epochs,
         seconds_per_epoch=median,
         plain_seconds_per_epoch=statistics.median(plain_seconds),
@@ -168,7 +168,7 @@ def compare(work: Fit, repeats: int, plain_epochs: int | None) -> Comparison:
         plain_accuracies=tuple(plain_accuracies),
         projected=run if run < epochs else None,
         peak_memory_mb=peak,
-        floor_seconds_per_epoch=epoch_flops(work) / rate,
+        floor_seconds_per_epoch=epoch_flops(job) / rate,
         matrix_gflops=rate / 1e9,
         startup_seconds=startup,
     )

@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
+from benchmarks.speed import main as compare
 
-from src.benchmark.__main__ import main as compare
-from src.benchmark.accuracy import Agreement, points
-from src.benchmark.accuracy import main as agree
-from src.benchmark.compiler import main as compile_
-from src.benchmark.heads import main as heads
-from src.benchmark.scaling import enlarged
-from src.benchmark.scaling import main as scale
-from src.benchmark.table import main as table
+from benchmarks.accuracy import Agreement, points
+from benchmarks.accuracy import main as agree
+from benchmarks.compiler import main as compile_
+from benchmarks.heads import main as heads
+from benchmarks.scaling import enlarged
+from benchmarks.scaling import main as scale
+from benchmarks.table import main as table
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError
-from src.training.fit import make_features
-from tests.benchmark.test_floor import work as head_fit
+from src.training.job import make_features
+from tests.benchmarks.test_floor import job as head_fit
 
 PROMISED = {
     "experiment",
@@ -161,8 +161,8 @@ def test_a_size_that_is_none_is_refused(images: str, capsys: pytest.CaptureFixtu
 def test_heads_are_timed_together_and_one_by_one(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    work = head_fit("Baseline", project)
-    make_features(work).save(project / "data/features.safetensors")
+    job = head_fit("Baseline", project)
+    make_features(job).save(project / "data/features.safetensors")
     heads(["--experiment", "Baseline", "--hidden", "6", "4", "--count", "3", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["heads"] == [[6, 4]] * 3

@@ -1,4 +1,4 @@
-"""`python -m src.benchmark.table`: all experiments of params.yaml in one process, and how long."""
+"""`python -m benchmarks.table`: all experiments of params.yaml in one process, and how long."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.options import add_inputs, count, with_changes
 from src import cli
-from src.benchmark.options import add_inputs, count, with_changes
 from src.config import Params, load_params
 
 if TYPE_CHECKING:
-    from src.training.fit import Inventory
+    from src.training.job import StartingPoint
 
 PLAIN_EPOCHS = 2
 EXAMPLES = """\
-  python -m src.benchmark.table
-  python -m src.benchmark.table --warm-up --json
-  python -m src.benchmark.table --experiment Baseline ModelA --no-plain"""
+  python -m benchmarks.table
+  python -m benchmarks.table --warm-up --json
+  python -m benchmarks.table --experiment Baseline ModelA --no-plain"""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     of a process for every stage are left out. The plain loop's seconds are projected from two
     epochs of each.
     """
-    parser = cli.parser("src.benchmark.table", str(main.__doc__), EXAMPLES)
+    parser = cli.parser("benchmarks.table", str(main.__doc__), EXAMPLES)
     parser.add_argument("--experiment", nargs="+", help="some of them, instead of all")
     parser.add_argument("--epochs", type=count, help="instead of each one's own")
     parser.add_argument("--no-plain", action="store_true", help="leave the plain loop out")
@@ -98,16 +98,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         params = with_changes(params, name, options.epochs)
 
     from src.training.device import resolve
-    from src.training.fit import Inventory
+    from src.training.job import StartingPoint
 
-    inventory = Inventory.load(options.faces, options.source)
+    starting_point = StartingPoint.load(options.faces, options.source)
     if options.warm_up:
-        for _ in measure(names, params, inventory, epochs=1, plain=False):
+        for _ in measure(names, params, starting_point, epochs=1, plain=False):
             pass
     if not options.json:
         print(HEADER)
     rows = []
-    for row in measure(names, params, inventory, plain=not options.no_plain):
+    for row in measure(names, params, starting_point, plain=not options.no_plain):
         rows.append(row)
         if not options.json:
             print(row, flush=True)
@@ -119,26 +119,28 @@ def main(argv: Sequence[str] | None = None) -> None:
 def measure(
     names: Sequence[str],
     params: Params,
-    inventory: Inventory,
+    starting_point: StartingPoint,
     *,
     epochs: int | None = None,
     plain: bool,
 ) -> Iterator[Row]:
     """Train the experiments in turn, from a cold cache that they share."""
-    from src.benchmark.engine import run_engine
-    from src.benchmark.plain import train_plainly, write_folders
-    from src.training.fit import Fit
+    from benchmarks.engine import run_engine
+    from benchmarks.plain import train_plainly, write_folders
+    from src.training.job import TrainingJob
 
     with tempfile.TemporaryDirectory() as folder:
         pictures = Path(folder) / "faces"
         if plain:
-            write_folders(inventory.faces, pictures)
+            write_folders(starting_point.faces, pictures)
         for name in names:
-            work = Fit.of(name, with_changes(params, name, epochs), inventory, Path(folder))
-            run, epochs_in_all = run_engine(work), work.experiment.epochs
-            accuracy, projected = run.accuracy(inventory.faces), None
+            job = TrainingJob.of(
+                name, with_changes(params, name, epochs), starting_point, Path(folder)
+            )
+            run, epochs_in_all = run_engine(job), job.experiment.epochs
+            accuracy, projected = run.accuracy(starting_point.faces), None
             if plain:
-                slow = train_plainly(work, pictures, PLAIN_EPOCHS, finish=False)
+                slow = train_plainly(job, pictures, PLAIN_EPOCHS, finish=False)
                 projected = slow.seconds(epochs_in_all)
             yield Row(name, epochs_in_all, run.seconds, projected, accuracy)
 

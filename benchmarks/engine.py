@@ -10,9 +10,9 @@ import torch
 from src.data.faceset import FaceSet, Split
 from src.models.classifier import Classifier
 from src.models.network import Network
-from src.training.engine import fit
-from src.training.fit import Fit
-from src.training.result import Epoch, Fitted
+from src.training.engine import run_job
+from src.training.job import TrainingJob
+from src.training.result import Epoch, TrainingResult
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class EngineRun:
 
     seconds: float
     once_seconds: float
-    fitted: Fitted
+    fitted: TrainingResult
 
     def accuracy(self, faces: FaceSet) -> float:
         """On the test split."""
@@ -35,7 +35,7 @@ class EngineRun:
         return (predicted == labels).float().mean().item()
 
 
-def run_engine(work: Fit) -> EngineRun:
+def run_engine(job: TrainingJob) -> EngineRun:
     """Train the experiment from a cold cache, unless its scratch folder holds a warm one."""
     first: list[float] = []
 
@@ -44,7 +44,7 @@ def run_engine(work: Fit) -> EngineRun:
             first.append(time.perf_counter() - epoch.seconds)
 
     started = time.perf_counter()
-    fitted = fit(work, on_epoch)
-    if work.compute.device.type == "cuda":
+    fitted = run_job(job, on_epoch)
+    if job.compute.device.type == "cuda":
         torch.cuda.synchronize()
     return EngineRun(time.perf_counter() - started, first[0] - started, fitted)

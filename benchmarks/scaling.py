@@ -1,4 +1,4 @@
-"""`python -m src.benchmark.scaling`: what training costs as pictures, subjects or epochs grow."""
+"""`python -m benchmarks.scaling`: what training costs as pictures, subjects or epochs grow."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.options import add_inputs, count, with_changes
 from src import cli
-from src.benchmark.options import add_inputs, count, with_changes
 from src.config import load_params
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 VALIDATION = 10  # training pictures for each of validation
 EXAMPLES = """\
-  python -m src.benchmark.scaling --experiment Baseline ModelA --images 500 2000 20000
-  python -m src.benchmark.scaling --experiment Baseline --images 2000 --subjects 20 100 1000
-  python -m src.benchmark.scaling --experiment ModelC --images 500 --measured-epochs 2 --json"""
+  python -m benchmarks.scaling --experiment Baseline ModelA --images 500 2000 20000
+  python -m benchmarks.scaling --experiment Baseline --images 2000 --subjects 20 100 1000
+  python -m benchmarks.scaling --experiment ModelC --images 500 --measured-epochs 2 --json"""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     the pictures in turn, so accuracy means nothing here and is not shown. Beside the training
     pictures there is a tenth as many for validation.
     """
-    parser = cli.parser("src.benchmark.scaling", str(main.__doc__), EXAMPLES)
+    parser = cli.parser("benchmarks.scaling", str(main.__doc__), EXAMPLES)
     parser.add_argument("--experiment", nargs="+", required=True, help="names in params.yaml")
     parser.add_argument("--images", nargs="+", type=count, required=True, help="for training")
     parser.add_argument("--subjects", nargs="+", type=count, default=[100])
@@ -82,19 +82,19 @@ def measure(
     name: str, images: int, subjects: int, epochs: int, limit: int, faces: Path, source: Path
 ) -> Point:
     """Train one experiment for `limit` of its `epochs` on so many pictures of so many subjects."""
-    from src.benchmark.engine import run_engine
-    from src.benchmark.memory import peak_memory
-    from src.training.fit import Fit, Inventory
+    from benchmarks.engine import run_engine
+    from benchmarks.memory import peak_memory
+    from src.training.job import StartingPoint, TrainingJob
 
     measured = min(limit, epochs)
     params = with_changes(load_params(), name, measured)
-    inventory = Inventory.load(faces, source)
-    inventory = replace(inventory, faces=enlarged(inventory.faces, images, subjects))
+    starting_point = StartingPoint.load(faces, source)
+    starting_point = replace(starting_point, faces=enlarged(starting_point.faces, images, subjects))
     with tempfile.TemporaryDirectory() as folder:
-        work = Fit.of(name, params, inventory, Path(folder))
-        run = run_engine(work)
+        job = TrainingJob.of(name, params, starting_point, Path(folder))
+        run = run_engine(job)
     once, epoch = run.once_seconds, (run.seconds - run.once_seconds) / measured
-    peak = peak_memory(work.compute)
+    peak = peak_memory(job.compute)
     return Point(name, images, subjects, epochs, measured, once, epoch, once + epochs * epoch, peak)
 
 

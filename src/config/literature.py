@@ -34,7 +34,7 @@ class Claim(Section):
         return {kind: pair for kind, pair in given.items() if pair}
 
 
-class Study(Section):
+class LiteratureStudy(Section):
     """What a study rebuilds: a text, its figures and its claims."""
 
     text: str = Field(min_length=1)  # author, title, year

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.evaluation.compare import holm, mcnemar
+from src.evaluation.significance import holm, mcnemar
 
 
 def exact_p(only_first: int, only_second: int) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from src.tracking.model import log_model
 from src.tracking.provenance import provenance
-from src.tracking.record import DatasetVersion, Point, now
+from src.tracking.record import DatasetVersion, MetricPoint, now
 from src.tracking.run import close_orphans
 from src.tracking.store import Store, locked, open_store
 from src.tracking.writing import flatten, log_file, log_points, start_run
@@ -29,7 +29,7 @@ PAGE = 50_000  # MLflow's most for one search
 
 
 @dataclass(frozen=True)
-class TrialLog:
+class TrialRun:
     """A finished trial. `status` is MLflow's: FINISHED, KILLED where pruned, or FAILED."""
 
     number: int
@@ -38,11 +38,11 @@ class TrialLog:
     status: Status
     started: int  # milliseconds since 1970
     ended: int
-    points: tuple[Point, ...]
+    points: tuple[MetricPoint, ...]
 
 
 @dataclass(frozen=True)
-class StudyLog:
+class StudyRun:
     """The parent run of a study, being written."""
 
     store: Store
@@ -50,7 +50,7 @@ class StudyLog:
     name: str
     dataset: DatasetVersion
 
-    def trials(self, trials: Iterable[TrialLog]) -> None:
+    def trials(self, trials: Iterable[TrialRun]) -> None:
         """Write those that are not there yet, each as a finished child run."""
         with locked(self.store.uri):  # several commands may go on with one study
             there = self._logged()
@@ -63,7 +63,7 @@ class StudyLog:
         runs = self.store.client.search_runs([self.store.experiment_id], children, max_results=PAGE)
         return {int(run.data.tags[TRIAL]) for run in runs}
 
-    def _trial(self, trial: TrialLog) -> None:
+    def _trial(self, trial: TrialRun) -> None:
         tags = {PARENT: self.run_id, TRIAL: str(trial.number), "data.md5": self.dataset.md5}
         run_id = start_run(
             self.store,
@@ -78,7 +78,9 @@ class StudyLog:
 
     def metrics(self, metrics: Mapping[str, float]) -> None:
         """Final figures of the study."""
-        log_points(self.store, self.run_id, [Point(step=0, time=now(), metrics=dict(metrics))])
+        log_points(
+            self.store, self.run_id, [MetricPoint(step=0, time=now(), metrics=dict(metrics))]
+        )
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """Copy a file among the study's artifacts."""
@@ -98,7 +100,7 @@ def track_study(
     params: Mapping[str, Any],
     dataset: DatasetVersion,
     tags: Mapping[str, str],
-) -> Iterator[StudyLog]:
+) -> Iterator[StudyRun]:
     """Track a `with` block as the study of this `identity`: its own run again if it has one.
 
     The run ends FINISHED, FAILED on an exception, or KILLED on KeyboardInterrupt.
@@ -112,7 +114,7 @@ def track_study(
             run_id = start_run(store, name, now(), flatten(params), own, dataset)
     status = "FAILED"
     try:
-        yield StudyLog(store, run_id, name, dataset)
+        yield StudyRun(store, run_id, name, dataset)
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"

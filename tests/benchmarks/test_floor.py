@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from src.benchmark.floor import epoch_flops, forward_flops, matrix_rate
 from src.config import load_params
 from src.models.network import ModelSpec, Network
 from src.models.trainable import unfreeze
-from src.training.fit import Fit, Inventory
+from src.training.cost import epoch_flops, forward_flops, matrix_rate
+from src.training.job import StartingPoint, TrainingJob
 from src.training.optimizers import trained_blocks
 from tests.training.conftest import CPU32
 
@@ -24,13 +24,15 @@ def test_resnet18_costs_what_its_authors_say() -> None:
     assert forward_flops(network, 224) / 2 == pytest.approx(1.8e9, rel=0.02)
 
 
-def work(name: str, folder: Path) -> Fit:
-    inventory = Inventory.load(Path("data/faces.safetensors"), Path("models/source.safetensors"))
-    return replace(Fit.of(name, load_params(), inventory, folder), compute=CPU32)
+def job(name: str, folder: Path) -> TrainingJob:
+    starting_point = StartingPoint.load(
+        Path("data/faces.safetensors"), Path("models/source.safetensors")
+    )
+    return replace(TrainingJob.of(name, load_params(), starting_point, folder), compute=CPU32)
 
 
 def test_an_epoch_of_everything_costs_what_pytorch_counts(project: Path) -> None:
-    fit = work("ModelC", project)
+    fit = job("ModelC", project)
     network = fit.network().train()
     with FlopCounterMode(display=False) as training:
         network(torch.randn(24, 3, 16, 16)).sum().backward()
@@ -41,7 +43,7 @@ def test_an_epoch_of_everything_costs_what_pytorch_counts(project: Path) -> None
 
 
 def test_a_frozen_prefix_runs_once_for_both_views(project: Path) -> None:
-    fit = work("ModelA", project)
+    fit = job("ModelA", project)
     network = fit.network()
     trained = trained_blocks(network, fit.experiment.train, fit.recipe)
     unfreeze(network, trained, "freeze")

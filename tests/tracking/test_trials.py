@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from src.data.faceset import FaceSet
-from src.tracking import study
+from src.tracking import trials
 from src.tracking.provenance import dataset_version
 from src.tracking.store import open_store
 from tests.tracking.projects import EXPERIMENT, Project
@@ -17,7 +17,7 @@ from tests.tracking.projects import EXPERIMENT, Project
 
 def track(project: Project, tag: str) -> str:
     dataset = dataset_version(project.faces, FaceSet.load(project.faces), "data/a.zip")
-    with study.track_study(
+    with trials.track_study(
         experiment=EXPERIMENT,
         name="tune",
         identity="one",
@@ -31,7 +31,7 @@ def track(project: Project, tag: str) -> str:
 def test_the_parent_is_made_under_the_lock_so_that_two_commands_make_one(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start, held = study.start_run, []
+    start, held = trials.start_run, []
 
     def watched(*arguments: Any) -> str:
         try:
@@ -40,7 +40,7 @@ def test_the_parent_is_made_under_the_lock_so_that_two_commands_make_one(
             held.append(True)
         return start(*arguments)
 
-    monkeypatch.setattr(study, "start_run", watched)
+    monkeypatch.setattr(trials, "start_run", watched)
     track(project, "here")
     assert held == [True]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.benchmark.plain import (
+from benchmarks.plain import (
     PlainLoop,
     PlainRun,
     frozen_outputs,
@@ -20,35 +20,35 @@ from src.config import Augment, Head, Recipe
 from src.data.faceset import Split
 from src.errors import ConfigError
 from src.models.network import normalize
-from src.training.engine import fit
-from src.training.fit import Fit
-from tests.benchmark.test_floor import work as fit_of
+from src.training.engine import run_job
+from src.training.job import TrainingJob
+from tests.benchmarks.test_floor import job as fit_of
 
 pytestmark = pytest.mark.usefixtures("project")
 EVERY_PICTURE = 24  # as one batch, so that the order of the pictures does not matter
 
 
-def changed(work: Fit, **recipe: object) -> Fit:
-    return replace(work, recipe=Recipe.model_validate({**work.recipe.model_dump(), **recipe}))
+def changed(job: TrainingJob, **recipe: object) -> TrainingJob:
+    return replace(job, recipe=Recipe.model_validate({**job.recipe.model_dump(), **recipe}))
 
 
 @pytest.mark.parametrize("name", ["Baseline", "ModelA"])
 def test_a_run_finished_on_kept_outputs_ends_in_the_weights_of_the_whole_run(
     name: str, project: Path
 ) -> None:
-    work = changed(fit_of(name, project), flip=False, batchnorm="freeze")
-    longer = work.experiment.model_copy(update={"batch_size": EVERY_PICTURE, "epochs": 4})
-    work = replace(work, experiment=longer)
-    write_folders(work.inventory.faces, project / "faces")
+    job = changed(fit_of(name, project), flip=False, batchnorm="freeze")
+    longer = job.experiment.model_copy(update={"batch_size": EVERY_PICTURE, "epochs": 4})
+    job = replace(job, experiment=longer)
+    write_folders(job.starting_point.faces, project / "faces")
     training, validation = (
-        loader(work, project / "faces", split) for split in (Split.train, Split.val)
+        loader(job, project / "faces", split) for split in (Split.train, Split.val)
     )
-    whole, finished = PlainLoop(work), PlainLoop(work)
+    whole, finished = PlainLoop(job), PlainLoop(job)
     before = {name: value.clone() for name, value in whole.network.state_dict().items()}
     for _ in range(4):
         whole.epoch(training, validation)
     finished.epoch(training, validation)
-    finished.finish(3, frozen_outputs(work, project / "faces", Split.train, Split.val))
+    finished.finish(3, frozen_outputs(job, project / "faces", Split.train, Split.val))
     assert finished.step == whole.step == 4
     after = finished.network.state_dict()
     moved = 0
@@ -62,7 +62,7 @@ def test_of_epochs_with_equal_accuracy_both_loops_keep_the_one_with_the_lowest_l
     project: Path,
 ) -> None:
     """Steps too small to change an answer: accuracy stays, and the loss falls."""
-    work = changed(
+    job = changed(
         fit_of("Baseline", project),
         optimizer="sgd",
         learning_rate=1e-4,
@@ -72,19 +72,19 @@ def test_of_epochs_with_equal_accuracy_both_loops_keep_the_one_with_the_lowest_l
         batchnorm="freeze",
         label_smoothing=0.0,
     )
-    longer = work.experiment.model_copy(update={"batch_size": EVERY_PICTURE, "epochs": 4})
-    work = replace(work, experiment=longer)
-    fitted = fit(work, lambda _epoch: None)
+    longer = job.experiment.model_copy(update={"batch_size": EVERY_PICTURE, "epochs": 4})
+    job = replace(job, experiment=longer)
+    fitted = run_job(job, lambda _epoch: None)
     assert len({epoch.val_accuracy for epoch in fitted.history}) == 1
     losses = [epoch.val_loss for epoch in fitted.history]
     best = fitted.chosen.number
     assert best == losses.index(min(losses)) + 1 > 1
 
-    write_folders(work.inventory.faces, project / "faces")
+    write_folders(job.starting_point.faces, project / "faces")
     training, validation = (
-        loader(work, project / "faces", split) for split in (Split.train, Split.val)
+        loader(job, project / "faces", split) for split in (Split.train, Split.val)
     )
-    plain, after = PlainLoop(work), []
+    plain, after = PlainLoop(job), []
     for _ in range(4):
         plain.epoch(training, validation)
         after.append({name: value.clone() for name, value in plain.network.state_dict().items()})
@@ -97,15 +97,15 @@ def test_of_epochs_with_equal_accuracy_both_loops_keep_the_one_with_the_lowest_l
 
 
 def test_kept_outputs_are_those_of_every_picture_and_of_its_mirror_image(project: Path) -> None:
-    work = fit_of("ModelA", project)
-    write_folders(work.inventory.faces, project / "faces")
-    loop = PlainLoop(work)
-    kept = frozen_outputs(work, project / "faces", Split.train)[Split.train]
-    images, labels = work.inventory.faces.part(Split.train)
+    job = fit_of("ModelA", project)
+    write_folders(job.starting_point.faces, project / "faces")
+    loop = PlainLoop(job)
+    kept = frozen_outputs(job, project / "faces", Split.train)[Split.train]
+    images, labels = job.starting_point.faces.part(Split.train)
     loop.network.eval()
     with torch.no_grad():
         for view, pictures in enumerate((images, images.flip(3))):
-            expected = loop.network.run(normalize(pictures, work.spec()), 0, loop.frozen)
+            expected = loop.network.run(normalize(pictures, job.spec()), 0, loop.frozen)
             torch.testing.assert_close(kept.outputs[:, view], expected, rtol=1e-4, atol=1e-5)
     assert torch.equal(kept.labels, labels)
     drawn = {tuple(kept[0][0].flatten()[:9].tolist()) for _ in range(40)}
@@ -115,12 +115,12 @@ def test_kept_outputs_are_those_of_every_picture_and_of_its_mirror_image(project
 def test_a_subject_without_a_picture_in_a_split_leaves_the_others_their_names(
     project: Path,
 ) -> None:
-    work = fit_of("Baseline", project)
-    faces = work.inventory.faces
+    job = fit_of("Baseline", project)
+    faces = job.starting_point.faces
     split = faces.split.clone()
     split[(faces.labels == 0) & (split == Split.val.value)] = Split.train.value
     write_folders(replace(faces, split=split), project / "faces")
-    named = torch.cat([labels for _, labels in loader(work, project / "faces", Split.val)])
+    named = torch.cat([labels for _, labels in loader(job, project / "faces", Split.val)])
     assert set(named.tolist()) == {1}
 
 
@@ -131,8 +131,8 @@ def test_a_projection_counts_the_start_of_the_loaders_workers_once() -> None:
 
 
 def test_what_the_plain_loop_leaves_out_is_refused_by_name(project: Path) -> None:
-    work = fit_of("Baseline", project)
-    refuse_what_is_not_plain(work)
+    job = fit_of("Baseline", project)
+    refuse_what_is_not_plain(job)
     for recipe, named in (
         ({"augment": Augment(hue=0.1)}, "jitter"),
         ({"head_epochs": 2}, "only the head"),
@@ -140,7 +140,7 @@ def test_what_the_plain_loop_leaves_out_is_refused_by_name(project: Path) -> Non
         ({"batchnorm": "recalibrate"}, "recalibrated"),
     ):
         with pytest.raises(ConfigError, match=named):
-            refuse_what_is_not_plain(changed(work, **recipe))
-    svm = work.experiment.model_copy(update={"head": Head(kind="svm"), "epochs": 1})
+            refuse_what_is_not_plain(changed(job, **recipe))
+    svm = job.experiment.model_copy(update={"head": Head(kind="svm"), "epochs": 1})
     with pytest.raises(ConfigError, match="svm head"):
-        refuse_what_is_not_plain(replace(work, experiment=svm))
+        refuse_what_is_not_plain(replace(job, experiment=svm))
