@@ -87,11 +87,12 @@ class Params(Section):
             )
             if last := experiment.features:
                 _each_of(blocks, [last], f"experiments.{key}.features is", lacks)
-                for block in {*blocks[blocks.index(last) + 1 :]} & {*experiment.train}:
-                    raise ValueError(
-                        f"experiments.{key}.train names {block!r}, which is above its features "
-                        f"({last}) and is cut off; remove it"
-                    )
+                for block in blocks[blocks.index(last) + 1 :]:
+                    if block in experiment.train:
+                        raise ValueError(
+                            f"experiments.{key}.train names {block!r}, which is above its features "
+                            f"({last}) and is cut off; remove it"
+                        )
         multipliers = {f"recipes.{key}": each.multipliers for key, each in self.recipes.items()}
         for key, experiment in self.experiments.items():
             multipliers[f"experiments.{key}"] = experiment.multipliers or {}
