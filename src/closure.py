@@ -30,7 +30,7 @@ def import_closure(*modules: str) -> tuple[Path, ...]:
         for path in _files(waiting.pop()):
             if path not in found:
                 found.add(path)
-                waiting += _imported(path)
+                waiting += imported_modules(path)
     return tuple(sorted(path.relative_to(ROOT) for path in found))
 
 
@@ -44,24 +44,35 @@ def code_digest(*modules: str) -> str:
     return seen.hexdigest()
 
 
-def _files(module: str) -> list[Path]:
-    """The module's own file and the `__init__.py` files above it; none for a library."""
-    parts = module.split(".")
-    if parts[0] not in PACKAGES:
-        return []
-    packages = [ROOT.joinpath(*parts[:end], "__init__.py") for end in range(1, len(parts) + 1)]
-    own = ROOT.joinpath(*parts).with_suffix(".py")
-    return [path for path in (*packages, own) if path.is_file()]
+def imported_modules(path: Path, *, for_types: bool = False) -> Iterator[str]:
+    """Modules that a file imports; for `from a import b`, `a.b` if that is a module, else `a`.
 
-
-def _imported(path: Path) -> Iterator[str]:
-    """Names that may be modules: for `from a import b`, both `a` and `a.b`."""
-    for node in _running(ast.parse(path.read_bytes())):
+    for_types: include imports under `if TYPE_CHECKING:`.
+    """
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree) if for_types else _running(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if _file(inner) else node.module
+
+
+def _files(module: str) -> Iterator[Path]:
+    """The module's own file and the `__init__.py` files above it; none for a library."""
+    parts = module.split(".")
+    for end in range(1, len(parts) + 1):
+        if file := _file(".".join(parts[:end])):
+            yield file
+
+
+def _file(module: str) -> Path | None:
+    """The source of one of the project's modules; None for anything else."""
+    top, *rest = module.split(".")
+    path = ROOT.joinpath(top, *rest)
+    own = (path / "__init__.py", path.with_suffix(".py")) if top in PACKAGES else ()
+    return next((file for file in own if file.is_file()), None)
 
 
 def _running(node: ast.AST) -> Iterator[ast.AST]:
