@@ -138,7 +138,7 @@ class Params(Section):
         return self.experiments[name]
 
     def recipe_of(self, name: str) -> Recipe:
-        """The recipe experiment `name` trains by, with its own overrides applied."""
+        """The recipe that experiment `name` trains by, with its overrides."""
         experiment = self.experiment(name)
         return experiment.adapted(self.recipes[experiment.recipe or self.recipe])
 

@@ -62,7 +62,7 @@ class Augment(Section):
 
     @property
     def random(self) -> bool:
-        """Whether an image differs from epoch to epoch, so that nothing can be cached."""
+        """Whether an image changes from epoch to epoch, so that nothing can be cached."""
         return self.random_resized_crop or any(self.jitter)
 
 
@@ -175,14 +175,14 @@ class Experiment(Section):
     """The block whose pooled output the head reads; null takes the last."""
 
     def adapted(self, recipe: Recipe) -> Recipe:
-        """`recipe` with what this experiment says for itself in place."""
+        """`recipe` with this experiment's overrides."""
         own = {key: getattr(self, key) for key in ("learning_rate", "weight_decay", "multipliers")}
         return recipe.model_copy(update={k: v for k, v in own.items() if v is not None})
 
     @model_validator(mode="after")
     def _head_always_trains(self) -> Experiment:
         if not {"head", "all"} & set(self.train):
-            raise ValueError("a new head must train; add `head` to the list, or say [all]")
+            raise ValueError("a new head must train; add `head` to the list, or use [all]")
         return self
 
     @model_validator(mode="after")
