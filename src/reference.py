@@ -20,10 +20,9 @@ PAGE, SCHEMA = Path("docs/configuration.md"), Path("params.schema.json")
 INTRODUCTION = f"""\
 # Configuration
 
-Every key of [{PARAMS}](../{PARAMS}) and of the origin files in `weights/`, with its values, default
-and meaning. NAME stands for a name of your choice. A key without a default is required. This page
-is generated: `python -m src.reference` writes it from the models in `src/config`, which validate
-the files before any work starts.
+Every key of [{PARAMS}](../{PARAMS}) and of the origin files in `weights/`. NAME stands for a
+name of your choice. This page is generated: `python -m src.reference` writes it from the models in
+`src/config`, which validate the files before any work starts.
 """
 HEADER = ("| key | value | default | meaning |", "| --- | --- | --- | --- |")
 LIMITS = {
@@ -56,13 +55,14 @@ def _tables(root: Schema, at: Schema | None = None, prefix: str = "") -> Iterato
         yield f"### {prefix.removesuffix('.')}\n"
     yield f"{here['description']}\n"
     for name, field in here["properties"].items():
-        meaning, default = field.get("description", ""), ""
+        meaning, default = field.get("description", ""), f"`{json.dumps(field.get('default', {}))}`"
         if found := _section(field):
+            default = ""
             section = root["$defs"][found[0].rsplit("/", 1)[-1]]
             below.append((section, f"{prefix}{name}{found[1]}."))
             meaning = meaning or section["description"].split("\n")[0]
-        elif name not in here.get("required", ()):
-            default = f"`{json.dumps(field.get('default', {}))}`"
+        if name in here.get("required", ()):
+            default = "required"
         if "const" not in field:  # which the heading has
             meaning = " ".join(meaning.split())
             rows.append(f"| `{prefix}{name}` | {_values(field)} | {default} | {meaning} |")
