@@ -1,9 +1,9 @@
-# The few commands of the project; `make help` lists them.
+# The project's commands; `make help` lists them.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Stages run `python`, so the environment's must come first. Everything is started through it: a
-# console script holds the path of the folder that it was installed in, and fails in any other.
+# Stages run `python`, so the environment's must come first. Everything is started as `python -m`: a
+# console script holds the path of the folder that it was installed in, and fails if that moves.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
 PRESET ?=
 NAME ?= strategies
@@ -14,7 +14,7 @@ NAME ?= strategies
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-setup: $(VENV)/.ready ## make .venv with the exact versions of requirements.lock
+setup: $(VENV)/.ready ## create .venv with the exact versions of requirements.lock
 	@made="$$(sed -n 's/^command = .* -m venv .*--clear //p' $(VENV)/pyvenv.cfg)"; \
 	test "$$made" = '$(CURDIR)/$(VENV)' || echo "note: this environment was made as $$made; make" \
 		"works here, but before \`. $(BIN)/activate\` run \`rm -r $(VENV) && make setup\`"
@@ -31,32 +31,32 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 		'export MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true' >> $(BIN)/activate
 	@touch $@
 
-repro: setup ## run the pipeline (PRESET=smoke or another of conf/ runs it as an experiment)
+repro: setup ## run the pipeline; with PRESET=NAME, as a DVC experiment with a preset of conf/
 ifeq ($(PRESET),)
 	$(RUN) python -m dvc repro
 else
 	$(RUN) sh -c 'changes=$$(python -m src.preset $(PRESET)) && exec python -m dvc exp run $$changes'
 endif
 
-study: setup ## run a study of studies/ beside the workspace (NAME=strategies); see reports/study-NAME.html
+study: setup ## run NAME of studies/ outside the workspace and write reports/study-NAME.html
 	$(RUN) sh -c 'changes=$$(python -m src.preset $(NAME)) || exit; \
 		python -m dvc exp remove --quiet $(NAME) 2>/dev/null; \
 		exec python -m dvc exp run --temp --quiet --name $(NAME) $$changes'
 	$(RUN) python -m dvc get --quiet --force . reports/index.html --rev $(NAME) --out reports/study-$(NAME).html
 	@echo "reports/study-$(NAME).html holds the report; make ui shows the runs"
 
-test: export OMP_NUM_THREADS = 1 # or the threads of the processes spin against each other
-test: setup lint ## check style and types, then run all tests
+test: export OMP_NUM_THREADS = 1 # or the test processes compete for cores
+test: setup lint ## run lint and all tests
 	$(RUN) python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
-lint: setup ## ruff and mypy
+lint: setup ## check style and types with ruff and mypy
 	$(RUN) python -m ruff check .
 	$(RUN) python -m ruff format --check .
 	$(RUN) python -m mypy
 
-ui: setup ## open the MLflow UI on http://127.0.0.1:5000
+ui: setup ## serve the MLflow UI on http://127.0.0.1:5000
 	$(RUN) python -m src.tracking reconcile
 	$(RUN) python -m mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000
 
-clean: ## forget caches that can be made again (never data, models or runs)
+clean: ## remove caches that can be rebuilt (never data, models or runs)
 	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

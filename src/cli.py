@@ -1,4 +1,4 @@
-"""What every command shares: one-line errors, exit codes and a help page with examples."""
+"""What every command shares: one-line errors, exit codes, `--version` and help with examples."""
 
 from __future__ import annotations
 
@@ -7,22 +7,37 @@ import inspect
 import os
 import signal
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
 from types import FrameType
 
 from src.errors import UserError
 
+PROJECT = "face-finetune"
 Main = Callable[[Sequence[str] | None], int | None]
 
 
 def parser(prog: str, description: str, examples: str) -> argparse.ArgumentParser:
-    """An argument parser whose help ends in `examples`, printed as written."""
-    return argparse.ArgumentParser(
+    """An argument parser with `--version`, whose help ends in `examples`, printed as written."""
+    made = argparse.ArgumentParser(
         prog=f"python -m {prog}",
         description=inspect.cleandoc(description),
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    made.add_argument("--version", action="version", version=f"{PROJECT} {version()}")
+    return made
+
+
+def version() -> str:
+    """The installed version, or that of pyproject.toml where only the source tree is there."""
+    try:
+        return metadata.version(PROJECT)
+    except metadata.PackageNotFoundError:
+        project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())
+        return str(project["project"]["version"])
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
@@ -30,7 +45,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def run(main: Main, argv: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 2 the user's mistake (one line), 130 stopped.
+    """Run a command and exit: 0 for success, 2 for a user's mistake, 130 if interrupted.
 
     SIGTERM is treated as Ctrl-C, so that open MLflow runs are closed on either.
     """

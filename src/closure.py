@@ -1,8 +1,8 @@
-"""Which of this project's files a module runs with: the import closure, and a digest of it.
+"""The import closure of a module: which of the project's files it runs, and their digest.
 
-A result that is kept for later (a cache, a checkpoint, a stage's output) was made by code. DVC
-is told which code by `dvc.yaml`, which `tests/pipelines/test_graph.py` holds against the closure
-here; what is kept in `.cache` carries the closure's digest in its name.
+A result that is kept (a cache, a checkpoint, a stage's output) is valid only for the code that made
+it. DVC learns of that code from dvc.yaml, which `tests/pipelines/test_graph.py` compares with the
+closure; files in `.cache` carry the closure's digest in their names.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ PACKAGES = ("src", "pipelines", "benchmarks")
 
 @cache
 def import_closure(*modules: str) -> tuple[Path, ...]:
-    """Files, relative to the project's root, that importing and running `modules` may read.
+    """Files, relative to the project's root, of all modules that running `modules` may import.
 
-    Imports inside functions count, those for type checkers alone do not; a package counts with
-    the `__init__.py` of every package above it. Libraries are not among the files.
+    Includes imports inside functions and the `__init__.py` of every package on the way; excludes
+    imports under `if TYPE_CHECKING:` and libraries.
     """
     found: set[Path] = set()
     waiting = list(modules)
@@ -30,13 +30,13 @@ def import_closure(*modules: str) -> tuple[Path, ...]:
         for path in _files(waiting.pop()):
             if path not in found:
                 found.add(path)
-                waiting += _imported(path)
+                waiting += imported_modules(path)
     return tuple(sorted(path.relative_to(ROOT) for path in found))
 
 
 @cache
 def code_digest(*modules: str) -> str:
-    """A digest of the source of everything in the import closure of `modules`."""
+    """SHA-256 of the paths and contents of the import closure of `modules`."""
     seen = hashlib.sha256()
     for path in import_closure(*modules):
         seen.update(f"{path.as_posix()}\0".encode())
@@ -44,28 +44,39 @@ def code_digest(*modules: str) -> str:
     return seen.hexdigest()
 
 
-def _files(module: str) -> list[Path]:
-    """The module's own file and the `__init__.py` files above it; none if it is a library's."""
-    parts = module.split(".")
-    if parts[0] not in PACKAGES:
-        return []
-    packages = [ROOT.joinpath(*parts[:end], "__init__.py") for end in range(1, len(parts) + 1)]
-    own = ROOT.joinpath(*parts).with_suffix(".py")
-    return [path for path in (*packages, own) if path.is_file()]
+def imported_modules(path: Path, *, for_types: bool = False) -> Iterator[str]:
+    """Modules that a file imports; for `from a import b`, `a.b` if that is a module, else `a`.
 
-
-def _imported(path: Path) -> Iterator[str]:
-    """Names that may be modules: of `from a import b`, both `a` and `a.b`."""
-    for node in _running(ast.parse(path.read_bytes())):
+    for_types: include imports under `if TYPE_CHECKING:`.
+    """
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree) if for_types else _running(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if _file(inner) else node.module
+
+
+def _files(module: str) -> Iterator[Path]:
+    """The module's own file and the `__init__.py` files above it; none for a library."""
+    parts = module.split(".")
+    for end in range(1, len(parts) + 1):
+        if file := _file(".".join(parts[:end])):
+            yield file
+
+
+def _file(module: str) -> Path | None:
+    """The source of one of the project's modules; None for anything else."""
+    top, *rest = module.split(".")
+    path = ROOT.joinpath(top, *rest)
+    own = (path / "__init__.py", path.with_suffix(".py")) if top in PACKAGES else ()
+    return next((file for file in own if file.is_file()), None)
 
 
 def _running(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node below, without what stands under `if TYPE_CHECKING:`."""
+    """All descendants of a node except those under `if TYPE_CHECKING:`."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING":
             for other in child.orelse:

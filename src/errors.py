@@ -1,14 +1,14 @@
-"""The failures a user can cause, one class each.
+"""Errors that a user can correct, one class for each kind.
 
-Every one is shown as a single line that says what is wrong, where, and how to mend it
-(`src.cli`), so a message is written here once and never dressed up by its callers.
+`src.cli` shows each as a single line that says where it is, what is wrong and how to correct it,
+so that callers need not catch one to explain it.
 """
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something the user can mend; commands print it on one line and exit with code 2."""
+    """Something the user can correct; commands print it on one line and exit with code 2."""
 
     def __init__(self, where: str, what: str, mend: str) -> None:
         self.where, self.what, self.mend = where, what, mend
@@ -16,7 +16,7 @@ class UserError(Exception):
 
 
 class ConfigError(UserError):
-    """A key or value of params.yaml (or of a recipe file) that cannot be used."""
+    """A key or value of params.yaml, a preset or an origin file that cannot be used."""
 
 
 class OriginError(UserError):
@@ -28,7 +28,7 @@ class ImageError(UserError):
 
 
 class AuditError(UserError):
-    """The audit found something that its policy says must stop the run."""
+    """The audit found something whose policy is `fail`."""
 
 
 class WeightsError(UserError):
@@ -36,12 +36,12 @@ class WeightsError(UserError):
 
 
 class StaleInputError(UserError):
-    """An input was made from another dataset or other weights than the rest."""
+    """An input is missing, or was made from another dataset or other weights than the rest."""
 
 
 class TrackingError(UserError):
-    """The MLflow store, run or model that a command needs is not there."""
+    """The MLflow store, run or model that a command needs is missing or unusable."""
 
 
 class TuneError(UserError):
-    """A study that cannot be opened, resumed or run as asked."""
+    """An Optuna study that cannot be opened, resumed or run."""

@@ -1,4 +1,4 @@
-"""Writing and fingerprinting files: atomic, so that a stopped run leaves nothing half-written."""
+"""Writing files atomically, so that an interrupted run leaves none half-written; their digests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from src.errors import StaleInputError
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes `path`'s place only if the block succeeds."""
+    """Yield a temporary path beside `path`; it replaces `path` only if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)
@@ -54,7 +54,7 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV of an earlier stage; raises StaleInputError where there are none."""
+    """The rows of an earlier stage's CSV; raises StaleInputError if there are none."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -66,6 +66,6 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def digest(path: Path, algorithm: str = "md5") -> str:
-    """Hex digest of a file's bytes; md5 by default, because that is the name DVC gives a file."""
+    """Hex digest of a file's bytes; md5 by default, as in DVC's own records."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()

@@ -36,7 +36,7 @@ def test_dvc_writes_what_the_preset_says(name: str, tmp_path: Path) -> None:
     assert read_yaml(path) == expected
     (tmp_path / STUDIES).symlink_to(SHIPPED / STUDIES)
     assert (load_params(path).study is None) == (name not in STUDY_NAMES)
-    assert "# Every tunable" in path.read_text()
+    assert "# The settings of the default run." in path.read_text()
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -103,5 +103,5 @@ def test_presets_that_extend_each_other_are_refused(tmp_path: Path) -> None:
     (tmp_path / CONF).mkdir()
     for name, other in (("a", "b"), ("b", "a")):
         (tmp_path / CONF / f"{name}.yaml").write_text(f"extends: {other}\n")
-    with pytest.raises(ConfigError, match="stands alone"):
+    with pytest.raises(ConfigError, match="does not extend this one"):
         read_preset("a", tmp_path)

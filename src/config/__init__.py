@@ -1,7 +1,8 @@
-"""params.yaml as typed, validated, frozen models: the one place that says what may be tuned.
+"""params.yaml as typed, validated, frozen models: the one definition of every setting.
 
-Everything is checked before any work starts: types (no silent conversions), ranges, unknown
-keys, and what one key demands of another. Units are beside the fields.
+Everything is checked before any work starts: types (without silent conversion), ranges, unknown
+keys, and keys that depend on each other. `python -m src.reference` writes docs/configuration.md
+from these models.
 """
 
 from src.config.data import Audit, Data

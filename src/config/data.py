@@ -1,4 +1,4 @@
-"""Where the target's pictures come from."""
+"""Where the target's images come from."""
 
 from __future__ import annotations
 
@@ -13,22 +13,35 @@ class Audit(Section):
     """What to do about each kind of finding; `drop` takes images from training, never from test."""
 
     unreadable: Policy = "warn"
+    """Files that are not images, or are broken."""
     empty_subject: Policy = "warn"
+    """Subjects' folders without a single usable image."""
     duplicate: Policy = "drop"
+    """The same pixels twice, across splits or within training."""
     near_duplicate: Policy = "warn"
+    """Nearly the same image in training and in test."""
     conflicting_label: Policy = "warn"
-    near_distance: Annotated[int, Field(ge=0, le=16)] = 4  # bits of 64 that may differ
+    """The same image under two subjects."""
+    near_distance: Annotated[int, Field(ge=0, le=16)] = 4
+    """How many bits of a 64-bit perceptual hash may differ between near-duplicates."""
 
 
 class Data(Section):
     """Where the faces come from and how they are packed and split."""
 
     origin: str = Field(min_length=1)
-    image_size: Annotated[int, Field(ge=16, le=1024)] = 64  # pixels, square
-    fit: Literal["crop", "stretch", "pad"] = "crop"  # how a non-square picture becomes square
-    val_fraction: Fraction = 0.15  # of each subject's training images
-    test_fraction: Fraction = 0.2  # of each subject's images, where the origin has no test split
-    max_pixels: Count = 50_000_000  # a larger picture is refused unread
-    # Patterns of subjects for each class; {} takes every subject as one.
+    """An origin file (.yaml), an archive (.tar.gz, .zip) or a folder."""
+    image_size: Annotated[int, Field(ge=16, le=1024)] = 64
+    """Width and height in pixels; faces are packed as square RGB."""
+    fit: Literal["crop", "stretch", "pad"] = "crop"
+    """How an image that is not square becomes square."""
+    val_fraction: Fraction = 0.15
+    """Share of each subject's training images that is held out for every choice."""
+    test_fraction: Fraction = 0.2
+    """Share of each subject's images that is held out, where the origin has no test split."""
+    max_pixels: Count = 50_000_000
+    """An image with more pixels is refused before it is decoded."""
     classes: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
+    """Patterns of subjects for each class; `{}` makes every subject a class of its own."""
     audit: Audit = Audit()
+    """What to do about each kind of finding."""

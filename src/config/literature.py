@@ -1,4 +1,4 @@
-"""A study: what a text claims, which the report checks."""
+"""A literature study: what a text claims, which the report checks."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from src.config.section import Count, Fraction, Name, Section
 
 
 class Claim(Section):
-    """Something a source text says of its experiments, which the report checks on ours.
+    """A text's claim about its experiments, which the report checks on ours.
 
-    same: their trained weights are bit-identical. sooner: within `epochs`, the first reaches a
-    validation accuracy that the second never does. better: the first names more test images
-    right. Exactly one of the three.
+    Gives exactly one of `same`, `sooner` and `better`.
     """
 
     says: str = Field(min_length=1)
+    """The claim in words."""
     same: tuple[Name, Name] | None = None
+    """Two experiments whose trained weights are bit-identical."""
     sooner: tuple[Name, Name] | None = None
+    """Within `epochs`, the first reaches a validation accuracy that the second never reaches."""
     better: tuple[Name, Name] | None = None
+    """The first classifies more test images correctly than the second."""
     epochs: Count = 2
+    """Epochs that `sooner` allows."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Claim:
@@ -35,9 +38,13 @@ class Claim(Section):
 
 
 class LiteratureStudy(Section):
-    """What a study rebuilds: a text, its figures and its claims."""
+    """What a literature study reproduces: a text, its published accuracies and its claims."""
 
-    text: str = Field(min_length=1)  # author, title, year
-    dataset: str = Field(min_length=1)  # that the published figures are for
-    published: dict[Name, Fraction] = Field(default_factory=dict)  # test accuracy by experiment
+    text: str = Field(min_length=1)
+    """Author, title and year of the text."""
+    dataset: str = Field(min_length=1)
+    """The dataset that the published accuracies are for."""
+    published: dict[Name, Fraction] = Field(default_factory=dict)
+    """Published test accuracy by experiment."""
     claims: tuple[Claim, ...] = ()
+    """What the text claims."""

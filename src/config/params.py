@@ -1,10 +1,11 @@
-"""All of params.yaml, and what its parts demand of each other."""
+"""All of params.yaml, and how its parts depend on each other."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable
+from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -20,86 +21,84 @@ from src.errors import ConfigError
 from src.models.backbones import BACKBONES
 
 PARAMS = Path("params.yaml")
-BEST, BEST_NAME = Path("tune/best.yaml"), "ModelD-best"  # what the search found, beside PARAMS
+BEST, BEST_NAME = Path("tune/best.yaml"), "ModelD-best"  # what the search found
+
+
+def _or_a_name(schema: dict[str, Any]) -> None:
+    schema["anyOf"].insert(0, {"type": "string"})  # in the file; `with_study` reads what it names
+
+
+def _each_of(known: Collection[str], names: Iterable[str], where: str, why: str) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{where} {name!r}, {why}; use {', '.join(known)}")
 
 
 class Params(Section):
     """All of params.yaml."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)]
+    """Seed of every random draw: rendering, splits, initialization, order."""
     data: Data
+    """Where the faces come from and how they are packed and split."""
     weights: Weights
+    """The source network's weights."""
     model: Model
+    """The network that all experiments start from."""
     recipe: str
+    """The name under `recipes` that experiments train by, unless they name their own."""
     recipes: dict[Key, Recipe] = Field(min_length=1)
+    """Training recipes by name."""
     experiments: dict[Key, Experiment] = Field(min_length=1)
+    """The rows of the comparison by name."""
     engine: Engine = Engine()
+    """How the work is done."""
     tune: Tune = Tune()
+    """The search for ModelD's head."""
     tracking: Tracking = Tracking()
-    study: LiteratureStudy | None = None
+    """The names under which MLflow keeps runs and models."""
+    study: LiteratureStudy | None = Field(default=None, json_schema_extra=_or_a_name)
+    """A file of studies/, without `.yaml`, whose claims the report checks."""
 
     @model_validator(mode="after")
     def _study_names_experiments(self) -> Params:
-        study = self.study
-        named = {*(study.published if study else ())}
-        for claim in study.claims if study else ():
-            named |= {name for pair in claim.pairs.values() for name in pair}
-        for name in sorted(named - self.experiments.keys()):
-            raise ValueError(
-                f"study names {name!r}, which is not under experiments; "
-                f"use {_names(self.experiments)}"
-            )
+        if self.study:
+            pairs = [pair for claim in self.study.claims for pair in claim.pairs.values()]
+            named = sorted({*self.study.published, *chain(*pairs)})
+            _each_of(self.experiments, named, "study names", "which is not under experiments")
+        return self
+
+    @model_validator(mode="after")
+    def _backbone_exists(self) -> Params:
+        name, stem = self.model.backbone, self.model.stem
+        if name not in BACKBONES:
+            raise ValueError(f"model.backbone is {name!r}; use one of {', '.join(BACKBONES)}")
+        if stem == "stride1" and not BACKBONES[name].stem_strides:
+            raise ValueError(f"model.stem: {name} has no stride-1 stem; use standard")
         return self
 
     @model_validator(mode="after")
     def _blocks_exist(self) -> Params:
-        if self.model.backbone not in BACKBONES:
-            raise ValueError(
-                f"model.backbone is {self.model.backbone!r}; use one of {_names(BACKBONES)}"
-            )
-        backbone = BACKBONES[self.model.backbone]
-        if self.model.stem == "stride1" and not backbone.stem_strides:
-            raise ValueError(f"model.stem: {backbone.name} has no stride-1 stem; use standard")
-        blocks = dict.fromkeys((*backbone.blocks, "head", "all"))
+        blocks = tuple(BACKBONES[self.model.backbone].blocks)
+        lacks = f"which {self.model.backbone} does not have"
         for key, experiment in self.experiments.items():
-            for block in experiment.train:
-                if block not in blocks:
-                    raise ValueError(
-                        f"experiments.{key}.train names {block!r}, which {self.model.backbone} "
-                        f"does not have; use {_names(blocks)}"
-                    )
-            self._features_exist(key, experiment, tuple(backbone.blocks))
-        factors = dict.fromkeys((*backbone.blocks, "head", "base"))
-        sections: dict[str, Mapping[str, Recipe | Experiment]] = {
-            "recipes": self.recipes,
-            "experiments": self.experiments,
-        }
-        for section, entries in sections.items():
-            for key, entry in entries.items():
-                for block in entry.multipliers or {}:
-                    if block not in factors:
-                        raise ValueError(
-                            f"{section}.{key}.multipliers names {block!r}, which "
-                            f"{self.model.backbone} does not have; use {_names(factors)}"
-                        )
-        return self
-
-    def _features_exist(self, key: str, experiment: Experiment, blocks: tuple[str, ...]) -> None:
-        last = experiment.features
-        if last is None:
-            return
-        if last not in blocks:
-            raise ValueError(
-                f"experiments.{key}.features is {last!r}, which {self.model.backbone} does not "
-                f"have; use {', '.join(blocks)}"
+            _each_of(
+                (*blocks, "head", "all"), experiment.train, f"experiments.{key}.train names", lacks
             )
-        above = blocks[blocks.index(last) + 1 :]
-        for block in above:
-            if block in experiment.train:
-                raise ValueError(
-                    f"experiments.{key}.train names {block!r}, which lies above its features "
-                    f"({last}) and is cut off; take it out"
-                )
+            if last := experiment.features:
+                _each_of(blocks, [last], f"experiments.{key}.features is", lacks)
+                for block in blocks[blocks.index(last) + 1 :]:
+                    if block in experiment.train:
+                        raise ValueError(
+                            f"experiments.{key}.train names {block!r}, which is above its features "
+                            f"({last}) and is cut off; remove it"
+                        )
+        multipliers = {f"recipes.{key}": each.multipliers for key, each in self.recipes.items()}
+        for key, experiment in self.experiments.items():
+            multipliers[f"experiments.{key}"] = experiment.multipliers or {}
+        for where, factors in multipliers.items():
+            _each_of((*blocks, "head", "base"), factors, f"{where}.multipliers names", lacks)
+        return self
 
     @model_validator(mode="after")
     def _crops_fit(self) -> Params:
@@ -112,19 +111,13 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
-    def _names_exist(self) -> Params:
-        for where, name in [
-            ("recipe", self.recipe),
-            ("tune.recipe", self.tune.recipe or self.recipe),
-        ] + [
-            (f"experiments.{key}.recipe", experiment.recipe)
-            for key, experiment in self.experiments.items()
-            if experiment.recipe
-        ]:
-            if name not in self.recipes:
-                raise ValueError(
-                    f"{where} is {name!r}, which is not under recipes; use {_names(self.recipes)}"
-                )
+    def _recipes_exist(self) -> Params:
+        named = {"recipe": self.recipe, "tune.recipe": self.tune.recipe}
+        for key, experiment in self.experiments.items():
+            named[f"experiments.{key}.recipe"] = experiment.recipe
+        for where, name in named.items():
+            if name is not None:
+                _each_of(self.recipes, [name], f"{where} is", "which is not under recipes")
         return self
 
     @model_validator(mode="after")
@@ -132,30 +125,26 @@ class Params(Section):
         for key in self.experiments:
             if not self.recipe_of(key).head_rate:
                 raise ValueError(
-                    f"experiments.{key}: its multipliers make the head's learning rate 0, and a "
+                    f"experiments.{key}: its multipliers make the head's learning rate 0, but a "
                     "new head must train; give `head` more than 0"
                 )
         return self
 
     def experiment(self, name: str) -> Experiment:
-        """The entry under `experiments`; raises ConfigError with the names there are."""
+        """The entry under `experiments`; raises ConfigError that lists the valid names."""
         if name not in self.experiments:
-            mend = f"use one of {_names(self.experiments)}"
+            mend = f"use one of {', '.join(self.experiments)}"
             raise ConfigError(str(PARAMS), f"experiments has no {name!r}", mend)
         return self.experiments[name]
 
     def recipe_of(self, name: str) -> Recipe:
-        """The recipe experiment `name` trains by, its own rate and decay in place."""
+        """The recipe that experiment `name` trains by, with its overrides."""
         experiment = self.experiment(name)
         return experiment.adapted(self.recipes[experiment.recipe or self.recipe])
 
 
-def _names(mapping: Mapping[str, object]) -> str:
-    return ", ".join(mapping)
-
-
 def load_params(path: Path = PARAMS) -> Params:
-    """Read and validate params.yaml, with the study it names and what the search found.
+    """Read and validate params.yaml, with the literature study that it names and tune/best.yaml.
 
     Raises ConfigError.
     """

@@ -1,8 +1,8 @@
 """Presets: files that change many keys of params.yaml at once, for one purpose.
 
-Those of conf/ are merged into params.yaml, key by key. Those of studies/ rebuild what a text does:
-their experiments take the place of params.yaml's, and their `study` says what the text claims.
-Either may extend another preset, and then holds only what differs from it.
+Those in conf/ are merged into params.yaml, key by key. Those in studies/ are literature studies:
+their experiments replace those of params.yaml, and their `study` says what the text claims. A
+preset may extend another, and then holds only what differs from it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ EXTENDS, STUDY = "extends", "study"
 
 
 def read_preset(name: str, root: Path = Path(), below: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What a preset of the project in `root` says, with what it extends; raises ConfigError.
+    """A preset of the project in `root`, merged into those it extends; raises ConfigError.
 
-    below: the presets that extend this one, none of which it may extend.
+    below: the presets that extend this one, which it may not extend itself.
     """
     path = next((p for p in _paths(name, root) if p.is_file()), None)
     if path is None:
@@ -35,7 +35,9 @@ def read_preset(name: str, root: Path = Path(), below: tuple[str, ...] = ()) -> 
     if base is None:
         return preset
     if not isinstance(base, str) or base in (*below, name):
-        raise ConfigError(f"{path}: {EXTENDS}", f"is {base!r}", "name a preset that stands alone")
+        raise ConfigError(
+            f"{path}: {EXTENDS}", f"is {base!r}", "name a preset that does not extend this one"
+        )
     return merged(read_preset(base, root, (*below, name)), preset)
 
 
@@ -45,7 +47,7 @@ def _paths(name: str, root: Path) -> tuple[Path, Path]:
 
 
 def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `change` in place, mapping by mapping."""
+    """`base` updated with the values of `change`, recursively."""
     result = dict(base)
     for key, value in change.items():
         both = isinstance(value, dict) and isinstance(base.get(key), dict)
@@ -54,17 +56,19 @@ def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 
 def changed(params: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
-    """params.yaml's content with a preset in place."""
+    """params.yaml's content with a preset applied."""
     replaced = {"experiments"} if STUDY in preset else set()
     return merged({key: value for key, value in params.items() if key not in replaced}, preset)
 
 
 def with_study(params: Any, root: Path) -> Any:
-    """params.yaml's content with the study that it names, if any, written out in its place."""
+    """params.yaml's content, its `study` replaced by the content of the file that it names."""
     name = params.get(STUDY) if isinstance(params, dict) else None
     if not isinstance(name, str):
         return params
     study = read_preset(name, root).get(STUDY)
     if study is None:
-        raise ConfigError(f"params.yaml: {STUDY}", f"{name!r} is no study", "name one of studies/")
+        raise ConfigError(
+            f"params.yaml: {STUDY}", f"{name!r} is not a literature study", "name one of studies/"
+        )
     return {**params, STUDY: study}

@@ -1,4 +1,4 @@
-"""What every part of a configuration file shares: its base, its types, how it is read."""
+"""What all parts of a configuration file share: their base class, types and reading."""
 
 from __future__ import annotations
 
@@ -23,9 +23,18 @@ Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # DVC split
 
 
 class Section(BaseModel):
-    """A part of params.yaml: immutable, strictly typed, no key that is not declared."""
+    """A part of params.yaml: immutable, strictly typed, without undeclared keys.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    The docstrings of its fields are their meanings in docs/configuration.md.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
 
 S = TypeVar("S", bound=Section)
@@ -34,7 +43,7 @@ S = TypeVar("S", bound=Section)
 def read_yaml(path: Path) -> Any:
     """The content of a YAML 1.2 file, read as DVC reads it (`1e-3` is a number).
 
-    Raises ConfigError where the file is missing or is not YAML.
+    Raises ConfigError if the file is missing or is not valid YAML.
     """
     try:
         return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
@@ -44,18 +53,18 @@ def read_yaml(path: Path) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         what = getattr(error, "problem", None) or "not a text file in UTF-8"
-        raise ConfigError(where, f"not valid YAML ({what})", "mend the line named") from None
+        raise ConfigError(where, f"not valid YAML ({what})", "correct that line") from None
 
 
 def validate(model: type[S], raw: Any, where: str) -> S:
-    """`raw` as a `model`; raises ConfigError naming every key that is wrong, on one line."""
+    """`raw` as a `model`; raises ConfigError that names every wrong key on one line."""
     try:
-        # Through JSON, whose strict mode takes a list for a tuple and nothing else unasked.
+        # Through JSON, whose strict mode accepts a list for a tuple but converts nothing else.
         return model.model_validate_json(json.dumps(raw))
     except (TypeError, ValueError) as error:
         problems = error.errors() if isinstance(error, ValidationError) else []
         what = "; ".join(_problem(problem) for problem in problems) or str(error)
-        raise ConfigError(where, what, "see the comments in params.yaml") from None
+        raise ConfigError(where, what, "see docs/configuration.md") from None
 
 
 def _problem(problem: Any) -> str:

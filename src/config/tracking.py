@@ -1,4 +1,4 @@
-"""Under which names MLflow keeps what comes out."""
+"""The names under which MLflow keeps runs and models."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pydantic import Field
 
 from src.config.section import Section
 
-# What MLflow takes for both; `/` and `:` separate the parts of a model's address.
+# What MLflow accepts for both; `/` and `:` separate the parts of a model's URI.
 MlflowName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
 
 
 class Tracking(Section):
-    """MLflow's experiment, which holds the runs, and the registered model, one per purpose."""
+    """The names under which MLflow keeps runs and models."""
 
     experiment: MlflowName = "face-finetune"
+    """MLflow's experiment, which holds the runs."""
     model: MlflowName = "face-classifier"
+    """The registered model, one per purpose; its alias `champion` is the version in use."""

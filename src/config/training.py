@@ -1,4 +1,4 @@
-"""What is trained, how, and with what means."""
+"""What is trained, how, and on what hardware."""
 
 from __future__ import annotations
 
@@ -7,33 +7,44 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from src.config.section import Count, Fraction, Name, NonNegative, Positive, Probability, Section
+from src.models.backbones import BACKBONES
 
 
 class Model(Section):
-    """The network all experiments start from."""
+    """The network that all experiments start from."""
 
-    backbone: str = "resnet18"
+    backbone: Annotated[str, Field(json_schema_extra={"enum": [*BACKBONES]})] = "resnet18"
+    """One of torchvision's architectures."""
     stem: Literal["stride1", "standard"] = "stride1"
+    """`stride1` removes the stem's strides, for small images; it keeps the pretrained weights."""
 
 
 Range = tuple[Positive, Positive]
 
 
 class Augment(Section):
-    """How packed pictures become the network's inputs; by default as they are.
+    """How packed images become the network's inputs; by default unchanged.
 
     Jitter strengths and ranges are those of torchvision's ColorJitter and RandomResizedCrop.
     Evaluation takes the centre.
     """
 
-    input_size: Annotated[int, Field(ge=16, le=1024)] | None = None  # pixels; null as packed
+    input_size: Annotated[int, Field(ge=16, le=1024)] | None = None
+    """Width and height of the input in pixels; null takes the packed size."""
     random_resized_crop: bool = False
-    scale: Range = (0.08, 1.0)  # share of the picture's area that a random crop takes
-    ratio: Range = (3 / 4, 4 / 3)  # width over height of a random crop
+    """Whether training takes a random crop, resized to `input_size`."""
+    scale: Range = (0.08, 1.0)
+    """Share of the image's area that a random crop takes: lowest and highest."""
+    ratio: Range = (3 / 4, 4 / 3)
+    """Width over height of a random crop: lowest and highest."""
     brightness: Probability = 0.0
+    """Strength of the random change of brightness."""
     contrast: Probability = 0.0
+    """Strength of the random change of contrast."""
     saturation: Probability = 0.0
-    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of the colour circle
+    """Strength of the random change of saturation."""
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Strength of the random change of hue, as a share of the colour circle."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Augment:
@@ -41,7 +52,7 @@ class Augment(Section):
             if low > high:
                 raise ValueError(f"{key} runs from high to low; write [{high}, {low}]")
         if self.scale[1] > 1:
-            raise ValueError("scale is a share of the picture's area; keep it within (0, 1]")
+            raise ValueError("scale is a share of the image's area; keep it within (0, 1]")
         return self
 
     @property
@@ -51,32 +62,52 @@ class Augment(Section):
 
     @property
     def random(self) -> bool:
-        """Whether an image differs from epoch to epoch, so that nothing can be cached."""
+        """Whether an image changes from epoch to epoch, so that nothing can be cached."""
         return self.random_resized_crop or any(self.jitter)
 
 
 class Recipe(Section):
-    """How to train, whatever is trained."""
+    """A training recipe: how to train, whatever is trained."""
 
     optimizer: Literal["adam", "adamw", "sgd"]
+    """The torch optimizer."""
     learning_rate: Positive
-    momentum: Probability = 0.9  # sgd only
-    weight_decay: NonNegative = 0.0  # never on norms or biases
-    # Rate factor per block, or of all blocks in `base`; 0 freezes a block, never the head.
+    """The peak learning rate."""
+    momentum: Probability = 0.9
+    """Momentum of sgd; the other optimizers ignore it."""
+    weight_decay: NonNegative = 0.0
+    """Weight decay, never applied to norms or biases."""
     multipliers: dict[str, NonNegative] = Field(default_factory=dict)
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0  # from each block to the one below
+    """Learning-rate factor per block, `head`, or `base` for all blocks; 0 freezes a block."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Learning-rate factor from each block to the one below it."""
     schedule: Literal["constant", "step", "exponential", "cosine", "onecycle"] = "constant"
-    decay: Annotated[float, Field(gt=0, le=1)] = 0.1  # step: at each third; exponential: per epoch
-    warmup_epochs: NonNegative = 0.0  # linear, before cosine
-    head_epochs: Annotated[int, Field(ge=0)] = 0  # epochs that train only the head, first
-    patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better one; 0 never stops
+    """How the learning rate changes during training."""
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Learning-rate factor of schedule step (after each third) and exponential (per epoch)."""
+    warmup_epochs: NonNegative = 0.0
+    """Epochs of linear warm-up before schedule cosine."""
+    head_epochs: Annotated[int, Field(ge=0)] = 0
+    """Epochs at the start that train only the head."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Epochs without improvement after which training stops; 0 never stops early."""
     label_smoothing: Probability = 0.0
+    """Label smoothing of the cross-entropy loss."""
     batchnorm: Literal["adapt", "freeze", "recalibrate", "train"]
-    normalize: bool  # with the mean and deviation that belong to the weights
-    flip: bool  # horizontal, half of the images
+    """BatchNorm: `freeze` keeps the source's statistics in frozen blocks; `recalibrate` first
+    estimates them anew on the training images; `adapt` takes batch statistics everywhere and trains
+    no scale or shift; `train` takes batch statistics everywhere and trains all scales and shifts.
+    """
+    normalize: bool
+    """Whether to normalize inputs by the mean and deviation that belong to the source weights."""
+    flip: bool
+    """Whether to flip half of the training images horizontally."""
     augment: Augment = Augment()
-    head_init: Literal["default", "xavier"] = "default"  # xavier: Glorot's rule, zero biases
-    select: Literal["best", "last"]  # which epoch's weights are kept
+    """How packed images become the network's inputs."""
+    head_init: Literal["default", "xavier"] = "default"
+    """Initial weights of the head: torch's default, or Glorot's rule with zero biases."""
+    select: Literal["best", "last"]
+    """Which epoch's weights are kept: of the best validation accuracy, or the last."""
 
     @property
     def head_rate(self) -> float:
@@ -92,8 +123,11 @@ class Head(Section):
     """
 
     kind: Literal["mlp", "svm", "logistic", "centroid", "knn"] = "mlp"
+    """The kind of classifier."""
     hidden: tuple[Annotated[int, Field(ge=1, le=16384)], ...] = ()
-    dropout: tuple[Probability, ...] = ()  # one per hidden layer
+    """Units of each hidden layer."""
+    dropout: tuple[Probability, ...] = ()
+    """Dropout probability of each hidden layer; `[]` for none."""
 
     @model_validator(mode="after")
     def _one_dropout_per_layer(self) -> Head:
@@ -119,26 +153,36 @@ class Head(Section):
 class Experiment(Section):
     """One row of the comparison: which blocks train, under which head, for how long."""
 
-    train: tuple[str, ...] = Field(min_length=1)  # block names, or `all`
+    train: tuple[str, ...] = Field(min_length=1)
+    """Names of the blocks that train and `head`, or `all`."""
     head: Head = Head()
+    """The classifier on top."""
     batch_size: Count
+    """Images per step."""
     epochs: Count
-    recipe: str | None = None  # a name under recipes; the common one where null
-    learning_rate: Positive | None = None  # instead of the recipe's
-    weight_decay: NonNegative | None = None  # instead of the recipe's
-    multipliers: dict[str, NonNegative] | None = None  # instead of the recipe's
-    start: Literal["source", "scratch"] = "source"  # scratch: random, beside those fine-tuned
-    features: Name | None = None  # the block whose pooled output the head reads; null the last
+    """Passes over the training images."""
+    recipe: str | None = None
+    """A name under `recipes`; null takes the common `recipe`."""
+    learning_rate: Positive | None = None
+    """Overrides the recipe's."""
+    weight_decay: NonNegative | None = None
+    """Overrides the recipe's."""
+    multipliers: dict[str, NonNegative] | None = None
+    """Overrides the recipe's."""
+    start: Literal["source", "scratch"] = "source"
+    """Initial weights of the backbone: the source weights, or random ones."""
+    features: Name | None = None
+    """The block whose pooled output the head reads; null takes the last."""
 
     def adapted(self, recipe: Recipe) -> Recipe:
-        """`recipe` with what this experiment says for itself in place."""
+        """`recipe` with this experiment's overrides."""
         own = {key: getattr(self, key) for key in ("learning_rate", "weight_decay", "multipliers")}
         return recipe.model_copy(update={k: v for k, v in own.items() if v is not None})
 
     @model_validator(mode="after")
     def _head_always_trains(self) -> Experiment:
         if not {"head", "all"} & set(self.train):
-            raise ValueError("a new head must train; add `head` to the list, or say [all]")
+            raise ValueError("a new head must train; add `head` to the list, or use [all]")
         return self
 
     @model_validator(mode="after")
@@ -152,10 +196,15 @@ class Experiment(Section):
 
 
 class Engine(Section):
-    """How the work is done; nothing here may change a result beyond rounding."""
+    """How the work is done; nothing here changes a result beyond rounding."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; `auto` takes CUDA where there is any."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    cache_fraction: Fraction = 0.25  # of free memory that cached activations may take
-    cache_limit: Positive = 4.0  # GiB that they may take at most; more goes to a temporary file
-    cache_prefix: bool = True  # compute what is frozen once
+    """Precision of the arithmetic; `auto` is bfloat16 where the hardware has it."""
+    cache_fraction: Fraction = 0.25
+    """Share of the free memory that cached activations may take."""
+    cache_limit: Positive = 4.0
+    """GiB of memory that cached activations may take; more goes to a temporary file."""
+    cache_prefix: bool = True
+    """Whether to compute the output of frozen blocks once and reuse it in every epoch."""

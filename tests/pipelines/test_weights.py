@@ -101,7 +101,7 @@ def test_a_file_is_taken_as_it_is() -> None:
         ({"kind": "scratch"}, "licence: is required"),
         (PRETRAIN | {"epoch": 1}, "use kind, licence, task, image_size, subjects"),
         (PRETRAIN | {"epochs": 0}, "epochs: Input should be greater than or equal to 1"),
-        (read_yaml(SHIPPED / "data/smoke.yaml"), "recipes of pictures belong to data.origin"),
+        (read_yaml(SHIPPED / "data/smoke.yaml"), "origin files of images belong in data.origin"),
     ],
 )
 def test_a_recipe_that_is_wrong_is_answered_with_what_is_right(recipe: object, said: str) -> None:
