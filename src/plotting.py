@@ -125,7 +125,7 @@ def shades(colour: str) -> Any:
     )
 
 
-def picture(image: Tensor) -> NDArray[Any]:
+def to_hwc(image: Tensor) -> NDArray[Any]:
     """(3, H, W) uint8 as matplotlib and pillow take it, (H, W, 3)."""
     array: NDArray[Any] = image.permute(1, 2, 0).numpy()
     return array
@@ -162,7 +162,7 @@ def gallery(rows: Sequence[Sequence[Tile]], labels: Sequence[str] = ()) -> Figur
             x = left + width * column
             axis.text(x, top - 0.05, tile.caption, color=tile.colour, fontsize=7.5, va="bottom")
             if tile.image is not None:
-                axis.imshow(picture(tile.image), extent=(x, x + 1, top + 1, top))
+                axis.imshow(to_hwc(tile.image), extent=(x, x + 1, top + 1, top))
     for row, label in enumerate(labels):
         axis.text(left - 0.12, height * row + 0.75, label, ha="right", va="center")
     axis.set_xlim(0, size[0])

@@ -14,7 +14,7 @@ from src.data.faceset import FaceSet, Split
 from src.evaluation.metrics import score, wilson
 from src.evaluation.predictions import Predictions
 from src.files import write_csv, write_json
-from src.report.results import TrainingSummary
+from src.report.comparison import TrainingSummary
 from src.tracking.record import RunRecord
 from tests.shipped import SHIPPED
 

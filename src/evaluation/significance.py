@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+ALPHA = 0.05
+
 
 @dataclass(frozen=True)
 class PairedTest:
@@ -23,6 +25,19 @@ class PairedTest:
     only_first: int
     only_second: int
     p: float
+
+
+@dataclass(frozen=True)
+class AdjustedTest:
+    """A paired test; `p` is adjusted for all the tests of its family."""
+
+    paired: PairedTest
+    p: float
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether the difference is more than luck with these test images explains."""
+        return self.p < ALPHA
 
 
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
@@ -52,3 +67,8 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
         largest = max(largest, min(1.0, p_values[index] * (len(p_values) - rank)))
         adjusted[index] = largest
     return tuple(adjusted)
+
+
+def adjust(tests: Sequence[PairedTest]) -> tuple[AdjustedTest, ...]:
+    """The tests of one family, adjusted by Holm's method, in their order."""
+    return tuple(map(AdjustedTest, tests, holm([test.p for test in tests])))

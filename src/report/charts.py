@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
-from src.evaluation.figures import draw_confusion
+from src.evaluation import published
+from src.evaluation.figures import confusion_figure, draw_confusion
 from src.evaluation.metrics import confusion
 from src.evaluation.predictions import Predictions
+from src.models.backbones import BACKBONES
 from src.plotting import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PURPLE, figure, styled
 from src.report import words
-from src.report.results import Results
+from src.report.comparison import Comparison
+from src.report.curves import LearningCurve, progress
+from src.report.inputs import ReportInputs
+from src.report.layers import convolutions, moved_layers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,31 +29,39 @@ MARKERS = ("o", "s", "D", "^", "v")  # five to six colours: thirty lines that di
 
 
 @dataclass(frozen=True)
-class Curve:
-    """Accuracy after each epoch, within [0, 1]; `best_epoch` counts from 1."""
+class Chart:
+    """A figure with its alternative text."""
 
-    train: tuple[float, ...]
-    val: tuple[float, ...]
-    best_epoch: int
-
-    @property
-    def progress(self) -> list[float]:
-        """How much of the training was done after each epoch, in percent."""
-        return _progress(len(self.val))
+    figure: Figure
+    alt: str
 
 
-def _progress(epochs: int) -> list[float]:
-    return [100 * epoch / epochs for epoch in range(1, epochs + 1)]
+def draw_charts(inputs: ReportInputs, comparison: Comparison) -> dict[str, Chart]:
+    """All charts of the report by name, which is also their file's."""
+    best, predictions, model = comparison.best.name, inputs.predictions, inputs.params.model
+    blocks = convolutions(BACKBONES[model.backbone], model.stem)
+    layers = {layer for part in blocks.values() for layer in part}
+    changes = moved_layers(inputs.weight_changes, layers, comparison.reference.name)
+    curves = curves_chart(inputs.curves, published.curves())
+    return {
+        "accuracy": Chart(accuracy_chart(comparison), words.accuracy_alt(comparison)),
+        "curves": Chart(curves, words.curves_alt(comparison)),
+        "weight_change": Chart(weight_change_chart(changes, blocks), words.changes_alt(changes)),
+        "confusion": Chart(confusion_figure(predictions, best), f"Confusion matrix of {best}"),
+        "confusions": Chart(confusions_chart(predictions), words.confusions_alt(comparison)),
+    }
 
 
 @styled
-def accuracy_chart(results: Results) -> Figure:
+def accuracy_chart(comparison: Comparison) -> Figure:
     """Test accuracy with its 95% interval, validation and published accuracy, a row each."""
-    rows = results.rows
+    rows = comparison.rows
     drawn, axes = figure(11, 0.42 * len(rows) + 1.1)
     axis = axes[0, 0]
-    axis.axvline(100 * results.chance, color=MUTED, linewidth=0.9, linestyle=":")
-    axis.axvline(100 * results.reference.test.accuracy, color=MUTED, linewidth=0.9, linestyle="--")
+    axis.axvline(100 * comparison.chance, color=MUTED, linewidth=0.9, linestyle=":")
+    axis.axvline(
+        100 * comparison.reference.test.accuracy, color=MUTED, linewidth=0.9, linestyle="--"
+    )
     for place, row in enumerate(rows):
         low, high, value = (
             100 * share
@@ -76,14 +89,14 @@ def accuracy_chart(results: Results) -> Figure:
         [
             ("test, with 95% interval", {"color": BLUE, "marker": "o", "linewidth": 2.2}),
             (
-                words.validation(results),
+                words.validation(comparison),
                 {"color": INK, "marker": "|", "linestyle": "", "markersize": 11},
             ),
             (
                 "published test (other dataset)",
                 {"color": ORANGE, "marker": "D", "linestyle": "", "markerfacecolor": "none"},
             ),
-            (f"{results.reference.name}, test", {"color": MUTED, "linestyle": "--"}),
+            (f"{comparison.reference.name}, test", {"color": MUTED, "linestyle": "--"}),
             ("chance", {"color": MUTED, "linestyle": ":"}),
         ],
     )
@@ -91,7 +104,9 @@ def accuracy_chart(results: Results) -> Figure:
 
 
 @styled
-def curves_chart(curves: Mapping[str, Curve], published: Mapping[str, tuple[float, ...]]) -> Figure:
+def curves_chart(
+    curves: Mapping[str, LearningCurve], references: Mapping[str, tuple[float, ...]]
+) -> Figure:
     """Accuracy by epoch, one panel per experiment with all the others behind it in grey.
 
     Epochs differ widely between experiments, so the horizontal axis is the share of each one's
@@ -105,9 +120,9 @@ def curves_chart(curves: Mapping[str, Curve], published: Mapping[str, tuple[floa
     for axis, (name, curve) in zip(axes.flat, curves.items(), strict=False):
         for other in curves.values():
             axis.plot(other.progress, _percent(other.val), color=GRID, linewidth=1)
-        if name in published:
+        if name in references:
             axis.plot(
-                _progress(len(published[name])), _percent(published[name]), color=ORANGE,
+                progress(len(references[name])), _percent(references[name]), color=ORANGE,
                 linewidth=1, linestyle=":",
             )  # fmt: skip
         axis.plot(curve.progress, _percent(curve.train), color=MUTED, linewidth=1.2, dashes=(3, 2))

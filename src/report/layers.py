@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from src.models.backbones import Backbone
 
@@ -39,3 +39,21 @@ def by_layer(change: Mapping[str, float], backbone: Backbone) -> dict[str, float
         layer = parameter.rpartition(".")[0]
         squares[HEAD if parameter.startswith(f"{backbone.head}.") else layer] += norm**2
     return {layer: math.sqrt(square) for layer, square in squares.items()}
+
+
+def moved_layers(
+    changes: Mapping[str, Mapping[str, float]], layers: Collection[str], reference: str
+) -> dict[str, dict[str, float]]:
+    """The norms above 0 of the `layers` that each experiment moved.
+
+    An experiment that moved nothing but its head is left out, except the reference.
+    """
+    moved = {
+        name: {layer: norm for layer, norm in norms.items() if layer in layers and norm > 0}
+        for name, norms in changes.items()
+    }
+    return {
+        name: norms
+        for name, norms in moved.items()
+        if set(norms) - {HEAD} or (norms and name == reference)
+    }

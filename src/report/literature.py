@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.config import Claim
+from src import paths
+from src.config import Claim, LiteratureStudy
 from src.evaluation.predictions import Predictions
 from src.evaluation.significance import mcnemar
 from src.report import words
-from src.report.charts import Curve
+from src.report.curves import LearningCurve
+from src.report.inputs import ReportInputs
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,19 @@ class LiteratureReport:
     verdicts: tuple[ClaimVerdict, ...]
 
 
+def check_study(study: LiteratureStudy, inputs: ReportInputs) -> LiteratureReport:
+    """Check every claim of the study's text against the experiments trained here."""
+    networks = {name: paths.model(name) for name in inputs.curves}
+    verdicts = tuple(
+        check_claim(claim, networks, inputs.curves, inputs.predictions) for claim in study.claims
+    )
+    return LiteratureReport(study.text, verdicts)
+
+
 def check_claim(
     claim: Claim,
     networks: Mapping[str, Path],
-    curves: Mapping[str, Curve],
+    curves: Mapping[str, LearningCurve],
     predictions: Predictions,
 ) -> ClaimVerdict:
     """Hold a claim against the trained networks, their curves and their answers to the test."""
@@ -62,7 +73,9 @@ def _same(claim: Claim, networks: Mapping[str, Path], first: str, second: str) -
     return ClaimVerdict(claim.says, not differing and len(one) == len(other), found)
 
 
-def _sooner(claim: Claim, curves: Mapping[str, Curve], first: str, second: str) -> ClaimVerdict:
+def _sooner(
+    claim: Claim, curves: Mapping[str, LearningCurve], first: str, second: str
+) -> ClaimVerdict:
     early, ever = max(curves[first].val[: claim.epochs]), max(curves[second].val)
     found = (
         f"On validation {first} reaches {words.percent(early)} within {claim.epochs} epochs; "

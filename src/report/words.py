@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from src.config import BEST_NAME
 from src.evaluation.metrics import Score
-from src.report.results import Difference, ExperimentResult, Results
+from src.evaluation.significance import AdjustedTest
+from src.report.comparison import Comparison, ExperimentResult
 
 ONE_SEED = (
     "Each row is one network, trained from one seed: the tests tell these networks apart on these "
@@ -63,9 +64,9 @@ def advice(row: ExperimentResult) -> str:
     return f"Keep the network frozen under {kind}"
 
 
-def headline(results: Results) -> str:
+def headline(comparison: Comparison) -> str:
     """The answer in one line."""
-    best, reference = results.best, results.reference
+    best, reference = comparison.best, comparison.reference
     reached = f"{percent(best.test.accuracy)} of test images named right"
     if best.against_reference is None:
         return f"{advice(best)}: {reached}, with one seed"
@@ -75,60 +76,62 @@ def headline(results: Results) -> str:
     return f"No clear winner: {best.name} leads on validation, but may only be lucky"
 
 
-def findings(results: Results) -> list[str]:
+def findings(comparison: Comparison) -> list[str]:
     """What may be concluded, a sentence or two each."""
-    best = results.best
+    best = comparison.best
     said = [
         f"{best.name} (trains {best.trains}, {best.head} head) is the best by validation accuracy, "
         f"{percent(best.trained.val.value)}. On the {best.test.images} test images, which no "
         f"stage's choice reads, it names {percent(best.test.accuracy)} right "
-        f"(95% interval {interval(best.test)}); guessing would give {percent(results.chance)}."
+        f"(95% interval {interval(best.test)}); guessing would give {percent(comparison.chance)}."
     ]
-    if not results.balanced:
+    if not comparison.balanced:
         said.append(
-            f"Naming the commonest subject always would be right for {percent(results.majority)} "
-            "of the test images: read macro F1 rather than accuracy."
+            "Naming the commonest subject always would be right for "
+            f"{percent(comparison.majority)} of the test images: "
+            "read macro F1 rather than accuracy."
         )
     if best.against_reference:
         said.append(
-            f"Against {results.reference.name} that is "
+            f"Against {comparison.reference.name} that is "
             f"{_difference(best.against_reference)} on the same images."
         )
-    if results.as_good:
-        smallest = min((best, *results.as_good), key=lambda row: row.trained.trainable_parameters)
+    if comparison.as_good:
+        smallest = min(
+            (best, *comparison.as_good), key=lambda row: row.trained.trainable_parameters
+        )
         tail = (
             "; of these it trains the fewest parameters."
             if smallest is best
             else f"; the one that trains the fewest parameters is {smallest.name} "
             f"({count(smallest.trained.trainable_parameters)})."
         )
-        said.append(
-            f"These images cannot tell it from {listed(row.name for row in results.as_good)}{tail}"
-        )
-    elif len(results.rows) > 1:
+        others = listed(row.name for row in comparison.as_good)
+        said.append(f"These images cannot tell it from {others}{tail}")
+    elif len(comparison.rows) > 1:
         said.append("Every other row differs from it on these images by more than chance.")
-    if len(results.rows) > 1:
-        said += [_all_against_reference(results), ONE_SEED]
+    if len(comparison.rows) > 1:
+        said += [_all_against_reference(comparison), ONE_SEED]
     return said
 
 
-def validation(results: Results) -> str:
+def validation(comparison: Comparison) -> str:
     """What the validation figures of all rows are, as short as a table's header."""
-    if not results.selected:
+    if not comparison.selected:
         return "validation, last epoch"
-    everywhere = len(results.selected) == len(results.rows)
+    everywhere = len(comparison.selected) == len(comparison.rows)
     return f"validation, {'best' if everywhere else 'kept'} epoch"
 
 
-def validation_note(results: Results) -> str:
+def validation_note(comparison: Comparison) -> str:
     """What choices the validation figures have been through."""
-    said = f"Validation chose the best row{_trial(results)}, so it flatters that row."
-    if not results.selected:
+    said = f"Validation chose the best row{_trial(comparison)}, so it flatters that row."
+    if not comparison.selected:
         return f"{said} No epoch was chosen by it: every row keeps its last."
     whose = (
         "Every row's validation accuracy"
-        if len(results.selected) == len(results.rows)
-        else f"That of {listed(row.name for row in results.selected)}"
+        if len(comparison.selected) == len(comparison.rows)
+        else f"That of {listed(row.name for row in comparison.selected)}"
     )
     return (
         f"{said} {whose} is the best of its epochs on the same images, so it is optimistic, and an "
@@ -136,55 +139,55 @@ def validation_note(results: Results) -> str:
     )
 
 
-def _trial(results: Results) -> str:
-    searched = any(row.name == BEST_NAME for row in results.rows)
+def _trial(comparison: Comparison) -> str:
+    searched = any(row.name == BEST_NAME for row in comparison.rows)
     return f" and, among a search's trials, {BEST_NAME}" if searched else ""
 
 
-def _difference(difference: Difference) -> str:
-    verdict = "beyond chance" if difference.beyond_chance else "which chance can explain"
-    size = points(difference.paired.difference)
-    return f"{size} points, {verdict} (exact McNemar test, adjusted {p_value(difference.p)})"
+def _difference(test: AdjustedTest) -> str:
+    verdict = "beyond chance" if test.beyond_chance else "which chance can explain"
+    size = points(test.paired.difference)
+    return f"{size} points, {verdict} (exact McNemar test, adjusted {p_value(test.p)})"
 
 
-def _all_against_reference(results: Results) -> str:
-    name = results.reference.name
+def _all_against_reference(comparison: Comparison) -> str:
+    name = comparison.reference.name
     parts = [
         f"{listed(row.name for row in rows)} {'does' if len(rows) == 1 else 'do'} {word}"
         for sign, word in ((1, "better"), (-1, "worse"))
-        if (rows := results.beyond_chance(sign))
+        if (rows := comparison.beyond_chance(sign))
     ]
     if not parts:
         return f"No row differs from {name} on these images by more than chance."
-    rest = len(results.rows) - 1 - sum(len(results.beyond_chance(sign)) for sign in (1, -1))
+    rest = len(comparison.rows) - 1 - sum(len(comparison.beyond_chance(sign)) for sign in (1, -1))
     others = f"; the other {rest} cannot be told from it" if rest else ""
     return f"On these images, beyond chance, against {name}: {'; '.join(parts)}{others}."
 
 
-def accuracy_alt(results: Results) -> str:
+def accuracy_alt(comparison: Comparison) -> str:
     """What the accuracy chart shows, for those who do not see it."""
     rows = (
-        f"{row.name} {percent(row.test.accuracy)} ({interval(row.test)})" for row in results.rows
+        f"{row.name} {percent(row.test.accuracy)} ({interval(row.test)})" for row in comparison.rows
     )
     return f"Test accuracy with 95% intervals: {listed(rows)}."
 
 
-def curves_alt(results: Results) -> str:
+def curves_alt(comparison: Comparison) -> str:
     """What the learning curves show."""
     rows = (
         f"{row.name} keeps epoch {row.trained.best_epoch} of {row.trained.epochs} at "
         f"{percent(row.trained.val.value)}"
-        for row in results.rows
+        for row in comparison.rows
     )
     return f"Validation and training accuracy by epoch: {listed(rows)}."
 
 
-def confusions_alt(results: Results) -> str:
+def confusions_alt(comparison: Comparison) -> str:
     """What the small confusion matrices show."""
     rows = (
-        f"{row.name} {round(row.test.images * (1 - row.test.accuracy))}" for row in results.rows
+        f"{row.name} {round(row.test.images * (1 - row.test.accuracy))}" for row in comparison.rows
     )
-    return f"Confusion matrices; mistakes on {results.best.test.images} images: {listed(rows)}."
+    return f"Confusion matrices; mistakes on {comparison.best.test.images} images: {listed(rows)}."
 
 
 def changes_alt(changes: Mapping[str, Mapping[str, float]]) -> str:

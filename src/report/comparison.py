@@ -11,9 +11,8 @@ from src.config import Experiment
 from src.evaluation.choice import Contender, choose
 from src.evaluation.metrics import Proportion, Score
 from src.evaluation.predictions import Predictions
-from src.evaluation.significance import PairedTest, holm, mcnemar
+from src.evaluation.significance import AdjustedTest, adjust, mcnemar
 
-ALPHA = 0.05
 REFERENCE = "Baseline"
 CLASSICAL = {
     "svm": "linear SVM",
@@ -40,19 +39,6 @@ class TrainingSummary:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A paired test on the test images; `p` is adjusted for all the tests of its family."""
-
-    paired: PairedTest
-    p: float
-
-    @property
-    def beyond_chance(self) -> bool:
-        """Whether the difference is more than luck with these test images explains."""
-        return self.p < ALPHA
-
-
-@dataclass(frozen=True)
 class ExperimentResult:
     """One experiment: what it was, what it reached, and how it compares.
 
@@ -64,8 +50,8 @@ class ExperimentResult:
     trained: TrainingSummary
     test: Score
     published: float | None  # test accuracy of the row that it rebuilds
-    against_reference: Difference | None
-    against_best: Difference | None
+    against_reference: AdjustedTest | None
+    against_best: AdjustedTest | None
 
     @property
     def trains(self) -> str:
@@ -99,7 +85,7 @@ class ExperimentResult:
 
 
 @dataclass(frozen=True)
-class Results:
+class Comparison:
     """All rows in the order of params.yaml. `reference` is Baseline, or the first row without one.
 
     `best` is chosen by validation accuracy (`evaluation.choice`). `majority` is the share of test
@@ -153,7 +139,7 @@ def compare_experiments(
     scores: Mapping[str, Score],
     predictions: Predictions,
     published: Mapping[str, float] | None = None,
-) -> Results:
+) -> Comparison:
     """Put together the rows; two families of paired tests, each adjusted for its own number.
 
     `published` is the test accuracy of each row that rebuilds a published one.
@@ -164,8 +150,8 @@ def compare_experiments(
         Contender(name, trained[name].val.value, trained[name].trainable_parameters)
         for name in names
     ).name
-    to_reference = _differences(names, reference, predictions)
-    to_best = _differences(names, best, predictions)
+    to_reference = _against(reference, names, predictions)
+    to_best = _against(best, names, predictions)
     rows = {
         name: ExperimentResult(
             name=name,
@@ -179,7 +165,7 @@ def compare_experiments(
         for name in names
     }
     labels = predictions.labels
-    return Results(
+    return Comparison(
         tuple(rows.values()),
         rows[reference],
         rows[best],
@@ -188,13 +174,10 @@ def compare_experiments(
     )
 
 
-def _differences(
-    names: tuple[str, ...], other: str, predictions: Predictions
-) -> dict[str, Difference]:
-    """Each of `names` less `other`, on the same images."""
-    right = {name: predictions.correct(name) for name in names}
-    tests = {name: mcnemar(right[name], right[other]) for name in names if name != other}
-    adjusted = holm([test.p for test in tests.values()])
-    return {
-        name: Difference(test, p) for (name, test), p in zip(tests.items(), adjusted, strict=True)
-    }
+def _against(
+    other: str, names: tuple[str, ...], predictions: Predictions
+) -> dict[str, AdjustedTest]:
+    """The test of each of `names` against `other`, on the same images."""
+    correct = {name: predictions.correct(name) for name in names}
+    tests = {name: mcnemar(correct[name], correct[other]) for name in names if name != other}
+    return dict(zip(tests, adjust(list(tests.values())), strict=True))

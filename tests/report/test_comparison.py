@@ -9,11 +9,11 @@ from src.evaluation.metrics import score
 from src.evaluation.predictions import Predictions
 from src.evaluation.significance import holm, mcnemar
 from src.report import words
-from src.report.results import Results, compare_experiments
+from src.report.comparison import Comparison, compare_experiments
 from tests import fabricate
 
 
-def results(**accuracy: float) -> Results:
+def results(**accuracy: float) -> Comparison:
     names = {**fabricate.ACCURACY, **accuracy}
     experiments = {name: fabricate.EXPERIMENTS[name] for name in names}
     made = fabricate.predictions(fabricate.faces(), names)
