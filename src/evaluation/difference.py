@@ -1,4 +1,4 @@
-"""`python -m src.evaluation.difference`: did a change make experiments better, or only luckier?"""
+"""`python -m src.evaluation.difference`: compare the test results of two runs."""
 
 from __future__ import annotations
 
@@ -34,15 +34,18 @@ class ExperimentDifference:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Compare two runs' stored answers on the same test images, experiment by experiment.
+    """Compare two runs' stored predictions on the same test images, experiment by experiment.
 
-    Accuracies, their difference, the images that only one run got right, and the exact McNemar
-    test, adjusted by Holm's method. Say with --only which experiments you ask about beforehand.
+    Shows the accuracies, their difference, how many images only one run got right, and the p
+    value of the exact McNemar test, also adjusted by Holm's method. If you decided beforehand to
+    ask about some experiments only, name them with --only: fewer tests, less adjustment.
     """
     parser = cli.parser("src.evaluation.difference", str(main.__doc__), EXAMPLES)
     parser.add_argument("earlier", type=Path, help="a data/predictions.safetensors")
-    parser.add_argument("later", type=Path, help="another, of the same test images")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="experiments; all by default")
+    parser.add_argument("later", type=Path, help="another one, for the same test images")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="experiments to compare; all by default"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
     found = differences(options.earlier, options.later, options.only)
@@ -55,11 +58,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 def differences(
     earlier: Path, later: Path, only: Sequence[str] | None
 ) -> tuple[ExperimentDifference, ...]:
-    """Every experiment that both runs have; raises StaleInputError where images differ."""
+    """Compare the experiments that both runs have; raises StaleInputError if images differ."""
     before, after = Predictions.load(earlier), Predictions.load(later)
     if before.subjects != after.subjects or before.labels.tolist() != after.labels.tolist():
         raise StaleInputError(
-            str(later), f"answers other images than {earlier}", "compare runs of one dataset"
+            str(later), f"is for other test images than {earlier}", "compare runs of one dataset"
         )
     shared = [name for name in before.logits if name in after.logits]
     names = list(only or shared)

@@ -1,4 +1,4 @@
-"""The charts of the report, all experiments on each."""
+"""The charts of the report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PANELS = 5  # charts side by side
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, INK, MUTED)
-MARKERS = ("o", "s", "D", "^", "v")  # five to six colours: thirty lines that differ
+MARKERS = ("o", "s", "D", "^", "v")  # with six colours, thirty different lines
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def draw_charts(inputs: ReportInputs, comparison: Comparison) -> dict[str, Chart
 
 @styled
 def accuracy_chart(comparison: Comparison) -> Figure:
-    """Test accuracy with its 95% interval, validation and published accuracy, a row each."""
+    """A row per experiment: test accuracy with 95% interval, validation and published accuracy."""
     rows = comparison.rows
     drawn, axes = figure(11, 0.42 * len(rows) + 1.1)
     axis = axes[0, 0]
@@ -153,7 +153,7 @@ def curves_chart(
 
 @styled
 def confusions_chart(predictions: Predictions) -> Figure:
-    """The confusion matrix of every experiment, small."""
+    """The confusion matrices of all experiments, small."""
     names = tuple(predictions.logits)
     columns = min(PANELS, len(names))
     rows = math.ceil(len(names) / columns)
@@ -173,10 +173,10 @@ def confusions_chart(predictions: Predictions) -> Figure:
 def weight_change_chart(
     changes: Mapping[str, Mapping[str, float]], blocks: Mapping[str, Sequence[str]]
 ) -> Figure:
-    """How far each layer's weights moved: L2 norm of after less before, on a logarithmic axis.
+    """L2 norm of each layer's weight change, on a logarithmic axis.
 
-    changes: per experiment, layer to norm, above 0. blocks: block name to its layers, from image
-    to head.
+    changes: per experiment, layer to norm, above 0. blocks: block name to its layers, from the
+    image to the head.
     """
     from matplotlib.ticker import LogLocator, NullLocator
 

@@ -1,4 +1,4 @@
-"""Weight changes gathered from parameters to the layers that a chart can name."""
+"""Weight changes by layer, from those of the parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HEAD = "head"
 
 
 def convolutions(backbone: Backbone, stem: str) -> dict[str, tuple[str, ...]]:
-    """Block to the paths of its convolutions, from the image on, and last the head as one layer."""
+    """Block to the paths of its convolutions, in order, and the head as one layer at the end."""
     from torch import nn
 
     layers = [
@@ -29,10 +29,10 @@ def convolutions(backbone: Backbone, stem: str) -> dict[str, tuple[str, ...]]:
 
 
 def by_layer(change: Mapping[str, float], backbone: Backbone) -> dict[str, float]:
-    """Layer to the L2 norm over all its parameters, from that of each parameter.
+    """Layer to the L2 norm of its change, from the norm of each parameter's.
 
-    The parameters of a layer (weight and bias; of the head all) are one vector, so their norms
-    add as squares do.
+    The parameters of a layer (weight and bias; for the head, all of them) count as one vector,
+    so the squares of their norms add up.
     """
     squares: defaultdict[str, float] = defaultdict(float)
     for parameter, norm in change.items():

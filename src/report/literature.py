@@ -1,10 +1,9 @@
-"""A source text's claims, held against our own runs."""
+"""A literature study: the claims of its text, checked against the experiments trained here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from src import paths
 from src.config import Claim, LiteratureStudy
@@ -17,7 +16,7 @@ from src.report.inputs import ReportInputs
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """One claim, whether it holds here, and the figures that say so."""
+    """One claim, whether it holds here, and the figures that decide it."""
 
     says: str
     holds: bool
@@ -26,40 +25,31 @@ class ClaimVerdict:
 
 @dataclass(frozen=True)
 class LiteratureReport:
-    """The text that a study rebuilds, with a verdict on each of its claims."""
+    """The text that a literature study rebuilds, with a verdict on each of its claims."""
 
     text: str
     verdicts: tuple[ClaimVerdict, ...]
 
 
 def check_study(study: LiteratureStudy, inputs: ReportInputs) -> LiteratureReport:
-    """Check every claim of the study's text against the experiments trained here."""
-    networks = {name: paths.model(name) for name in inputs.curves}
-    verdicts = tuple(
-        check_claim(claim, networks, inputs.curves, inputs.predictions) for claim in study.claims
-    )
-    return LiteratureReport(study.text, verdicts)
+    """Check every claim of the study's text."""
+    return LiteratureReport(study.text, tuple(check_claim(each, inputs) for each in study.claims))
 
 
-def check_claim(
-    claim: Claim,
-    networks: Mapping[str, Path],
-    curves: Mapping[str, LearningCurve],
-    predictions: Predictions,
-) -> ClaimVerdict:
-    """Hold a claim against the trained networks, their curves and their answers to the test."""
-    ((kind, (first, second)),) = claim.pairs.items()
+def check_claim(claim: Claim, inputs: ReportInputs) -> ClaimVerdict:
+    """Check a claim against the trained networks, their curves or their predictions."""
+    ((kind, pair),) = claim.pairs.items()
     if kind == "same":
-        return _same(claim, networks, first, second)
+        return _same(claim, *pair)
     if kind == "sooner":
-        return _sooner(claim, curves, first, second)
-    return _better(claim, predictions, first, second)
+        return _sooner(claim, inputs.curves, *pair)
+    return _better(claim, inputs.predictions, *pair)
 
 
-def _same(claim: Claim, networks: Mapping[str, Path], first: str, second: str) -> ClaimVerdict:
+def _same(claim: Claim, first: str, second: str) -> ClaimVerdict:
     from src.models.network import load_state
 
-    one, other = (load_state(networks[name])[0] for name in (first, second))
+    one, other = (load_state(paths.model(name))[0] for name in (first, second))
     differing = [
         name
         for name in one

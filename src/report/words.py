@@ -1,4 +1,4 @@
-"""The answer in plain words, no stronger than the figures allow."""
+"""The sentences of the report: each says no more than the figures allow."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def percent(share: float) -> str:
 
 
 def points(difference: float) -> str:
-    """A difference of shares in signed percentage points; a real minus sign."""
+    """A difference of shares in percentage points, with its sign (U+2212 for minus)."""
     return f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def p_value(p: float) -> str:
-    """A p value as papers print it."""
+    """A p value as printed in papers."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
@@ -39,7 +39,7 @@ def interval(score: Score) -> str:
 
 
 def count(parameters: int) -> str:
-    """A number of parameters, short."""
+    """A number of parameters, abbreviated."""
     for limit, unit in ((10**6, "M"), (10**3, "k")):
         if parameters >= limit:
             return f"{parameters / limit:.3g} {unit}"
@@ -53,7 +53,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def advice(row: ExperimentResult) -> str:
-    """What a row says to do."""
+    """What to do, if this experiment is the best."""
     if row.experiment.start == "scratch":
         return "Train from scratch"
     if "all" in row.unfrozen:
@@ -65,7 +65,7 @@ def advice(row: ExperimentResult) -> str:
 
 
 def headline(comparison: Comparison) -> str:
-    """The answer in one line."""
+    """The result in one line."""
     best, reference = comparison.best, comparison.reference
     reached = f"{percent(best.test.accuracy)} of test images named right"
     if best.against_reference is None:
@@ -77,7 +77,7 @@ def headline(comparison: Comparison) -> str:
 
 
 def findings(comparison: Comparison) -> list[str]:
-    """What may be concluded, a sentence or two each."""
+    """The conclusions, one or two sentences each."""
     best = comparison.best
     said = [
         f"{best.name} (trains {best.trains}, {best.head} head) is the best by validation accuracy, "
@@ -116,7 +116,7 @@ def findings(comparison: Comparison) -> list[str]:
 
 
 def validation(comparison: Comparison) -> str:
-    """What the validation figures of all rows are, as short as a table's header."""
+    """The header of the column of validation accuracies."""
     if not comparison.selected:
         return "validation, last epoch"
     everywhere = len(comparison.selected) == len(comparison.rows)
@@ -124,7 +124,7 @@ def validation(comparison: Comparison) -> str:
 
 
 def validation_note(comparison: Comparison) -> str:
-    """What choices the validation figures have been through."""
+    """Why the validation accuracies are optimistic: what was chosen by them."""
     said = f"Validation chose the best row{_trial(comparison)}, so it flatters that row."
     if not comparison.selected:
         return f"{said} No epoch was chosen by it: every row keeps its last."
@@ -165,7 +165,7 @@ def _all_against_reference(comparison: Comparison) -> str:
 
 
 def accuracy_alt(comparison: Comparison) -> str:
-    """What the accuracy chart shows, for those who do not see it."""
+    """Alternative text of the accuracy chart."""
     rows = (
         f"{row.name} {percent(row.test.accuracy)} ({interval(row.test)})" for row in comparison.rows
     )
@@ -173,7 +173,7 @@ def accuracy_alt(comparison: Comparison) -> str:
 
 
 def curves_alt(comparison: Comparison) -> str:
-    """What the learning curves show."""
+    """Alternative text of the learning curves."""
     rows = (
         f"{row.name} keeps epoch {row.trained.best_epoch} of {row.trained.epochs} at "
         f"{percent(row.trained.val.value)}"
@@ -183,7 +183,7 @@ def curves_alt(comparison: Comparison) -> str:
 
 
 def confusions_alt(comparison: Comparison) -> str:
-    """What the small confusion matrices show."""
+    """Alternative text of the small confusion matrices."""
     rows = (
         f"{row.name} {round(row.test.images * (1 - row.test.accuracy))}" for row in comparison.rows
     )
@@ -191,7 +191,7 @@ def confusions_alt(comparison: Comparison) -> str:
 
 
 def changes_alt(changes: Mapping[str, Mapping[str, float]]) -> str:
-    """What the chart of weight changes shows: where each experiment moved most."""
+    """Alternative text of the chart of weight changes."""
     if not changes:
         return "L2 norm of the weight change by layer; no layer moved."
     rows = (

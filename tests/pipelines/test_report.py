@@ -69,7 +69,7 @@ def test_the_page_needs_nothing_but_itself(html: str) -> None:
     assert not re.search(r"https?:", html)
 
 
-def test_the_page_is_well_formed_and_every_picture_has_words(html: str) -> None:
+def test_the_page_is_well_formed_and_every_image_has_alternative_text(html: str) -> None:
     page = Page(html)
     assert page.open == []
     assert all(page.alts)
