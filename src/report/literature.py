@@ -78,8 +78,8 @@ def _better(claim: Claim, predictions: Predictions, first: str, second: str) -> 
     right = {name: predictions.correct(name) for name in (first, second)}
     paired = mcnemar(right[first], right[second])
     found = (
-        f"{first} names {words.percent(float(right[first].mean()))} of the test images right, "
-        f"{second} {words.percent(float(right[second].mean()))}: "
+        f"{first} identifies {words.percent(float(right[first].mean()))} of the test images "
+        f"correctly, {second} {words.percent(float(right[second].mean()))}: "
         f"{words.points(paired.difference)} points, {words.p_value(paired.p)} "
         "(exact McNemar; one network each, from one seed)."
     )

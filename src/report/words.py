@@ -10,12 +10,10 @@ from src.evaluation.significance import AdjustedTest
 from src.report.comparison import Comparison, ExperimentResult
 
 ONE_SEED = (
-    "Each row is one network, trained from one seed: the tests tell these networks apart on these "
-    "images, and say nothing of what another seed would give."
+    "Each row is one network, trained from one seed: the tests compare these networks on these "
+    "images and say nothing about what another seed would give."
 )
-TEST_READ = (
-    "read by the evaluate stage alone, each time it runs, and by no choice that a stage makes"
-)
+TEST_READ = "read only by the evaluate stage, each time it runs; no stage chooses anything by them"
 
 
 def percent(share: float) -> str:
@@ -61,40 +59,41 @@ def advice(row: ExperimentResult) -> str:
     if row.unfrozen:
         return f"Unfreeze {listed(row.unfrozen)}"
     kind = "a new linear head" if row.head == "linear" else f"a new {row.head} head"
-    return f"Keep the network frozen under {kind}"
+    return f"Keep the network frozen and train {kind}"
 
 
 def headline(comparison: Comparison) -> str:
     """The result in one line."""
     best, reference = comparison.best, comparison.reference
-    reached = f"{percent(best.test.accuracy)} of test images named right"
+    reached = f"{percent(best.test.accuracy)} of test images identified correctly"
     if best.against_reference is None:
-        return f"{advice(best)}: {reached}, with one seed"
+        return f"{advice(best)}: {reached}, from one seed"
     other = f"{percent(reference.test.accuracy)} for {reference.name}"
     if best.against_reference.beyond_chance:
-        return f"{advice(best)}: {reached}, {other}, with one seed each"
-    return f"No clear winner: {best.name} leads on validation, but may only be lucky"
+        return f"{advice(best)}: {reached}, against {other}, from one seed each"
+    return f"No clear winner: {best.name} leads on validation, but that may be chance"
 
 
 def findings(comparison: Comparison) -> list[str]:
     """The conclusions, one or two sentences each."""
     best = comparison.best
     said = [
-        f"{best.name} (trains {best.trains}, {best.head} head) is the best by validation accuracy, "
-        f"{percent(best.trained.val.value)}. On the {best.test.images} test images, which no "
-        f"stage's choice reads, it names {percent(best.test.accuracy)} right "
-        f"(95% interval {interval(best.test)}); guessing would give {percent(comparison.chance)}."
+        f"{best.name} (trains {best.trains}, {best.head} head) has the highest validation "
+        f"accuracy, {percent(best.trained.val.value)}. It identifies {percent(best.test.accuracy)} "
+        f"of the {best.test.images} test images correctly (95% interval {interval(best.test)}); "
+        f"guessing would give {percent(comparison.chance)}. No stage uses the test images to "
+        "choose anything."
     ]
     if not comparison.balanced:
         said.append(
-            "Naming the commonest subject always would be right for "
+            "Always predicting the most common subject would be correct for "
             f"{percent(comparison.majority)} of the test images: "
-            "read macro F1 rather than accuracy."
+            "compare macro F1 rather than accuracy."
         )
     if best.against_reference:
         said.append(
-            f"Against {comparison.reference.name} that is "
-            f"{_difference(best.against_reference)} on the same images."
+            f"Its difference from {comparison.reference.name} on the same images is "
+            f"{_difference(best.against_reference)}."
         )
     if comparison.as_good:
         smallest = min(
@@ -107,9 +106,11 @@ def findings(comparison: Comparison) -> list[str]:
             f"({count(smallest.trained.trainable_parameters)})."
         )
         others = listed(row.name for row in comparison.as_good)
-        said.append(f"These images cannot tell it from {others}{tail}")
+        said.append(f"These images cannot tell it apart from {others}{tail}")
     elif len(comparison.rows) > 1:
-        said.append("Every other row differs from it on these images by more than chance.")
+        said.append(
+            "Every other row differs from it on these images by more than chance can explain."
+        )
     if len(comparison.rows) > 1:
         said += [_all_against_reference(comparison), ONE_SEED]
     return said
@@ -125,27 +126,30 @@ def validation(comparison: Comparison) -> str:
 
 def validation_note(comparison: Comparison) -> str:
     """Why the validation accuracies are optimistic: what was chosen by them."""
-    said = f"Validation chose the best row{_trial(comparison)}, so it flatters that row."
+    said = (
+        f"The best row was chosen by validation accuracy{_trial(comparison)}, so its validation "
+        "accuracy is optimistic."
+    )
     if not comparison.selected:
-        return f"{said} No epoch was chosen by it: every row keeps its last."
+        return f"{said} No epoch was chosen that way: every row keeps its last epoch."
     whose = (
         "Every row's validation accuracy"
         if len(comparison.selected) == len(comparison.rows)
         else f"That of {listed(row.name for row in comparison.selected)}"
     )
     return (
-        f"{said} {whose} is the best of its epochs on the same images, so it is optimistic, and an "
-        "interval of it is no interval of what other images would give."
+        f"{said} {whose} is the best of its epochs on the same images, which is optimistic, too, "
+        "and so would be an interval around it."
     )
 
 
 def _trial(comparison: Comparison) -> str:
     searched = any(row.name == BEST_NAME for row in comparison.rows)
-    return f" and, among a search's trials, {BEST_NAME}" if searched else ""
+    return f", as was {BEST_NAME} among the trials of a search" if searched else ""
 
 
 def _difference(test: AdjustedTest) -> str:
-    verdict = "beyond chance" if test.beyond_chance else "which chance can explain"
+    verdict = "more than chance can explain" if test.beyond_chance else "which chance can explain"
     size = points(test.paired.difference)
     return f"{size} points, {verdict} (exact McNemar test, adjusted {p_value(test.p)})"
 
@@ -158,10 +162,15 @@ def _all_against_reference(comparison: Comparison) -> str:
         if (rows := comparison.beyond_chance(sign))
     ]
     if not parts:
-        return f"No row differs from {name} on these images by more than chance."
+        return f"No row differs from {name} on these images by more than chance can explain."
     rest = len(comparison.rows) - 1 - sum(len(comparison.beyond_chance(sign)) for sign in (1, -1))
-    others = f"; the other {rest} cannot be told from it" if rest else ""
-    return f"On these images, beyond chance, against {name}: {'; '.join(parts)}{others}."
+    others = (
+        f"; the other {'one' if rest == 1 else rest} cannot be told apart from it" if rest else ""
+    )
+    return (
+        f"Against {name} on these images, {' and '.join(parts)} by more than chance can explain"
+        f"{others}."
+    )
 
 
 def accuracy_alt(comparison: Comparison) -> str:
