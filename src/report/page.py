@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.config import Params
-from src.data.audit import AuditFinding
 from src.data.faceset import Split
 from src.evaluation import published
 from src.report import words
 from src.report.charts import Chart
 from src.report.comparison import Comparison
-from src.report.embedded import EmbeddedImage, embed, embed_figure
+from src.report.images import (
+    EmbeddedImage,
+    HardSubject,
+    MistakePair,
+    embed,
+    embed_figure,
+    hard_subjects,
+    mistake_pairs,
+)
 from src.report.inputs import ReportInputs
 from src.report.literature import LiteratureReport, check_study
-from src.report.photos import HardSubject, MistakePair, hard_subjects, mistake_pairs
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -26,83 +31,70 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DatasetSummary:
-    """What the page says of the dataset. `counts`: split to images."""
-
-    name: str
-    subjects: int
-    image_size: int
-    counts: Mapping[str, int]
-    findings: tuple[AuditFinding, ...]
-    contact_sheet: EmbeddedImage
-
-    @classmethod
-    def of(cls, inputs: ReportInputs) -> DatasetSummary:
-        """The summary of the dataset that the report is about."""
-        data, faces = inputs.params.data, inputs.faces
-        return cls(
-            name=Path(data.origin).name,
-            subjects=len(faces.subjects),
-            image_size=data.image_size,
-            counts={split.name: len(faces.rows(split)) for split in Split},
-            findings=inputs.findings,
-            contact_sheet=embed(inputs.contact_sheet, "image/png", "Contact sheet of the dataset"),
-        )
-
-    @property
-    def found(self) -> Mapping[str, int]:
-        """Kind of audit finding, in words, to how many there are."""
-        return Counter(finding.kind.replace("_", " ") for finding in self.findings)
-
-
-@dataclass(frozen=True)
 class Page:
-    """Everything the templates show. `provenance` is label to text, in order."""
+    """Everything the templates show; the photos are as the best experiment named them."""
 
+    inputs: ReportInputs
     comparison: Comparison
     charts: Mapping[str, EmbeddedImage]
+    contact_sheet: EmbeddedImage
     mistakes: tuple[MistakePair, ...]
     hardest: tuple[HardSubject, ...]
-    dataset: DatasetSummary
-    provenance: Mapping[str, str]
-    published_on: str
     study: LiteratureReport | None
 
     @classmethod
     def of(cls, inputs: ReportInputs, comparison: Comparison, charts: Mapping[str, Chart]) -> Page:
-        """The page's parts, the photos as the best experiment named them."""
-        best, study = comparison.best.name, inputs.params.study
+        """Put the page together from what was read, compared and drawn."""
+        faces, predictions, best = inputs.faces, inputs.predictions, comparison.best.name
         return cls(
+            inputs=inputs,
             comparison=comparison,
             charts={name: embed_figure(chart.figure, chart.alt) for name, chart in charts.items()},
-            mistakes=mistake_pairs(inputs.faces, inputs.predictions, best),
-            hardest=hard_subjects(inputs.faces, inputs.predictions, best),
-            dataset=DatasetSummary.of(inputs),
-            provenance=_provenance(inputs),
-            published_on=study.dataset if study else published.DATASET,
-            study=check_study(study, inputs) if study else None,
+            contact_sheet=embed(inputs.contact_sheet, "image/png", "Contact sheet of the dataset"),
+            mistakes=mistake_pairs(faces, predictions, best),
+            hardest=hard_subjects(faces, predictions, best),
+            study=check_study(inputs.params.study, inputs) if inputs.params.study else None,
         )
+
+    @property
+    def dataset(self) -> str:
+        """The name of the dataset's file or folder."""
+        return Path(self.inputs.params.data.origin).name
+
+    @property
+    def images(self) -> Mapping[str, int]:
+        """Split to the number of its images."""
+        return {split.name: len(self.inputs.faces.rows(split)) for split in Split}
+
+    @property
+    def found(self) -> Mapping[str, int]:
+        """Kind of audit finding, in words, to how many there are."""
+        return Counter(finding.kind.replace("_", " ") for finding in self.inputs.findings)
+
+    @property
+    def published_on(self) -> str:
+        """The dataset that the published figures are for."""
+        study = self.inputs.params.study
+        return study.dataset if study else published.DATASET
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """What the results come from: label to text."""
+        params = self.inputs.params
+        settings = params.recipes[params.recipe].model_dump(exclude_unset=True)
+        recipe = ", ".join(f"{key} {value}" for key, value in settings.items())
+        return {
+            "trained by commit": ", ".join(self.inputs.commits),
+            "dataset": f"{params.data.origin}, packed as md5 {self.inputs.faces_md5}",
+            "source weights": params.weights.origin,
+            "network": f"{params.model.backbone}, {params.model.stem} stem",
+            "recipe": f"{params.recipe}: {recipe}",
+            "seed": str(params.seed),
+        }
 
     def render(self, template: str) -> str:
         """`index.html` or `results.md`; names in it are data and never markup."""
         return _environment().get_template(f"{template}.jinja").render(page=self)
-
-
-def _provenance(inputs: ReportInputs) -> dict[str, str]:
-    params = inputs.params
-    return {
-        "trained by commit": ", ".join(inputs.commits),
-        "dataset": f"{params.data.origin}, packed as md5 {inputs.faces_md5}",
-        "source weights": params.weights.origin,
-        "network": f"{params.model.backbone}, {params.model.stem} stem",
-        "recipe": f"{params.recipe}: {_settings(params)}",
-        "seed": str(params.seed),
-    }
-
-
-def _settings(params: Params) -> str:
-    given = params.recipes[params.recipe].model_dump(exclude_unset=True)
-    return ", ".join(f"{key} {value}" for key, value in given.items())
 
 
 def _environment() -> Environment:
