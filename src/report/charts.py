@@ -112,12 +112,8 @@ def curves_chart(
     Epochs differ widely between experiments, so the horizontal axis is the share of each one's
     own training.
     """
-    columns = min(PANELS, len(curves))
-    rows = math.ceil(len(curves) / columns)
-    drawn, axes = figure(2.2 * columns, 2.1 * rows + 0.5, rows, columns)
-    for axis in axes.flat[len(curves) :]:
-        axis.set_visible(False)
-    for axis, (name, curve) in zip(axes.flat, curves.items(), strict=False):
+    drawn, panels = _panels(len(curves), height=2.1, margin=0.5)
+    for axis, (name, curve) in zip(panels, curves.items(), strict=True):
         for other in curves.values():
             axis.plot(other.progress, _percent(other.val), color=GRID, linewidth=1)
         if name in references:
@@ -155,12 +151,8 @@ def curves_chart(
 def confusions_chart(predictions: Predictions) -> Figure:
     """The confusion matrices of all experiments, small."""
     names = tuple(predictions.logits)
-    columns = min(PANELS, len(names))
-    rows = math.ceil(len(names) / columns)
-    drawn, axes = figure(2.2 * columns, 2.4 * rows, rows, columns)
-    for axis in axes.flat[len(names) :]:
-        axis.set_visible(False)
-    for axis, name in zip(axes.flat, names, strict=False):
+    drawn, panels = _panels(len(names), height=2.4)
+    for axis, name in zip(panels, names, strict=True):
         predicted = predictions.predicted(name)
         matrix = confusion(predictions.labels, predicted, len(predictions.subjects))
         draw_confusion(axis, matrix)
@@ -216,6 +208,16 @@ def weight_change_chart(
     if changes:
         drawn.legend(loc="outside upper center", ncols=6, frameon=False, fontsize=8)
     return drawn
+
+
+def _panels(count: int, height: float, margin: float = 0.0) -> tuple[Figure, Sequence[Any]]:
+    """A figure with one pair of axes for each experiment, in rows of PANELS."""
+    columns = min(PANELS, count)
+    rows = math.ceil(count / columns)
+    drawn, axes = figure(2.2 * columns, height * rows + margin, rows, columns)
+    for axis in axes.flat[count:]:
+        axis.set_visible(False)
+    return drawn, axes.flat[:count]
 
 
 def _percent(shares: Sequence[float]) -> list[float]:

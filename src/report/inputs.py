@@ -45,7 +45,7 @@ class ReportInputs:
 
     @classmethod
     def load(cls, params: Params) -> ReportInputs:
-        """Read the files; raises StaleInputError for one that is missing, broken or incomplete."""
+        """Read the files; raises StaleInputError for metrics that are missing or broken."""
         faces, predictions = FaceSet.load(paths.FACES), Predictions.load(paths.PREDICTIONS)
         training = {name: _read_training(name, params) for name in params.experiments}
         return cls(
@@ -71,7 +71,7 @@ class ReportInputs:
         )
 
     def compare(self) -> Comparison:
-        """The experiments compared, beside the published figures or those of the study's text."""
+        """Compare the experiments, with the published figures or those of the literature study."""
         study = self.params.study
         return compare_experiments(
             self.params.experiments,

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from src import paths
-from src.config import Claim, LiteratureStudy
+from src.config import Claim
 from src.evaluation.predictions import Predictions
-from src.evaluation.significance import mcnemar
+from src.evaluation.significance import ALPHA, mcnemar
 from src.report import words
 from src.report.curves import LearningCurve
 from src.report.inputs import ReportInputs
@@ -21,19 +21,6 @@ class ClaimVerdict:
     says: str
     holds: bool
     found: str
-
-
-@dataclass(frozen=True)
-class LiteratureReport:
-    """The text that a literature study rebuilds, with a verdict on each of its claims."""
-
-    text: str
-    verdicts: tuple[ClaimVerdict, ...]
-
-
-def check_study(study: LiteratureStudy, inputs: ReportInputs) -> LiteratureReport:
-    """Check every claim of the study's text."""
-    return LiteratureReport(study.text, tuple(check_claim(each, inputs) for each in study.claims))
 
 
 def check_claim(claim: Claim, inputs: ReportInputs) -> ClaimVerdict:
@@ -83,4 +70,4 @@ def _better(claim: Claim, predictions: Predictions, first: str, second: str) -> 
         f"{words.points(paired.difference)} points, {words.p_value(paired.p)} "
         "(exact McNemar; one network each, from one seed)."
     )
-    return ClaimVerdict(claim.says, paired.difference > 0 and paired.p < 0.05, found)
+    return ClaimVerdict(claim.says, paired.difference > 0 and paired.p < ALPHA, found)

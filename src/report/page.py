@@ -23,7 +23,7 @@ from src.report.images import (
     mistake_pairs,
 )
 from src.report.inputs import ReportInputs
-from src.report.literature import LiteratureReport, check_study
+from src.report.literature import ClaimVerdict, check_claim
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -40,12 +40,13 @@ class Page:
     contact_sheet: EmbeddedImage
     mistakes: tuple[MistakePair, ...]
     hardest: tuple[HardSubject, ...]
-    study: LiteratureReport | None
+    verdicts: tuple[ClaimVerdict, ...]  # on the claims of a literature study
 
     @classmethod
     def of(cls, inputs: ReportInputs, comparison: Comparison, charts: Mapping[str, Chart]) -> Page:
         """Put the page together from what was read, compared and drawn."""
         faces, predictions, best = inputs.faces, inputs.predictions, comparison.best.name
+        study = inputs.params.study
         return cls(
             inputs=inputs,
             comparison=comparison,
@@ -53,7 +54,7 @@ class Page:
             contact_sheet=embed(inputs.contact_sheet, "image/png", "Contact sheet of the dataset"),
             mistakes=mistake_pairs(faces, predictions, best),
             hardest=hard_subjects(faces, predictions, best),
-            study=check_study(inputs.params.study, inputs) if inputs.params.study else None,
+            verdicts=tuple(check_claim(claim, inputs) for claim in study.claims) if study else (),
         )
 
     @property
