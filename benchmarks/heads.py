@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src import cli
+from src import cli, paths
 from src.config import load_params
 from src.errors import ConfigError
 
@@ -70,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--repeats", type=int, default=3, help="of each way, alternating (%(default)s)"
     )
-    parser.add_argument("--features", type=Path, default=Path("data/features.safetensors"))
+    parser.add_argument(
+        "--features", type=Path, default=paths.FEATURES, help="frozen features (%(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
     params = load_params()

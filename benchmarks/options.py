@@ -5,14 +5,16 @@ from __future__ import annotations
 from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 
+from src import paths
 from src.config import Params
 
 
 def add_inputs(parser: ArgumentParser) -> None:
     """Add the paths of the packed faces and the source weights, and --json."""
-    parser.add_argument("--faces", type=Path, default=Path("data/faces.safetensors"))
-    parser.add_argument("--source", type=Path, default=Path("models/source.safetensors"))
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add = parser.add_argument
+    add("--faces", type=Path, default=paths.FACES, help="packed faces (%(default)s)")
+    add("--source", type=Path, default=paths.SOURCE, help="source weights (%(default)s)")
+    add("--json", action="store_true", help="print JSON")
 
 
 def count(text: str) -> int:

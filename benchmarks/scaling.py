@@ -70,10 +70,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--experiment", nargs="+", required=True, help="names under `experiments` in params.yaml"
     )
-    parser.add_argument(
-        "--images", nargs="+", type=count, required=True, help="for training; one or more numbers"
-    )
-    parser.add_argument("--subjects", nargs="+", type=count, default=[100], help="(100)")
+    parser.add_argument("--images", nargs="+", type=count, required=True, help="training images")
+    parser.add_argument("--subjects", nargs="+", type=count, default=[100], help="how many (100)")
     parser.add_argument("--epochs", nargs="+", type=count, help="instead of each experiment's own")
     parser.add_argument(
         "--measured-epochs", type=count, help="run only so many epochs, and project the rest"
