@@ -1,1 +1,13 @@
-"""How fast the engine is, against the loop a careful person would write, and against the floor."""
+"""Benchmarks of the engine and the search; docs/performance.md shows what they measured.
+
+    python -m benchmarks.speed      one experiment, against a plain PyTorch loop and the floor
+    python -m benchmarks.accuracy   whether the engine is as accurate as that loop, over many seeds
+    python -m benchmarks.table      every experiment of params.yaml
+    python -m benchmarks.scaling    time and memory as images, subjects or epochs grow
+    python -m benchmarks.heads      heads trained in one call, against one call each
+    python -m benchmarks.compiler   training steps with torch.compile, against eager ones
+    python -m benchmarks.tuning     the search, against trials trained one after the other
+
+Each has `--help` and runs on the data of the project in the working directory, which
+`dvc repro embed` makes.
+"""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.accuracy`: whether this engine is as accurate, over many seeds."""
+"""`python -m benchmarks.accuracy`: is the engine as accurate as the plain loop?"""
 
 from __future__ import annotations
 
@@ -21,17 +21,15 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   python -m benchmarks.accuracy --experiment Baseline ModelD-256-128
   python -m benchmarks.accuracy --experiment ModelA --seeds 5 --epochs 15 --json"""
-
-
-MARGIN = 1.0  # points that the engine may lose; stated before anything was measured against it
+MARGIN = 1.0  # points that the engine may lose; chosen before anything was measured against it
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """Test accuracies of one experiment by both ways, a pair for every seed.
+class NonInferiorityTest:
+    """Test accuracies of one experiment, by the engine and by the plain loop, for each seed.
 
-    low, high: the 95% interval over seeds of the engine's less the plain loop's, in points.
-    within: whether all of it lies above -`margin`, so that no more than that is lost.
+    low, high: 95% interval over seeds of the engine's accuracy less the plain loop's, in points.
+    within: whether the whole interval lies above -`margin`, the most that may be lost.
     """
 
     experiment: str
@@ -46,13 +44,14 @@ class Agreement:
     @classmethod
     def of(
         cls,
+        *,
         experiment: str,
         epochs: int,
         accuracies: Sequence[float],
         plain_accuracies: Sequence[float],
         margin: float,
-    ) -> Agreement:
-        """With Student's interval of the paired differences, by which non-inferiority is judged."""
+    ) -> NonInferiorityTest:
+        """Test the paired differences, by Student's interval of their mean."""
         from scipy.stats import t
 
         pairs = zip(accuracies, plain_accuracies, strict=True)
@@ -61,13 +60,13 @@ class Agreement:
         half = t.ppf(0.975, seeds - 1) * statistics.stdev(differences) / seeds**0.5
         low, high = float(mean - half), float(mean + half)
         return cls(
-            experiment,
-            epochs,
-            tuple(accuracies),
-            tuple(plain_accuracies),
-            low,
-            high,
-            margin,
+            experiment=experiment,
+            epochs=epochs,
+            accuracies=tuple(accuracies),
+            plain_accuracies=tuple(plain_accuracies),
+            low=low,
+            high=high,
+            margin=margin,
             within=low >= -margin,
         )
 
@@ -92,7 +91,7 @@ HEADER = (
 
 
 def points(engine: Sequence[float], plain: Sequence[float]) -> str:
-    """Engine less plain in points: the mean over seeds and, of several, its standard error."""
+    """Mean of engine less plain in points; of several seeds, with its standard error."""
     differences = [100 * (a - b) for a, b in zip(engine, plain, strict=True)]
     mean = f"{statistics.mean(differences):+.2f}"
     if len(differences) == 1:
@@ -101,18 +100,27 @@ def points(engine: Sequence[float], plain: Sequence[float]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train by this engine and by the plain loop from many seeds, and compare accuracies.
+    """Train by the engine and by a plain PyTorch loop from many seeds, and compare accuracies.
 
-    The plain loop runs over the outputs of the network's frozen prefix, kept in float32: the same
-    training in less time, which is not measured here. Accuracy is on the test split and is shown
-    with its deviation over seeds; the difference, in points, with its standard error and the 95%
-    interval, and as no worse only where the whole interval lies above the margin.
+    The plain loop runs on stored float32 outputs of the network's frozen prefix: the same
+    training in less time, which is not measured here. Accuracies are on the test split, with
+    their standard deviation over seeds. The difference, in points, has its standard error and
+    95% interval; the verdict is "no worse" only where the whole interval lies above -MARGIN.
     """
     parser = cli.parser("benchmarks.accuracy", str(main.__doc__), EXAMPLES)
-    parser.add_argument("--experiment", nargs="+", required=True, help="names in params.yaml")
-    parser.add_argument("--seeds", type=two_or_more, default=10, help="from the seed there on")
-    parser.add_argument("--epochs", type=count, help="instead of each one's own")
-    parser.add_argument("--margin", type=float, default=MARGIN, help="points (%(default)s)")
+    parser.add_argument(
+        "--experiment", nargs="+", required=True, help="names under `experiments` in params.yaml"
+    )
+    parser.add_argument(
+        "--seeds",
+        type=two_or_more,
+        default=10,
+        help="how many, counted from the seed of params.yaml (%(default)s)",
+    )
+    parser.add_argument("--epochs", type=count, help="instead of each experiment's own")
+    parser.add_argument(
+        "--margin", type=float, default=MARGIN, help="points that the engine may lose (%(default)s)"
+    )
     add_inputs(parser)
     options = parser.parse_args(argv)
     params = load_params()
@@ -125,25 +133,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not options.json:
         print(HEADER)
     for name in options.experiment:
-        pairs = compare(name, params, options.seeds, starting_point)
+        accuracies, plain_accuracies = paired_accuracies(
+            name, params, options.seeds, starting_point
+        )
         epochs = params.experiments[name].epochs
-        result = Agreement.of(name, epochs, *pairs, options.margin)
+        result = NonInferiorityTest.of(
+            experiment=name,
+            epochs=epochs,
+            accuracies=accuracies,
+            plain_accuracies=plain_accuracies,
+            margin=options.margin,
+        )
         print(json.dumps(asdict(result)) if options.json else result, flush=True)
 
 
-def compare(
+def paired_accuracies(
     name: str, params: Params, seeds: int, starting_point: StartingPoint
 ) -> tuple[list[float], list[float]]:
-    """The engine's and the plain loop's accuracies of one experiment, seed by seed.
+    """The engine's and the plain loop's test accuracies of one experiment, seed by seed.
 
-    Raises ConfigError where none of it is frozen.
+    Raises ConfigError where the experiment freezes nothing.
     """
     from benchmarks.engine import run_engine
     from benchmarks.plain import (
         PlainLoop,
-        finish_plainly,
-        frozen_outputs,
-        refuse_what_is_not_plain,
+        check_comparable,
+        prefix_outputs,
+        train_on_outputs,
         write_folders,
     )
     from src.data.faceset import Split
@@ -152,21 +168,21 @@ def compare(
     accuracies, plain_accuracies = [], []
     with tempfile.TemporaryDirectory() as folder:
         job = TrainingJob.of(name, params, starting_point, Path(folder))
-        refuse_what_is_not_plain(job)
+        check_comparable(job)
         if not PlainLoop(job).frozen:
             raise ConfigError(
                 f"params.yaml: experiments.{name}",
-                "nothing of it is frozen, so the plain loop has no shortcut",
+                "it freezes nothing, so the plain loop has no shortcut",
                 f"run `python -m benchmarks.speed --experiment {name} --repeats {seeds}`",
             )
-        pictures = Path(folder) / "faces"
-        write_folders(starting_point.faces, pictures)
-        kept = frozen_outputs(job, pictures, *Split)
+        images_folder = Path(folder) / "faces"
+        write_folders(starting_point.faces, images_folder)
+        outputs = prefix_outputs(job, images_folder, *Split)
         for seed in range(params.seed, params.seed + seeds):
             own = params.model_copy(update={"seed": seed})
             job = TrainingJob.of(name, own, starting_point, Path(folder))
             accuracies.append(run_engine(job).accuracy(starting_point.faces))
-            plain_accuracies.append(finish_plainly(job, kept))
+            plain_accuracies.append(train_on_outputs(job, outputs))
     return accuracies, plain_accuracies
 
 

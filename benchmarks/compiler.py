@@ -1,4 +1,4 @@
-"""`python -m benchmarks.compiler`: whether torch.compile would pay, step by step."""
+"""`python -m benchmarks.compiler`: would torch.compile pay?"""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ EXAMPLES = """\
 
 
 @dataclass(frozen=True)
-class Compiled:
-    """Medians over steps that alternate. `epochs_to_pay` is None where a step gains nothing.
+class CompileTiming:
+    """Training steps with and without torch.compile; times are medians over alternating steps.
 
-    compile_seconds: of the first compiled step, less an eager one. difference: the largest
-    between the logits of both, from the same weights, over the largest logit.
+    compile_seconds: of the first compiled step, less an eager one. epochs_to_pay: after how many
+    epochs that time is saved, or None where compiled steps are not faster. difference: the
+    largest difference between the logits of both, from the same weights, over the largest logit.
     """
 
     experiment: str
@@ -56,16 +57,20 @@ class Compiled:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Time training steps of one experiment, eager as the engine runs them and compiled.
+    """Time training steps of one experiment, eager (as the engine runs them) and compiled.
 
-    Both train what the experiment trains, from the end of its frozen prefix, in the engine's
-    precision and layout, on one batch. A GPU's CUDA graphs are torch's mode `reduce-overhead`.
+    Both train the experiment's blocks, from the end of its frozen prefix, in the engine's
+    precision and layout, on one batch. For CUDA graphs use `--mode reduce-overhead`.
     """
     parser = cli.parser("benchmarks.compiler", str(main.__doc__), EXAMPLES)
-    parser.add_argument("--experiment", required=True, help="a name under `experiments`")
-    parser.add_argument("--steps", type=count, default=20, help="of each, alternating")
-    parser.add_argument("--mode", default="default", help="of torch.compile")
-    parser.add_argument("--backend", default="inductor", help="of torch.compile")
+    parser.add_argument(
+        "--experiment", required=True, help="a name under `experiments` in params.yaml"
+    )
+    parser.add_argument(
+        "--steps", type=count, default=20, help="of each kind, alternating (%(default)s)"
+    )
+    parser.add_argument("--mode", default="default", help="of torch.compile (%(default)s)")
+    parser.add_argument("--backend", default="inductor", help="of torch.compile (%(default)s)")
     add_inputs(parser)
     options = parser.parse_args(argv)
     params = load_params()
@@ -75,19 +80,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     starting_point = StartingPoint.load(options.faces, options.source)
     with tempfile.TemporaryDirectory() as folder:
         job = TrainingJob.of(options.experiment, params, starting_point, Path(folder))
-        result = compare(job, options.steps, options.mode, options.backend)
+        result = time_steps(job, options.steps, options.mode, options.backend)
     print(json.dumps(asdict(result)) if options.json else result)
 
 
-def compare(job: TrainingJob, steps: int, mode: str, backend: str) -> Compiled:
-    """One step of each in turn, after the first of each; nothing compiled before is used again."""
+def time_steps(job: TrainingJob, steps: int, mode: str, backend: str) -> CompileTiming:
+    """Time one eager and one compiled step in turn; torch.compile's caches are off."""
     import torch
     from torch.compiler import config
 
     from src.data.faceset import Split
 
-    eager = _stepper(job, lambda function: function)
-    compiled = _stepper(job, lambda function: torch.compile(function, mode=mode, backend=backend))
+    eager = _training_step(job, lambda function: function)
+    compiled = _training_step(
+        job, lambda function: torch.compile(function, mode=mode, backend=backend)
+    )
     with config.patch(force_disable_caches=True):  # type: ignore[attr-defined]
         (_, reference), (first, logits) = eager(), compiled()
     difference = ((logits - reference).abs().max() / reference.abs().max()).item()
@@ -96,26 +103,26 @@ def compare(job: TrainingJob, steps: int, mode: str, backend: str) -> Compiled:
     images = len(job.starting_point.faces.rows(Split.train))
     gain = (slow - fast) * -(-images // job.experiment.batch_size)
     once = first - slow
-    return Compiled(
-        job.name,
-        job.compute.name,
-        mode,
-        once,
-        slow,
-        fast,
-        slow / fast,
-        once / gain if gain > 0 else None,
-        difference,
+    return CompileTiming(
+        experiment=job.name,
+        device=job.compute.name,
+        mode=mode,
+        compile_seconds=once,
+        eager_step_seconds=slow,
+        compiled_step_seconds=fast,
+        ratio=slow / fast,
+        epochs_to_pay=once / gain if gain > 0 else None,
+        difference=difference,
     )
 
 
 Forward = Callable[["Tensor"], "Tensor"]
 
 
-def _stepper(
+def _training_step(
     job: TrainingJob, prepare: Callable[[Forward], Forward]
 ) -> Callable[[], tuple[float, Tensor]]:
-    """A function that takes one training step; it returns the seconds and the logits before it."""
+    """A function that runs one training step and returns its seconds and the logits before it."""
     import torch
     from torch.nn import functional as F
 
@@ -134,8 +141,8 @@ def _stepper(
     )
     rows = torch.arange(len(images), device=compute.device)
     with torch.no_grad(), compute.autocast():
-        pictures = ImageInputs(images, job.spec()).batch(rows, torch.zeros_like(rows))
-        inputs = network.eval().run(pictures, 0, start)
+        batch = ImageInputs(images, job.spec()).batch(rows, torch.zeros_like(rows))
+        inputs = network.eval().run(batch, 0, start)
     training_mode(network, trained, recipe.batchnorm)
     optimizer = build_optimizer(network, recipe)
     forward = prepare(lambda x: network(x, start))

@@ -1,4 +1,4 @@
-"""One timed run of this engine."""
+"""One timed training by the engine."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from src.training.result import Epoch, TrainingResult
 
 @dataclass(frozen=True)
 class EngineRun:
-    """Wall seconds of a whole run, and of it what came before the first epoch.
+    """Wall-clock seconds of a whole training.
 
-    once_seconds: building the network and, above all, caching a frozen prefix.
+    once_seconds: the part before the first epoch, mostly the caching of a frozen prefix.
     """
 
     seconds: float
@@ -36,7 +36,7 @@ class EngineRun:
 
 
 def run_engine(job: TrainingJob) -> EngineRun:
-    """Train the experiment from a cold cache, unless its scratch folder holds a warm one."""
+    """Train the experiment; the cache is cold unless the job's scratch folder holds one."""
     first: list[float] = []
 
     def on_epoch(epoch: Epoch) -> None:

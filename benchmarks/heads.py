@@ -1,4 +1,4 @@
-"""`python -m benchmarks.heads`: many heads given to the engine at once, against one by one."""
+"""`python -m benchmarks.heads`: heads trained in one call, against one call each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src import cli
+from src import cli, paths
 from src.config import load_params
 from src.errors import ConfigError
 
@@ -25,8 +25,8 @@ EXAMPLES = """\
 
 
 @dataclass(frozen=True)
-class Together:
-    """Medians over the repeats; the ratio is above 1 where together is faster."""
+class StackingTiming:
+    """Medians over the repeats; the ratio is above 1 where one call for all is faster."""
 
     device: str
     heads: tuple[tuple[int, ...], ...]
@@ -48,18 +48,31 @@ class Together:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train the MLP heads of params.yaml on the cached features, in one call and one by one.
+    """Train the MLP heads of params.yaml on cached features, in one call and one by one.
 
-    Which of them the engine really stacks is its own choice, by measured limits
-    (src/training/grouping.py); both ways give the same heads.
+    The engine decides which of them it stacks, by measured limits (src/training/grouping.py);
+    both ways give the same heads.
     """
     parser = cli.parser("benchmarks.heads", str(main.__doc__), EXAMPLES)
-    parser.add_argument("--experiment", nargs="+", help="some of those that train a head alone")
-    parser.add_argument("--hidden", nargs="+", type=int, help="widths, instead of each one's own")
-    parser.add_argument("--count", type=int, default=1, help="copies of each, by other seeds")
-    parser.add_argument("--epochs", type=int, help="instead of each one's own")
-    parser.add_argument("--repeats", type=int, default=3, help="of each way, alternating")
-    parser.add_argument("--features", type=Path, default=Path("data/features.safetensors"))
+    parser.add_argument(
+        "--experiment", nargs="+", help="instead of all that train only an MLP head"
+    )
+    parser.add_argument(
+        "--hidden",
+        nargs="+",
+        type=int,
+        help="widths of the hidden layers, instead of each experiment's own",
+    )
+    parser.add_argument(
+        "--count", type=int, default=1, help="copies of each head, with a seed each (%(default)s)"
+    )
+    parser.add_argument("--epochs", type=int, help="instead of each experiment's own")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="of each way, alternating (%(default)s)"
+    )
+    parser.add_argument(
+        "--features", type=Path, default=paths.FEATURES, help="frozen features (%(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
     params = load_params()
@@ -80,32 +93,43 @@ def main(argv: Sequence[str] | None = None) -> None:
         hidden = tuple(options.hidden or experiment.head.hidden)
         dropout = experiment.head.rates if not options.hidden else (0.0,) * len(hidden)
         epochs = options.epochs or experiment.epochs
-        recipe, size = params.recipe_of(name), experiment.batch_size
-        tasks.append(HeadTask(hidden, dropout, recipe, epochs, size, params.seed, compute.dtype))
+        tasks.append(
+            HeadTask(
+                hidden=hidden,
+                dropout=dropout,
+                recipe=params.recipe_of(name),
+                epochs=epochs,
+                batch_size=experiment.batch_size,
+                seed=params.seed,
+                dtype=compute.dtype,
+            )
+        )
     if not tasks:
         raise ConfigError("experiments", "none has an MLP head", "name some with --experiment")
     tasks = [replace(task, seed=seed) for task in tasks for seed in range(options.count)]
     features = Features.load(options.features).to(compute.device)
-    result = compare(tasks, features, options.repeats, compute.name)
+    result = time_heads(tasks, features, options.repeats, compute.name)
     print(json.dumps(asdict(result)) if options.json else result)
 
 
-def compare(tasks: Sequence[HeadTask], features: Features, repeats: int, device: str) -> Together:
-    """Train both ways in turn."""
+def time_heads(
+    tasks: Sequence[HeadTask], features: Features, repeats: int, device: str
+) -> StackingTiming:
+    """Train both ways in turn, `repeats` times."""
     together, alone = [], []
     for _ in range(repeats):
         together.append(_seconds([tasks], features))
         alone.append(_seconds([[task] for task in tasks], features))
     ratios = sorted(b / a for a, b in zip(together, alone, strict=True))
-    return Together(
-        device,
-        tuple(task.hidden for task in tasks),
-        tasks[0].epochs,
-        statistics.median(together),
-        statistics.median(alone),
-        statistics.median(ratios),
-        ratios[0],
-        ratios[-1],
+    return StackingTiming(
+        device=device,
+        heads=tuple(task.hidden for task in tasks),
+        epochs=tasks[0].epochs,
+        seconds_together=statistics.median(together),
+        seconds_alone=statistics.median(alone),
+        ratio=statistics.median(ratios),
+        ratio_low=ratios[0],
+        ratio_high=ratios[-1],
     )
 
 

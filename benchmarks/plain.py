@@ -1,6 +1,6 @@
-"""The plain loop: what a careful person writes after PyTorch's tutorials.
+"""The plain loop that the engine is compared with, written as in PyTorch's tutorials.
 
-Pictures in folders, ImageFolder, a DataLoader with workers, float32, the whole network on every
+Images in folders, ImageFolder, a DataLoader with workers, float32, the whole network on every
 image of every epoch, torch.optim on what is not frozen. Same recipe, same epochs, same split.
 """
 
@@ -37,29 +37,29 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class PlainRun:
-    """Wall seconds of each epoch that was run whole, validation included, and test accuracy.
+    """Wall-clock seconds of each timed epoch, validation included, and test accuracy.
 
-    accuracy: None where the run was not taken to its end.
+    accuracy: None where the run did not reach its last epoch.
     """
 
     epoch_seconds: tuple[float, ...]
     accuracy: float | None
 
     def seconds(self, epochs: int) -> float:
-        """Of `epochs` of them. The first, which starts the loader's workers, counts once."""
+        """Seconds of `epochs` epochs. The first, which starts the loader's workers, counts once."""
         first, *others = self.epoch_seconds
         return first + (epochs - 1) * statistics.mean(others) if others else epochs * first
 
 
-def train_plainly(job: TrainingJob, folder: Path, epochs: int, *, finish: bool = True) -> PlainRun:
-    """Run the experiment's first `epochs` epochs, then finish it by the shortcut there may be.
+def train_plain(job: TrainingJob, folder: Path, epochs: int, *, finish: bool = True) -> PlainRun:
+    """Time the experiment's first `epochs` epochs, then train the rest by a shortcut.
 
-    The rest gives the accuracy of the end, not its time: the same loop goes on, in float32, over
-    the outputs of the network's frozen prefix, which every epoch would have computed again.
-    Where nothing is frozen there is no such shortcut, and the end is left unknown. Raises
-    ConfigError for what the plain loop does not do.
+    The shortcut gives the final accuracy, not its time: the same loop runs, in float32, over the
+    stored outputs of the network's frozen prefix, which every epoch would compute again. Where
+    nothing is frozen there is no such shortcut, and the accuracy is None. Raises ConfigError for
+    an experiment that the plain loop cannot train.
     """
-    refuse_what_is_not_plain(job)
+    check_comparable(job)
     torch.manual_seed(job.params.seed)
     with without_dynamo():
         loop = PlainLoop(job)
@@ -73,21 +73,21 @@ def train_plainly(job: TrainingJob, folder: Path, epochs: int, *, finish: bool =
         if rest and not (finish and loop.frozen):
             return PlainRun(tuple(seconds), None)
         if rest:
-            loop.finish(rest, frozen_outputs(job, folder, Split.train, Split.val))
+            loop.train_on_outputs(rest, prefix_outputs(job, folder, Split.train, Split.val))
         return PlainRun(tuple(seconds), loop.best_accuracy(loader(job, folder, Split.test)))
 
 
-def finish_plainly(job: TrainingJob, kept: KeptSplits) -> float:
-    """Test accuracy of the whole run over the outputs `kept` of all three splits, of any seed."""
+def train_on_outputs(job: TrainingJob, outputs: OutputsBySplit) -> float:
+    """Test accuracy of the whole run over the prefix's outputs, which no seed changes."""
     torch.manual_seed(job.params.seed)
     with without_dynamo():
         loop = PlainLoop(job)
-        loop.finish(job.experiment.epochs, kept)
-        return loop.best_accuracy(DataLoader(kept[Split.test], EVALUATION_BATCH), loop.frozen)
+        loop.train_on_outputs(job.experiment.epochs, outputs)
+        return loop.best_accuracy(DataLoader(outputs[Split.test], EVALUATION_BATCH), loop.frozen)
 
 
-def refuse_what_is_not_plain(job: TrainingJob) -> None:
-    """Raise ConfigError where the recipe or the head asks for what this loop leaves out."""
+def check_comparable(job: TrainingJob) -> None:
+    """Raise ConfigError where the recipe or the head needs something that this loop lacks."""
     recipe = job.recipe
     extras = {
         "random crops or jitter": recipe.augment.random,
@@ -100,8 +100,8 @@ def refuse_what_is_not_plain(job: TrainingJob) -> None:
         if asked:
             raise ConfigError(
                 f"params.yaml: experiments.{job.name}",
-                f"the plain loop does not have {extra}, so there is nothing to compare with",
-                "choose another recipe with --recipe, or another experiment",
+                f"the plain loop does not support {extra}, so there is nothing to compare with",
+                "choose another recipe or another experiment",
             )
 
 
@@ -119,7 +119,7 @@ def write_folders(faces: FaceSet, folder: Path) -> None:
 def loader(
     job: TrainingJob, folder: Path, split: Split, *, as_stored: bool = False
 ) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Batches of one split, shuffled and flipped for training unless wanted `as_stored`."""
+    """Batches of one split, shuffled and flipped for training unless `as_stored`."""
     with without_dynamo():
         from torchvision import datasets, transforms
 
@@ -127,11 +127,9 @@ def loader(
     steps = [transforms.CenterCrop(spec.crop)] if spec.crop else []
     steps += [transforms.RandomHorizontalFlip()] if training and job.recipe.flip else []
     steps += [transforms.ToTensor(), transforms.Normalize(spec.mean, spec.deviation)]
-    pictures = datasets.ImageFolder(
-        folder / split.name, transforms.Compose(steps), allow_empty=True
-    )
+    images = datasets.ImageFolder(folder / split.name, transforms.Compose(steps), allow_empty=True)
     return DataLoader(
-        pictures,
+        images,
         batch_size=job.experiment.batch_size if training else EVALUATION_BATCH,
         shuffle=training,
         num_workers=WORKERS,
@@ -141,8 +139,8 @@ def loader(
 
 
 @dataclass(frozen=True)
-class Kept(Dataset[tuple[Tensor, Tensor]]):
-    """Outputs of a frozen prefix: (N, views, ...) of which every draw takes one view."""
+class PrefixOutputs(Dataset[tuple[Tensor, Tensor]]):
+    """Outputs of a frozen prefix for N images: (N, views, ...), of which one view is drawn."""
 
     outputs: Tensor
     labels: Tensor
@@ -155,15 +153,15 @@ class Kept(Dataset[tuple[Tensor, Tensor]]):
         return self.outputs[row, view], self.labels[row]
 
 
-KeptSplits = Mapping[Split, Kept]
+OutputsBySplit = Mapping[Split, PrefixOutputs]
 
 
 @torch.no_grad()
-def frozen_outputs(job: TrainingJob, folder: Path, *splits: Split) -> KeptSplits:
-    """What the frozen prefix makes of every picture, and of its mirror image for training."""
+def prefix_outputs(job: TrainingJob, folder: Path, *splits: Split) -> OutputsBySplit:
+    """Outputs of the frozen prefix for every image, and for its mirror image in training."""
     loop, device = PlainLoop(job), job.compute.device
     loop.network.eval()
-    kept = {}
+    found = {}
     for split in splits:
         outputs, labels = [], []
         for images, named in loader(job, folder, split, as_stored=True):
@@ -171,12 +169,12 @@ def frozen_outputs(job: TrainingJob, folder: Path, *splits: Split) -> KeptSplits
             run = [loop.network.run(view.to(device), 0, loop.frozen) for view in (images, *flips)]
             outputs.append(torch.stack(run, 1).cpu())
             labels.append(named)
-        kept[split] = Kept(torch.cat(outputs), torch.cat(labels))
-    return kept
+        found[split] = PrefixOutputs(torch.cat(outputs), torch.cat(labels))
+    return found
 
 
 class PlainLoop:
-    """The network in training. `frozen` is the number of leading blocks that never change."""
+    """A network and its optimizer; the first `frozen` blocks never change."""
 
     def __init__(self, job: TrainingJob) -> None:
         recipe = job.recipe
@@ -189,8 +187,8 @@ class PlainLoop:
         extra = {"momentum": recipe.momentum} if recipe.optimizer == "sgd" else {}
         self.optimizer = OPTIMIZERS[recipe.optimizer](groups, lr=recipe.learning_rate, **extra)
         self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-        self.step, self.best = 0, (-math.inf, -math.inf)
-        self.kept: dict[str, Tensor] = {}
+        self.step, self.best_merit = 0, (-math.inf, -math.inf)
+        self.best_state: dict[str, Tensor] = {}
 
     def epoch(
         self, training: DataLoader[tuple[Tensor, Tensor]], validation: Batches, start: int = 0
@@ -208,21 +206,23 @@ class PlainLoop:
             self.optimizer.step()
             self.step += 1
         found = merit(*self._evaluate(validation, start))
-        if not self.kept or found > self.best or recipe.select == "last":
-            self.best = found
-            self.kept = {name: value.clone() for name, value in self.network.state_dict().items()}
+        if not self.best_state or found > self.best_merit or recipe.select == "last":
+            self.best_merit = found
+            self.best_state = {
+                name: value.clone() for name, value in self.network.state_dict().items()
+            }
 
-    def finish(self, epochs: int, kept: KeptSplits) -> None:
-        """The same epochs again, over the frozen prefix's outputs."""
+    def train_on_outputs(self, epochs: int, outputs: OutputsBySplit) -> None:
+        """Train the same epochs on the frozen prefix's outputs."""
         size = self.job.experiment.batch_size
-        training = DataLoader(kept[Split.train], size, shuffle=True)
-        validation = DataLoader(kept[Split.val], EVALUATION_BATCH)
+        training = DataLoader(outputs[Split.train], size, shuffle=True)
+        validation = DataLoader(outputs[Split.val], EVALUATION_BATCH)
         for _ in range(epochs):
             self.epoch(training, validation, self.frozen)
 
     def best_accuracy(self, test: Batches, start: int = 0) -> float:
-        """Of the epoch that validation chose; batches go into block `start`."""
-        self.network.load_state_dict(self.kept)
+        """Test accuracy of the epoch that validation chose; batches go into block `start`."""
+        self.network.load_state_dict(self.best_state)
         return self._evaluate(test, start)[0]
 
     @torch.no_grad()

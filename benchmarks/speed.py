@@ -1,4 +1,4 @@
-"""`python -m benchmarks.speed`: the same experiment by this engine and by a plain loop, in turn."""
+"""`python -m benchmarks.speed`: one experiment by the engine and by the plain loop, in turn."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ EXAMPLES = """\
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Medians over the repeats, each of which trains both from a seed of its own.
+class SpeedComparison:
+    """Medians over the repeats, each of which trains both ways from a seed of its own.
 
-    projected: how many of the plain loop's epochs were run whole, where not all; its accuracy is
-    then that of a run finished on kept outputs of the frozen prefix, or None where there is none.
-    In print the accuracies' mean difference has its standard error. startup_seconds: from the
-    start of the process to the engine's first epoch, what is cached before it included.
+    projected: how many epochs of the plain loop were timed, or None if all were; the rest was
+    then trained on stored outputs of the frozen prefix, and plain_accuracy is None where nothing
+    is frozen. startup_seconds: from the start of the process to the engine's first epoch,
+    caching included.
     """
 
     experiment: str
@@ -71,55 +71,59 @@ class Comparison:
             f"  accuracy     {self.accuracy:9.1%}  {self._plain_accuracy()}\n"
             f"  peak memory  {self.peak_memory_mb:9,.0f} MiB\n"
             f"  floor        {self.floor_seconds_per_epoch:9.3f} s/epoch"
-            f"  at {self.matrix_gflops:,.0f} GFLOP/s measured, of which {share:.0%} reached\n"
+            f"  at the measured {self.matrix_gflops:,.0f} GFLOP/s, of which {share:.0%} reached\n"
             f"  start-up     {self.startup_seconds:9.1f} s, to the first epoch"
         )
 
     def _plain_accuracy(self) -> str:
         if self.plain_accuracy is None:
             return "(plain: not run to the end)"
-        finished = ", finished on kept outputs of the frozen prefix" if self.projected else ""
+        finished = ", finished on stored outputs of the frozen prefix" if self.projected else ""
         difference = points(self.accuracies, self.plain_accuracies)
         return f"(plain: {self.plain_accuracy:.1%}{finished}; difference {difference} points)"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train one experiment by this engine and by a plain PyTorch loop, and compare.
+    """Train one experiment by the engine and by a plain PyTorch loop, and compare.
 
-    Both see the same images, recipe and epochs. Every repeat takes the next seed. Accuracy is
-    on the test split; it chooses nothing.
+    Both use the same images, recipe and epochs. Every repeat takes the next seed. Accuracies are
+    on the test split. The floor is the time that the arithmetic alone would take.
     """
     parser = cli.parser("benchmarks.speed", str(main.__doc__), EXAMPLES)
-    parser.add_argument("--experiment", required=True, help="a name under `experiments`")
+    parser.add_argument(
+        "--experiment", required=True, help="a name under `experiments` in params.yaml"
+    )
     parser.add_argument("--epochs", type=count, help="instead of the experiment's own")
-    parser.add_argument("--recipe", help="instead of the common one")
-    parser.add_argument("--repeats", type=count, default=1, help="of each, alternating")
+    parser.add_argument("--recipe", help="instead of the experiment's own")
+    parser.add_argument(
+        "--repeats", type=count, default=1, help="of each way, alternating (%(default)s)"
+    )
     parser.add_argument(
         "--plain-epochs",
         type=two_or_more,
-        help="time only these of the plain loop and project the rest; its first epoch, which "
+        help="time only so many epochs of the plain loop and project the rest; the first, which "
         "starts the loader's workers, is counted once",
     )
     add_inputs(parser)
     options = parser.parse_args(argv)
     params = with_changes(load_params(), options.experiment, options.epochs, options.recipe)
 
-    from benchmarks.plain import refuse_what_is_not_plain
+    from benchmarks.plain import check_comparable
     from src.training.job import StartingPoint, TrainingJob
 
     starting_point = StartingPoint.load(options.faces, options.source)
     with tempfile.TemporaryDirectory() as folder:
         job = TrainingJob.of(options.experiment, params, starting_point, Path(folder))
-        refuse_what_is_not_plain(job)
-        result = compare(job, options.repeats, options.plain_epochs)
+        check_comparable(job)
+        result = compare_with_plain(job, options.repeats, options.plain_epochs)
     print(json.dumps(asdict(result)) if options.json else result)
 
 
-def compare(job: TrainingJob, repeats: int, plain_epochs: int | None) -> Comparison:
-    """Run both in turn, `repeats` times; a cold cache for the engine every time."""
+def compare_with_plain(job: TrainingJob, repeats: int, plain_epochs: int | None) -> SpeedComparison:
+    """Train both ways in turn, `repeats` times, the engine always from a cold cache."""
     from benchmarks.engine import run_engine
     from benchmarks.memory import peak_memory
-    from benchmarks.plain import train_plainly, write_folders
+    from benchmarks.plain import train_plain, write_folders
     from src.data.faceset import Split
     from src.training.cost import epoch_flops, matrix_rate
 
@@ -127,8 +131,8 @@ def compare(job: TrainingJob, repeats: int, plain_epochs: int | None) -> Compari
     faces, epochs = job.starting_point.faces, job.experiment.epochs
     run = min(plain_epochs or epochs, epochs)
     rate = matrix_rate(job.compute)
-    pictures = job.scratch / "faces"
-    write_folders(faces, pictures)
+    images_folder = job.scratch / "faces"
+    write_folders(faces, images_folder)
     seconds: list[float] = []
     plain_seconds, accuracies, plain_accuracies = [], [], []
     peak = 0.0
@@ -140,7 +144,7 @@ def compare(job: TrainingJob, repeats: int, plain_epochs: int | None) -> Compari
         peak = peak or peak_memory(job.compute)
         seconds.append(engine.seconds / epochs)
         accuracies.append(engine.accuracy(faces))
-        plain = train_plainly(seeded, pictures, run)
+        plain = train_plain(seeded, images_folder, run)
         plain_seconds.append(plain.seconds(epochs) / epochs)
         plain_accuracies += [] if plain.accuracy is None else [plain.accuracy]
         known = "not known" if plain.accuracy is None else f"{plain.accuracy:.1%}"
@@ -151,7 +155,7 @@ def compare(job: TrainingJob, repeats: int, plain_epochs: int | None) -> Compari
         )
     ratios = sorted(b / a for a, b in zip(seconds, plain_seconds, strict=True))
     median = statistics.median(seconds)
-    return Comparison(
+    return SpeedComparison(
         experiment=job.name,
         recipe=job.experiment.recipe or job.params.recipe,
         device=job.compute.name,

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.table`: all experiments of params.yaml in one process, and how long."""
+"""`python -m benchmarks.table`: how long all experiments of params.yaml take, in one process."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ EXAMPLES = """\
 
 
 @dataclass(frozen=True)
-class Row:
-    """One experiment. plain_seconds: the plain loop's, projected from its first two epochs."""
+class ExperimentTiming:
+    """One experiment; `plain_seconds` are projected from the plain loop's first two epochs."""
 
     experiment: str
     epochs: int
@@ -38,25 +38,32 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Total:
-    """All rows. ratio: the plain loop's projected seconds over the engine's."""
+class TableTiming:
+    """All experiments; `ratio` is the plain loop's projected seconds over the engine's."""
 
     device: str
     precision: str
-    rows: tuple[Row, ...]
+    rows: tuple[ExperimentTiming, ...]
     epochs: int
     seconds: float
     plain_seconds: float | None
     ratio: float | None
 
     @classmethod
-    def of(cls, device: str, precision: str, rows: Sequence[Row]) -> Total:
-        """The sums."""
+    def of(cls, device: str, precision: str, rows: Sequence[ExperimentTiming]) -> TableTiming:
+        """Add up the rows."""
         seconds, epochs = sum(row.seconds for row in rows), sum(row.epochs for row in rows)
         known = [row.plain_seconds for row in rows if row.plain_seconds is not None]
         plain = sum(known) if len(known) == len(rows) else None
-        ratio = None if plain is None else plain / seconds
-        return cls(device, precision, tuple(rows), epochs, seconds, plain, ratio)
+        return cls(
+            device=device,
+            precision=precision,
+            rows=tuple(rows),
+            epochs=epochs,
+            seconds=seconds,
+            plain_seconds=plain,
+            ratio=None if plain is None else plain / seconds,
+        )
 
     def __str__(self) -> str:
         return (
@@ -79,17 +86,21 @@ def _line(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train every experiment in this process, one after the other, as the stages would.
+    """Train every experiment in this process, one after the other, and time each.
 
-    Frozen features are made once and shared, as the pipeline shares them; tracking and the start
-    of a process for every stage are left out. The plain loop's seconds are projected from two
-    epochs of each.
+    Frozen features are computed once and shared, as in the pipeline; tracking and the start of a
+    process for every stage are left out. The plain loop's seconds are projected from two epochs
+    of each experiment.
     """
     parser = cli.parser("benchmarks.table", str(main.__doc__), EXAMPLES)
-    parser.add_argument("--experiment", nargs="+", help="some of them, instead of all")
-    parser.add_argument("--epochs", type=count, help="instead of each one's own")
-    parser.add_argument("--no-plain", action="store_true", help="leave the plain loop out")
-    parser.add_argument("--warm-up", action="store_true", help="one untimed epoch of each, first")
+    parser.add_argument(
+        "--experiment", nargs="+", help="names under `experiments` in params.yaml, instead of all"
+    )
+    parser.add_argument("--epochs", type=count, help="instead of each experiment's own")
+    parser.add_argument("--no-plain", action="store_true", help="leave out the plain loop")
+    parser.add_argument(
+        "--warm-up", action="store_true", help="first run one untimed epoch of each"
+    )
     add_inputs(parser)
     options = parser.parse_args(argv)
     params = load_params()
@@ -102,47 +113,54 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     starting_point = StartingPoint.load(options.faces, options.source)
     if options.warm_up:
-        for _ in measure(names, params, starting_point, epochs=1, plain=False):
+        for _ in time_experiments(names, params, starting_point, limit=1, plain=False):
             pass
     if not options.json:
         print(HEADER)
     rows = []
-    for row in measure(names, params, starting_point, plain=not options.no_plain):
+    for row in time_experiments(names, params, starting_point, plain=not options.no_plain):
         rows.append(row)
         if not options.json:
             print(row, flush=True)
     compute = resolve(params.engine.device, params.engine.precision)
-    total = Total.of(compute.name, str(compute.dtype).removeprefix("torch."), rows)
+    total = TableTiming.of(compute.name, str(compute.dtype).removeprefix("torch."), rows)
     print(json.dumps(asdict(total)) if options.json else total)
 
 
-def measure(
+def time_experiments(
     names: Sequence[str],
     params: Params,
     starting_point: StartingPoint,
     *,
-    epochs: int | None = None,
+    limit: int | None = None,
     plain: bool,
-) -> Iterator[Row]:
-    """Train the experiments in turn, from a cold cache that they share."""
+) -> Iterator[ExperimentTiming]:
+    """Train the experiments in turn, for `limit` epochs each or for their own.
+
+    They share a cache, which is cold at first.
+    """
     from benchmarks.engine import run_engine
-    from benchmarks.plain import train_plainly, write_folders
+    from benchmarks.plain import train_plain, write_folders
     from src.training.job import TrainingJob
 
     with tempfile.TemporaryDirectory() as folder:
-        pictures = Path(folder) / "faces"
+        images_folder = Path(folder) / "faces"
         if plain:
-            write_folders(starting_point.faces, pictures)
+            write_folders(starting_point.faces, images_folder)
         for name in names:
-            job = TrainingJob.of(
-                name, with_changes(params, name, epochs), starting_point, Path(folder)
-            )
-            run, epochs_in_all = run_engine(job), job.experiment.epochs
-            accuracy, projected = run.accuracy(starting_point.faces), None
+            changed = with_changes(params, name, limit)
+            job = TrainingJob.of(name, changed, starting_point, Path(folder))
+            run, epochs, projected = run_engine(job), job.experiment.epochs, None
             if plain:
-                slow = train_plainly(job, pictures, PLAIN_EPOCHS, finish=False)
-                projected = slow.seconds(epochs_in_all)
-            yield Row(name, epochs_in_all, run.seconds, projected, accuracy)
+                timed = train_plain(job, images_folder, PLAIN_EPOCHS, finish=False)
+                projected = timed.seconds(epochs)
+            yield ExperimentTiming(
+                experiment=name,
+                epochs=epochs,
+                seconds=run.seconds,
+                plain_seconds=projected,
+                accuracy=run.accuracy(starting_point.faces),
+            )
 
 
 if __name__ == "__main__":

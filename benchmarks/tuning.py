@@ -1,4 +1,4 @@
-"""`python -m benchmarks.tuning`: what waves and pruning save, and what they cost in quality."""
+"""`python -m benchmarks.tuning`: what waves and pruning save, and what they cost in accuracy."""
 
 from __future__ import annotations
 
@@ -30,34 +30,41 @@ EXAMPLES = """\
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure the search on this machine, over the features of the pipeline here.
+    """Measure the search of src.tune on the features that the pipeline computed.
 
-    speed: one study, against the same configurations trained one after the other, to the end, by
-    a plain loop over the same features. quality: best validation accuracy with waves, against
-    one trial at a time, over several seeds.
+    speed: one study, against a plain PyTorch loop that trains the same configurations on the
+    same features to the end, one after the other. quality: best validation accuracy of studies
+    with waves, against studies with one trial at a time, over several seeds.
     """
     parser = cli.parser("benchmarks.tuning", str(main.__doc__), EXAMPLES)
-    parser.add_argument("what", choices=["speed", "quality"])
-    parser.add_argument("--seeds", type=int, default=10, help="studies on either side (quality)")
+    parser.add_argument("what", choices=["speed", "quality"], help="see above")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=10,
+        help="of the studies with and without waves (quality; %(default)s)",
+    )
     parser.add_argument(
         "--plain-epochs",
         type=int,
-        help="epochs of each plain run, from which its time is projected (speed); all by default",
+        help="time only so many epochs of each plain run and project the rest (speed)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_options(parser)
     options = parser.parse_args(argv)
     params = with_options(load_params(), options)
     if options.what == "speed":
-        result: Speed | Quality = speed(params, options.plain_epochs or params.tune.epochs)
+        result: SearchSpeed | SearchQuality = measure_speed(
+            params, options.plain_epochs or params.tune.epochs
+        )
     else:
-        result = quality(params, options.seeds)
+        result = measure_quality(params, options.seeds)
     print(json.dumps(asdict(result)) if options.json else result)
 
 
 @dataclass(frozen=True)
-class Speed:
-    """Seconds on the clock and of the processors; accuracies are the best on validation.
+class SearchSpeed:
+    """Wall-clock and CPU seconds; accuracies are the best on validation.
 
     `plain_accuracy` is None where the plain loop was not run to the end.
     """
@@ -80,17 +87,17 @@ class Speed:
         plain = "not known" if self.plain_accuracy is None else f"{self.plain_accuracy:.1%}"
         return (
             f"{self.device}: {self.trials} trials of up to {self.epochs} epochs\n"
-            f"search      {self.seconds:8.1f} s  {self.cpu_seconds:8.1f} s of processor  "
+            f"search      {self.seconds:8.1f} s  {self.cpu_seconds:8.1f} s CPU  "
             f"best {self.accuracy:.1%}, {self.trained_epochs} epochs trained\n"
-            f"plain loop  {self.plain_seconds:8.1f} s  {self.plain_cpu_seconds:8.1f} s of "
-            f"processor  best {plain}{note}\n"
+            f"plain loop  {self.plain_seconds:8.1f} s  {self.plain_cpu_seconds:8.1f} s CPU  "
+            f"best {plain}{note}\n"
             f"ratio       {self.plain_seconds / self.seconds:8.1f}x "
             f"{self.plain_cpu_seconds / self.cpu_seconds:8.1f}x"
         )
 
 
 @dataclass(frozen=True)
-class Quality:
+class SearchQuality:
     """Best validation accuracy of each seed's study."""
 
     trials: int
@@ -111,39 +118,39 @@ class Quality:
         )
 
 
-def speed(params: Params, plain_epochs: int) -> Speed:
-    """A study, then its own configurations by the plain loop."""
+def measure_speed(params: Params, plain_epochs: int) -> SearchSpeed:
+    """Run a study, then train its configurations by the plain loop."""
     from src.tune.problem import Files, Problem
     from src.tune.search import history_of
     from src.tune.space import trial_params
     from src.tune.study import finished
 
     problem = Problem.load(params, Files())
-    clock, processor = time.perf_counter(), time.process_time()
+    clock, cpu = time.perf_counter(), time.process_time()
     with _study(params, problem) as study:
-        seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - processor
+        seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - cpu
         trials, accuracy = finished(study), _best(study)
     candidates = [trial_params(trial.params, params.tune.space) for trial in trials]
-    clock, processor = time.perf_counter(), time.process_time()
-    accuracies = [train_plainly(candidate, problem, plain_epochs) for candidate in candidates]
+    clock, cpu = time.perf_counter(), time.process_time()
+    accuracies = [train_plain_head(candidate, problem, plain_epochs) for candidate in candidates]
     scale = params.tune.epochs / plain_epochs
-    return Speed(
-        problem.compute.name,
-        len(trials),
-        params.tune.epochs,
-        sum(len(history_of(trial)) for trial in trials),
-        seconds,
-        (time.perf_counter() - clock) * scale,
-        cpu_seconds,
-        (time.process_time() - processor) * scale,
-        plain_epochs,
-        accuracy,
-        max(accuracies) if scale == 1 else None,
+    return SearchSpeed(
+        device=problem.compute.name,
+        trials=len(trials),
+        epochs=params.tune.epochs,
+        trained_epochs=sum(len(history_of(trial)) for trial in trials),
+        seconds=seconds,
+        plain_seconds=(time.perf_counter() - clock) * scale,
+        cpu_seconds=cpu_seconds,
+        plain_cpu_seconds=(time.process_time() - cpu) * scale,
+        plain_epochs=plain_epochs,
+        accuracy=accuracy,
+        plain_accuracy=max(accuracies) if scale == 1 else None,
     )
 
 
-def quality(params: Params, seeds: int) -> Quality:
-    """Studies that differ in nothing but the seed and the size of a wave."""
+def measure_quality(params: Params, seeds: int) -> SearchQuality:
+    """Run studies that differ only in the seed and in the size of a wave."""
     from src.tune.problem import Files, Problem
 
     found: dict[int, list[float]] = {params.tune.wave: [], 1: []}
@@ -153,12 +160,12 @@ def quality(params: Params, seeds: int) -> Quality:
             own = params.model_copy(update={"seed": params.seed + seed, "tune": tune})
             with _study(own, Problem.load(own, Files())) as study:
                 best.append(_best(study))
-    return Quality(params.tune.trials, params.tune.wave, *map(tuple, found.values()))
+    return SearchQuality(params.tune.trials, params.tune.wave, *map(tuple, found.values()))
 
 
 @contextmanager
 def _study(params: Params, problem: Problem) -> Iterator[Study]:
-    """A study from its first trial to its last, in a storage that lasts as long as the block."""
+    """A finished study, in a storage that is deleted at the end of the block."""
     from src.tune.heartbeat import Heartbeats
     from src.tune.search import Search
     from src.tune.storage import Orphans, open_storage, parse_url, silence_optuna
@@ -179,10 +186,10 @@ def _best(study: Study) -> float:
     return float(best_trial(study).value or 0.0)
 
 
-def train_plainly(candidate: TrialParams, problem: Problem, epochs: int) -> float:
-    """One head as a careful person would train it from PyTorch's tutorial, on cached features.
+def train_plain_head(candidate: TrialParams, problem: Problem, epochs: int) -> float:
+    """Train one head on cached features, as in PyTorch's tutorials.
 
-    Returns the best validation accuracy of the first `epochs` epochs of the schedule.
+    Returns the best validation accuracy of the schedule's first `epochs` epochs.
     """
     import torch
     from torch import nn

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: the only one that reads the test split, each time it runs."""
+"""Stage `evaluate`: the only stage that runs networks on the test split."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from src.files import digest, read_rows, write_csv, write_json, write_text
 from src.plotting import save_png
 from src.tracking.reconcile import MODEL_FILE, log_test
 
-MISTAKES = 12  # shown in a picture
+MISTAKES = 12  # shown in the figure
 EXAMPLES = "  python -m pipelines.evaluate\n  dvc repro evaluate"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Score every experiment's network on the test images and keep its answers."""
+    """Score every experiment's network on the test images and store its predictions."""
     parser("pipelines.evaluate", str(main.__doc__), EXAMPLES).parse_args(argv)
     faces = FaceSet.load(paths.FACES)
     predictions = predict(load_params(), faces)
@@ -47,10 +47,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def predict(params: Params, faces: FaceSet) -> Predictions:
-    """What each experiment's network answers on the test images.
+    """Each experiment's predictions for the test images.
 
-    Raises OriginError where there are none, StaleInputError where a network was trained for
-    other subjects or another size, WeightsError where one is missing.
+    Raises OriginError if there are none, StaleInputError for a network that was trained for
+    other subjects or another image size, WeightsError for one that is missing.
     """
     from src.evaluation.inference import shared_logits
     from src.models.classifier import Classifier
@@ -70,13 +70,13 @@ def predict(params: Params, faces: FaceSet) -> Predictions:
                 f"run `dvc repro train@{name}`",
             )
     device = resolve(params.engine.device, "float32").device
-    answers = shared_logits(classifiers, images, device)
-    logits = {name: answer.numpy() for name, answer in answers.items()}
+    found = shared_logits(classifiers, images, device)
+    logits = {name: tensor.numpy() for name, tensor in found.items()}
     return Predictions(logits, labels.numpy(), faces.rows(Split.test).numpy(), faces.subjects)
 
 
 def write_experiment(name: str, faces: FaceSet, predictions: Predictions) -> None:
-    """Tables and pictures of one experiment's answers."""
+    """Write the tables and figures of one experiment's predictions."""
     subjects, folder = predictions.subjects, paths.evaluation(name)
     predicted = predictions.predicted(name)
     pairs = zip(predictions.labels, predicted, strict=True)
@@ -89,7 +89,7 @@ def write_experiment(name: str, faces: FaceSet, predictions: Predictions) -> Non
     header = [field.name for field in fields(SubjectScore)]
     write_csv(folder / "per_subject.csv", header, map(astuple, scores))
     mistakes = worst_mistakes(faces, predictions, name, MISTAKES)
-    # By which `reconcile` knows whose figures these are.
+    # Tells `reconcile` which network these results belong to.
     write_text(folder / MODEL_FILE, digest(paths.model(name)) + "\n")
     save_png(confusion_figure(predictions, name), folder / "confusion.png")
     save_png(mistakes_figure(faces, mistakes, subjects), folder / "worst_mistakes.png")

@@ -1,7 +1,7 @@
-"""How every picture is drawn: one look, no display, the same bytes for the same figures.
+"""The style of every figure; no display is needed, and equal figures have equal bytes.
 
-Charts are drawn in the few colours below, on no background, so that the SVG can follow a
-reader's light or dark setting: `svg` replaces them by CSS variables that have two values each.
+Figures use only the colours below, on a transparent background, so that an SVG can follow the
+reader's light or dark setting: `svg` replaces them by CSS variables with two values each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BLUE = "#2860c5"
 ORANGE = "#c8580a"
 GREEN = "#1b7f53"
 PURPLE = "#8a3fb0"
-PAPER = "#fdfdfc"  # behind text that must stand clear of what it lies on
+PAPER = "#fdfdfc"  # behind text, to set it off from what it lies on
 
 DARK = {
     INK: "#e7eaee",
@@ -62,7 +62,7 @@ STYLE: Any = {
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Give a function that draws a figure the style above, for as long as it draws."""
+    """Decorate a function that draws a figure: it runs with the style above."""
 
     @wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -100,7 +100,7 @@ def save_png(drawn: Figure, path: Path) -> None:
 
 
 def svg(drawn: Figure) -> str:
-    """The figure as SVG text that shows in light or dark as the reader's system is set."""
+    """The figure as SVG text that follows the reader's light or dark setting."""
     from matplotlib import rc_context
 
     text = io.StringIO()
@@ -116,7 +116,7 @@ def svg(drawn: Figure) -> str:
 
 
 def shades(colour: str) -> Any:
-    """A colour map from nothing to `colour`, by transparency, so that any page shows through."""
+    """A colour map from transparent to `colour`, so that it fits any background."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
     red, green, blue = to_rgb(colour)
@@ -125,15 +125,15 @@ def shades(colour: str) -> Any:
     )
 
 
-def picture(image: Tensor) -> NDArray[Any]:
-    """(3, H, W) uint8 as matplotlib and pillow take it, (H, W, 3)."""
+def to_hwc(image: Tensor) -> NDArray[Any]:
+    """A (3, H, W) uint8 image as the (H, W, 3) array that matplotlib and Pillow take."""
     array: NDArray[Any] = image.permute(1, 2, 0).numpy()
     return array
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a gallery, (3, S, S) uint8 or none, with the words above it."""
+    """One cell of a gallery: a (3, S, S) uint8 image or none, with a caption above it."""
 
     image: Tensor | None
     caption: str
@@ -142,9 +142,9 @@ class Tile:
 
 @styled
 def gallery(rows: Sequence[Sequence[Tile]], labels: Sequence[str] = ()) -> Figure:
-    """Pictures an inch wide in rows, a label left of each row where there are labels.
+    """Rows of images an inch wide, with a label to the left of each row if there are labels.
 
-    All share one pair of axes: a grid of axes takes matplotlib seconds to lay out.
+    All share one pair of axes: matplotlib takes seconds to lay out a grid of axes.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -162,7 +162,7 @@ def gallery(rows: Sequence[Sequence[Tile]], labels: Sequence[str] = ()) -> Figur
             x = left + width * column
             axis.text(x, top - 0.05, tile.caption, color=tile.colour, fontsize=7.5, va="bottom")
             if tile.image is not None:
-                axis.imshow(picture(tile.image), extent=(x, x + 1, top + 1, top))
+                axis.imshow(to_hwc(tile.image), extent=(x, x + 1, top + 1, top))
     for row, label in enumerate(labels):
         axis.text(left - 0.12, height * row + 0.75, label, ha="right", va="center")
     axis.set_xlim(0, size[0])

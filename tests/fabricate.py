@@ -1,4 +1,4 @@
-"""A made-up project: small random pictures and figures of every kind that the report shows."""
+"""A made-up project: small random images and metrics of every kind that the report shows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from src.data.faceset import FaceSet, Split
 from src.evaluation.metrics import score, wilson
 from src.evaluation.predictions import Predictions
 from src.files import write_csv, write_json
-from src.report.results import TrainingSummary
+from src.report.comparison import TrainingSummary
 from src.tracking.record import RunRecord
 from tests.shipped import SHIPPED
 
@@ -72,7 +72,7 @@ def write_project(
     experiments: Mapping[str, Experiment] = EXPERIMENTS,
     accuracy: Mapping[str, float] = ACCURACY,
 ) -> None:
-    """All that the report stage reads, under `root`; paths as in `src.paths`."""
+    """Write everything that the report stage reads, under `root`; paths as in `src.paths`."""
     params = load_params(SHIPPED / PARAMS).model_dump(mode="json")
     params["experiments"] = {
         name: experiment.model_dump(mode="json", exclude_none=True)
@@ -98,7 +98,7 @@ def write_project(
 
 
 def write_training(root: Path, name: str, experiment: Experiment, accuracy: float) -> None:
-    """What training one experiment leaves behind."""
+    """Write the files that training one experiment writes."""
     val = wilson(round(200 * accuracy), 200)
     steps = np.arange(1, experiment.epochs + 1)
     rise = 1 - np.exp(-4 * steps / experiment.epochs)

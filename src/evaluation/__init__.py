@@ -1,1 +1,1 @@
-"""How good a trained network is, how sure that is, and whether a difference is beyond chance."""
+"""Test results of trained networks: scores, intervals, significance tests and figures."""

@@ -1,4 +1,4 @@
-"""The one rule by which the best experiment is chosen; the test images have no say in it."""
+"""How the best experiment is chosen: by validation accuracy, never by the test images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from src.errors import StaleInputError
 
 @dataclass(frozen=True)
 class Contender:
-    """What one experiment offers: an accuracy within [0, 1] for so many trained parameters."""
+    """An experiment with its validation accuracy, within [0, 1], and its trained parameters."""
 
     name: str
     val_accuracy: float
@@ -20,16 +20,16 @@ class Contender:
 
     @classmethod
     def read(cls, name: str, metrics: Path) -> Contender:
-        """From the metrics that its training wrote; raises StaleInputError without them."""
+        """Read a file of training metrics; raises StaleInputError where it is missing or broken."""
         try:
             found = json.loads(metrics.read_bytes())
             return cls(name, found["val"]["accuracy"], found["trainable_parameters"])
         except (OSError, ValueError, KeyError, TypeError):
             raise StaleInputError(
-                str(metrics), "no validation accuracy in it", f"run `dvc repro train@{name}`"
+                str(metrics), "has no validation accuracy", f"run `dvc repro train@{name}`"
             ) from None
 
 
 def choose(contenders: Iterable[Contender]) -> Contender:
-    """The highest validation accuracy; of equals, the one that trained fewer parameters."""
+    """The one with the highest validation accuracy; of equals, with the fewest parameters."""
     return max(contenders, key=lambda each: (each.val_accuracy, -each.trainable_parameters))

@@ -1,4 +1,4 @@
-"""`python -m src.evaluation.difference`: did a change make experiments better, or only luckier?"""
+"""`python -m src.evaluation.difference`: compare the test results of two runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from src import cli
 from src.errors import StaleInputError
 from src.evaluation.predictions import Predictions
-from src.evaluation.significance import PairedTest, holm, mcnemar
+from src.evaluation.significance import PairedTest, adjust, mcnemar
 
 EXAMPLES = """\
   cp data/predictions.safetensors earlier.safetensors
@@ -20,8 +20,11 @@ EXAMPLES = """\
 
 
 @dataclass(frozen=True)
-class Change:
-    """One experiment in two runs; `holm` is `paired.p` adjusted for the number of experiments."""
+class ExperimentDifference:
+    """One experiment's test accuracy in two runs, with the paired test of the difference.
+
+    `holm` is `paired.p` adjusted for the number of experiments by Holm's method.
+    """
 
     experiment: str
     earlier: float
@@ -31,30 +34,35 @@ class Change:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Compare two runs' stored answers on the same test images, experiment by experiment.
+    """Compare two runs' stored predictions on the same test images, experiment by experiment.
 
-    Accuracies, their difference, the images that only one run got right, and the exact McNemar
-    test, adjusted by Holm's method. Say with --only which experiments you ask about beforehand.
+    Shows the accuracies, their difference, how many images only one run got right, and the p
+    value of the exact McNemar test, also adjusted by Holm's method. If you decided beforehand to
+    ask about some experiments only, name them with --only: fewer tests, less adjustment.
     """
     parser = cli.parser("src.evaluation.difference", str(main.__doc__), EXAMPLES)
     parser.add_argument("earlier", type=Path, help="a data/predictions.safetensors")
-    parser.add_argument("later", type=Path, help="another, of the same test images")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="experiments; all by default")
+    parser.add_argument("later", type=Path, help="another one, for the same test images")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="experiments to compare; all by default"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
     found = differences(options.earlier, options.later, options.only)
     if options.json:
-        print(json.dumps([asdict(change) for change in found]))
+        print(json.dumps([asdict(difference) for difference in found]))
     else:
         show(found)
 
 
-def differences(earlier: Path, later: Path, only: Sequence[str] | None) -> tuple[Change, ...]:
-    """Every experiment that both runs have; raises StaleInputError where images differ."""
+def differences(
+    earlier: Path, later: Path, only: Sequence[str] | None
+) -> tuple[ExperimentDifference, ...]:
+    """Compare the experiments that both runs have; raises StaleInputError if images differ."""
     before, after = Predictions.load(earlier), Predictions.load(later)
     if before.subjects != after.subjects or before.labels.tolist() != after.labels.tolist():
         raise StaleInputError(
-            str(later), f"answers other images than {earlier}", "compare runs of one dataset"
+            str(later), f"is for other test images than {earlier}", "compare runs of one dataset"
         )
     shared = [name for name in before.logits if name in after.logits]
     names = list(only or shared)
@@ -63,14 +71,19 @@ def differences(earlier: Path, later: Path, only: Sequence[str] | None) -> tuple
         what = f"shares no experiment {', '.join(missing)}".rstrip() + f" with {earlier}"
         raise StaleInputError(str(later), what, f"they share: {', '.join(shared) or 'none'}")
     tests = [mcnemar(after.correct(name), before.correct(name)) for name in names]
-    adjusted = holm([test.p for test in tests])
     return tuple(
-        Change(name, float(before.correct(name).mean()), float(after.correct(name).mean()), test, p)
-        for name, test, p in zip(names, tests, adjusted, strict=True)
+        ExperimentDifference(
+            experiment=name,
+            earlier=float(before.correct(name).mean()),
+            later=float(after.correct(name).mean()),
+            paired=test.paired,
+            holm=test.p,
+        )
+        for name, test in zip(names, adjust(tests), strict=True)
     )
 
 
-def show(found: Sequence[Change]) -> None:
+def show(found: Sequence[ExperimentDifference]) -> None:
     """Print the comparison as a table."""
     from rich.console import Console
     from rich.table import Table
@@ -79,17 +92,17 @@ def show(found: Sequence[Change]) -> None:
     table = Table("experiment")
     for title in titles:
         table.add_column(title, justify="right")
-    for change in found:
-        paired = change.paired
+    for difference in found:
+        paired = difference.paired
         table.add_row(
-            change.experiment,
-            f"{change.earlier:.1%}",
-            f"{change.later:.1%}",
+            difference.experiment,
+            f"{difference.earlier:.1%}",
+            f"{difference.later:.1%}",
             f"{100 * paired.difference:+.1f}",
             str(paired.only_second),
             str(paired.only_first),
             f"{paired.p:.3f}",
-            f"{change.holm:.3f}",
+            f"{difference.holm:.3f}",
         )
     Console(width=None if Console().is_terminal else 110).print(table)
 

@@ -1,4 +1,4 @@
-"""Pictures of one experiment's test result: confusion matrix, worst mistakes, worst subjects."""
+"""Figures of one experiment: confusion matrix, worst mistakes, worst subjects, curves."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-NAMED = 40  # subjects, up to which every row of a confusion matrix can be read
-COUNTED = 25  # subjects, up to which a cell has room for its count
+NAMED = 40  # subjects at most, for their names to be legible beside a confusion matrix
+COUNTED = 25  # subjects at most, for a cell to have room for its count
 
 
 def draw_confusion(axis: Any, matrix: NDArray[Any]) -> None:
-    """Each actual subject's images (row) by what they were called (column), as shares of the row.
+    """Draw a confusion matrix: rows are actual subjects, columns predicted ones.
 
-    The diagonal, where answers are right, is blue; mistakes are orange, so that few stand out.
+    Cells are shaded by their share of the row, correct answers in blue and mistakes in orange,
+    so that even a few mistakes stand out.
     """
     import numpy as np
 
@@ -40,7 +41,7 @@ def draw_confusion(axis: Any, matrix: NDArray[Any]) -> None:
 
 @styled
 def confusion_figure(predictions: Predictions, experiment: str) -> Figure:
-    """The confusion matrix of one experiment, subjects and counts named where they fit."""
+    """The confusion matrix of one experiment, with names and counts where they fit."""
     subjects = predictions.subjects
     matrix = confusion(predictions.labels, predictions.predicted(experiment), len(subjects))
     side = min(10.0, max(4.5, 0.32 * len(subjects) + 1.5))
@@ -66,10 +67,10 @@ def confusion_figure(predictions: Predictions, experiment: str) -> Figure:
 def mistakes_figure(
     faces: FaceSet, mistakes: tuple[Mistake, ...], subjects: tuple[str, ...]
 ) -> Figure:
-    """Each wrong answer as a pair: the test image, and the predicted subject's nearest one."""
+    """Each wrong answer as a pair: the test image, and the predicted subject's most similar one."""
     tiles = [tile for mistake in mistakes for tile in _pair(faces, mistake, subjects)]
     rows = [tiles[start : start + 6] for start in range(0, len(tiles), 6)]
-    return gallery(rows or [[Tile(None, "every test image was named right", MUTED)]])
+    return gallery(rows or [[Tile(None, "every test image was identified correctly", MUTED)]])
 
 
 def _pair(faces: FaceSet, mistake: Mistake, subjects: tuple[str, ...]) -> tuple[Tile, Tile]:
@@ -88,7 +89,7 @@ def worst_subjects_figure(
     count: int = 6,
     width: int = 10,
 ) -> Figure:
-    """The subjects named worst, a row each: test images, and what each wrong one was called."""
+    """The subjects with the lowest recall, a row each: test images and the wrong answers."""
     predicted, subjects = predictions.predicted(experiment), predictions.subjects
     rows, labels = [], []
     for subject in worst_subjects(scores, count):
@@ -102,12 +103,14 @@ def worst_subjects_figure(
         ]
         rows.append(tiles)
         labels.append(f"{short(subjects[subject])}\n{scores[subject].recall:.0%} right")
-    return gallery(rows or [[Tile(None, "every test image was named right", MUTED)]], labels)
+    return gallery(
+        rows or [[Tile(None, "every test image was identified correctly", MUTED)]], labels
+    )
 
 
 @styled
 def curves_figure(experiment: str, epochs: Sequence[Mapping[str, str]]) -> Figure:
-    """Accuracy and loss by epoch, from the rows of a training's curves."""
+    """Accuracy and loss by epoch, from the rows of an experiment's plots/curves file."""
     drawn, axes = figure(9, 3.4, columns=2)
     numbers = [int(epoch["epoch"]) for epoch in epochs]
     marker = "o" if len(epochs) < 20 else ""

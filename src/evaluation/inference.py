@@ -1,7 +1,7 @@
-"""Many trained networks on the same images, what they have in common computed once.
+"""Logits of several networks for the same images; what they share is computed once.
 
-Experiments that freeze blocks end with the same blocks as they began with, and a comparison is
-mostly made of such experiments: of the ten rows, seven share a whole backbone.
+Experiments that freeze blocks end with the blocks they started from, and most experiments do: of
+the ten in the default comparison, seven share a whole backbone.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from torch import Tensor
 from src.models.classifier import Classifier
 from src.models.network import normalize
 
-BATCH = 128  # as `Classifier.logits`, whose results these equal
+BATCH = 128  # as in `Classifier.logits`, to get the same logits
 
 
 @torch.inference_mode()
 def shared_logits(
     classifiers: Mapping[str, Classifier], images: Tensor, device: torch.device
 ) -> dict[str, Tensor]:
-    """(N, 3, S, S) uint8 to each classifier's (N, classes) float32 logits, on the CPU."""
+    """Each classifier's (N, classes) float32 logits, on the CPU, of (N, 3, S, S) uint8 images."""
     keys = {name: _prefixes(classifier) for name, classifier in classifiers.items()}
     for classifier in classifiers.values():
         classifier.network.to(device)
-    # All at once: small results kept between large maps leave holes in memory.
+    # Allocated at once: small results among large activations would fragment memory.
     logits = {
         name: torch.empty(len(images), len(classifier.subjects))
         for name, classifier in classifiers.items()
@@ -47,7 +47,7 @@ def shared_logits(
 def _features(
     classifier: Classifier, keys: list[str], batch: Tensor, outputs: dict[str, Tensor]
 ) -> Tensor:
-    """(B, features) of a batch; `outputs` holds that of every prefix that has been run."""
+    """(B, features) of a batch; `outputs` holds the output of every prefix computed so far."""
     known = sum(key in outputs for key in keys)
     x = outputs[keys[known - 1]] if known else normalize(batch, classifier.spec)
     for block, key in enumerate(keys[known:], known):
@@ -56,7 +56,7 @@ def _features(
 
 
 def _prefixes(classifier: Classifier) -> list[str]:
-    """For each block, a digest of all that decides its output: what is below it, and its state."""
+    """For each block, a digest of everything that its output depends on."""
     spec = classifier.spec
     seen = hashlib.sha256(
         repr((spec.backbone, spec.stem, spec.crop, spec.mean, spec.deviation)).encode()
@@ -67,7 +67,7 @@ def _prefixes(classifier: Classifier) -> list[str]:
             seen.update(b"pooled")
         for module in classifier.network.block(block):
             for name, tensor in module.state_dict().items():
-                if not name.endswith("num_batches_tracked"):  # counts, and enters no output
+                if not name.endswith("num_batches_tracked"):  # a counter that no output depends on
                     seen.update(tensor.contiguous().numpy())
         keys.append(seen.copy().hexdigest())
     return keys

@@ -1,4 +1,4 @@
-"""Figures of merit on one set of images, from logits and labels alone."""
+"""Accuracy, its interval, macro F1 and per-subject scores, from logits and labels."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Proportion:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What one experiment reached on the test images; shares within [0, 1].
+    """One experiment's scores on the test images, within [0, 1].
 
-    top5: None among five subjects or fewer, where it would be 1 whatever is answered.
+    top5: None for five subjects or fewer, where it is always 1.
     """
 
     accuracy: float
@@ -36,13 +36,13 @@ class Score:
     images: int
 
     def as_dict(self) -> dict[str, float]:
-        """As written to metrics files, without what is None, rounded to what a reader can use."""
+        """As written to metrics files: rounded to six decimals, without None."""
         return {key: round(value, 6) for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
 class SubjectScore:
-    """One subject's part in the result; `images` counts its own images."""
+    """One subject's scores; `images` is the number of its images."""
 
     subject: str
     precision: float
@@ -57,7 +57,7 @@ def wilson(correct: int, images: int, confidence: float = 0.95) -> Proportion:
     Unlike the textbook normal interval it stays within [0, 1] and holds its level at the few
     hundred images a test split has (Brown, Cai & DasGupta, 2001).
     """
-    # By its formula: scipy.stats, which has it too, takes seconds to import in every stage.
+    # Not by scipy.stats, which has it too: it takes seconds to import in every stage.
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = correct / images
     middle = (share + z**2 / (2 * images)) / (1 + z**2 / images)
@@ -67,7 +67,7 @@ def wilson(correct: int, images: int, confidence: float = 0.95) -> Proportion:
 
 
 def answers(logits: NDArray[np.float32]) -> NDArray[np.int64]:
-    """(N,) the subject with the largest of (N, C) logits; -1, which is nobody, beside a NaN."""
+    """(N,) the subject with the largest of (N, C) logits; -1 (nobody) where one is NaN."""
     import numpy as np
 
     named: NDArray[np.int64] = np.where(np.isnan(logits).any(axis=1), -1, logits.argmax(axis=1))
@@ -75,9 +75,9 @@ def answers(logits: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def top_k(logits: NDArray[np.float32], labels: NDArray[np.int64], k: int) -> float:
-    """Share of images whose subject is among the `k` largest of (N, C) logits; (N,) labels.
+    """Share of images whose label, (N,), is among the `k` largest of their (N, C) logits.
 
-    NaN counts against: another subject's is ahead, and an image whose own is NaN is never right.
+    A NaN logit counts as larger than the label's; a label whose logit is NaN is never right.
     """
     import numpy as np
 
@@ -87,9 +87,9 @@ def top_k(logits: NDArray[np.float32], labels: NDArray[np.int64], k: int) -> flo
 
 
 def score(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Score:
-    """All figures of one experiment from (N, C) logits and (N,) labels.
+    """All scores of one experiment from (N, C) logits and (N,) labels.
 
-    Macro F1 is the unweighted mean over the subjects that have images here or were answered.
+    Macro F1 is the unweighted mean over the subjects that have images here or were predicted.
     """
     import numpy as np
     from sklearn.metrics import f1_score
@@ -114,7 +114,7 @@ def per_subject(
 ) -> tuple[SubjectScore, ...]:
     """Precision, recall and F1 of every subject, in the order of `subjects`.
 
-    What would be 0/0 (a subject never answered, or without images) counts as 0.
+    A score that would be 0/0 (of a subject never predicted, or without images) is 0.
     """
     from sklearn.metrics import precision_recall_fscore_support
 

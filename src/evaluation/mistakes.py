@@ -1,4 +1,4 @@
-"""Which answers were wrong and most sure of it, and which subjects suffer most."""
+"""The wrong answers with the highest probability, and the subjects with the lowest recall."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class Mistake:
     """One wrong answer.
 
-    `row` is the image's row in the packed dataset, `lookalike` that of the predicted
+    `row` is the image's row in the packed dataset; `lookalike` is the row of the predicted
     subject's most similar training image, or None where that subject has none. Subjects are
-    indices; `probability` is what the network gave to its answer.
+    indices; `probability` is the network's, of the predicted subject.
     """
 
     row: int
@@ -32,7 +32,7 @@ class Mistake:
 def worst_mistakes(
     faces: FaceSet, predictions: Predictions, experiment: str, count: int
 ) -> tuple[Mistake, ...]:
-    """The wrong answers given with the highest probability, most sure first."""
+    """The `count` wrong answers with the highest probability, the highest first."""
     probabilities = predictions.probabilities(experiment).max(axis=1)
     predicted = predictions.predicted(experiment)
     wrong = [index for index, right in enumerate(predictions.correct(experiment)) if not right]
@@ -60,6 +60,6 @@ def _lookalike(faces: FaceSet, row: int, subject: int) -> int | None:
 
 
 def worst_subjects(scores: tuple[SubjectScore, ...], count: int) -> tuple[int, ...]:
-    """Indices of the subjects with images whose recall is lowest, then F1; none that is perfect."""
+    """Indices of the subjects with the lowest recall below 1, then F1; none without images."""
     found = [index for index, score in enumerate(scores) if score.images and score.recall < 1]
     return tuple(sorted(found, key=lambda index: (scores[index].recall, scores[index].f1))[:count])

@@ -1,4 +1,4 @@
-"""What every experiment answered on the test images, kept so that nothing asks the test twice."""
+"""Stored predictions of every experiment for the test images, so that no stage runs them again."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ class Predictions:
     subjects: tuple[str, ...]
 
     def predicted(self, experiment: str) -> NDArray[np.int64]:
-        """(N,) the subject each image was called."""
+        """(N,) the predicted subject of each image."""
         answer: NDArray[np.int64] = self.logits[experiment].argmax(axis=1)
         return answer
 
     def correct(self, experiment: str) -> NDArray[np.bool_]:
-        """(N,) whether each image was answered right; none is beside a logit that is NaN."""
+        """(N,) whether each image was predicted correctly; False where a logit is NaN."""
         right: NDArray[np.bool_] = answers(self.logits[experiment]) == self.labels
         return right
 
     def of_subject(self, experiment: str, subject: int) -> list[int]:
-        """Positions among the N of one subject's images, those answered wrong first."""
+        """Positions among the N of one subject's images, those predicted wrong first."""
         right = self.correct(experiment)
         mine = [index for index, label in enumerate(self.labels) if label == subject]
         return sorted(mine, key=lambda index: bool(right[index]))
 
     def probabilities(self, experiment: str) -> NDArray[np.float32]:
-        """(N, C), each row summing to one."""
+        """(N, C) softmax of the logits; each row sums to one."""
         from scipy.special import softmax
 
         shares: NDArray[np.float32] = softmax(self.logits[experiment], axis=1)

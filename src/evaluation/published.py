@@ -1,9 +1,9 @@
-"""The published figures that ours stand beside.
+"""The published results that the report shows beside ours.
 
-They come from the system this project rebuilds: 100 FaceScrub subjects, 40 training and 10
-test images each, 64x64 pixels. Another dataset than the user's, so the order of the rows
-compares, the level does not. The curves end up to 1.1 points from the table's figures: as
-published, the two are not of the same run.
+They come from the system that this project rebuilds: 100 FaceScrub subjects, 40 training and 10
+test images each, 64x64 pixels. The user's dataset is another, so only the order of the
+experiments can be compared, not the level. The curves end up to 1.1 points from the table's
+figures: as published, the two are not of the same run.
 """
 
 from __future__ import annotations

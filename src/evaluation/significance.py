@@ -1,4 +1,4 @@
-"""Whether one experiment is better than another, or only luckier."""
+"""Tests of whether two experiments' test accuracies differ by more than chance."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+ALPHA = 0.05  # level of significance
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,25 @@ class PairedTest:
     p: float
 
 
+@dataclass(frozen=True)
+class AdjustedTest:
+    """A paired test whose `p` is adjusted for all the tests of its family."""
+
+    paired: PairedTest
+    p: float
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether the difference is larger than chance on these test images can explain."""
+        return self.p < ALPHA
+
+
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
-    """The exact McNemar test (McNemar, 1947) of two (N,) arrays: was image i answered right?
+    """The exact McNemar test (McNemar, 1947) of two (N,) arrays: was image i predicted correctly?
 
     Under the null hypothesis an image that only one of the two gets right is as likely to be
-    the first's as the second's, so their number is binomial with p = 1/2. It asks whether
-    these two trained networks differ, not whether two ways of training do.
+    the first's as the second's, so their number is binomial with p = 1/2. The test compares
+    two trained networks, not two ways of training.
     """
     from scipy.stats import binomtest
 
@@ -42,9 +57,9 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """p values adjusted for having asked several questions at once (Holm, 1979), in their order.
+    """p values adjusted for multiple comparisons (Holm, 1979), in their order.
 
-    The chance that even one of the adjusted values falls below 0.05 by luck is at most 5%.
+    The probability that any adjusted value falls below 0.05 by chance is at most 5%.
     """
     adjusted = [0.0] * len(p_values)
     largest = 0.0
@@ -52,3 +67,8 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
         largest = max(largest, min(1.0, p_values[index] * (len(p_values) - rank)))
         adjusted[index] = largest
     return tuple(adjusted)
+
+
+def adjust(tests: Sequence[PairedTest]) -> tuple[AdjustedTest, ...]:
+    """The tests of one family, adjusted by Holm's method, in their order."""
+    return tuple(map(AdjustedTest, tests, holm([test.p for test in tests])))

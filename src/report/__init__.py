@@ -1,1 +1,1 @@
-"""The page that answers the question: tables, charts and the worst mistakes, in one file."""
+"""The report: one HTML page with the comparison, its charts and the worst mistakes."""

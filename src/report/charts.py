@@ -1,4 +1,4 @@
-"""The charts of the report, all experiments on each."""
+"""The charts of the report."""
 
 from __future__ import annotations
 
@@ -8,47 +8,60 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
-from src.evaluation.figures import draw_confusion
+from src.evaluation import published
+from src.evaluation.figures import confusion_figure, draw_confusion
 from src.evaluation.metrics import confusion
 from src.evaluation.predictions import Predictions
+from src.models.backbones import BACKBONES
 from src.plotting import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PURPLE, figure, styled
 from src.report import words
-from src.report.results import Results
+from src.report.comparison import Comparison
+from src.report.curves import LearningCurve, progress
+from src.report.inputs import ReportInputs
+from src.report.layers import convolutions, moved_layers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANELS = 5  # charts side by side
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, INK, MUTED)
-MARKERS = ("o", "s", "D", "^", "v")  # five to six colours: thirty lines that differ
+MARKERS = ("o", "s", "D", "^", "v")  # with six colours, thirty different lines
 
 
 @dataclass(frozen=True)
-class Curve:
-    """Accuracy after each epoch, within [0, 1]; `best_epoch` counts from 1."""
+class Chart:
+    """A figure with its alternative text."""
 
-    train: tuple[float, ...]
-    val: tuple[float, ...]
-    best_epoch: int
-
-    @property
-    def progress(self) -> list[float]:
-        """How much of the training was done after each epoch, in percent."""
-        return _progress(len(self.val))
+    figure: Figure
+    alt: str
 
 
-def _progress(epochs: int) -> list[float]:
-    return [100 * epoch / epochs for epoch in range(1, epochs + 1)]
+def draw_charts(inputs: ReportInputs, comparison: Comparison) -> dict[str, Chart]:
+    """All charts of the report by name, which is also their file's."""
+    best, predictions, model = comparison.best.name, inputs.predictions, inputs.params.model
+    blocks = convolutions(BACKBONES[model.backbone], model.stem)
+    layers = {layer for part in blocks.values() for layer in part}
+    changes = moved_layers(inputs.weight_changes, layers, comparison.reference.name)
+    curves = curves_chart(inputs.curves, published.curves())
+    return {
+        "accuracy": Chart(accuracy_chart(comparison), words.accuracy_alt(comparison)),
+        "curves": Chart(curves, words.curves_alt(comparison)),
+        "weight_change": Chart(weight_change_chart(changes, blocks), words.changes_alt(changes)),
+        "confusion": Chart(confusion_figure(predictions, best), f"Confusion matrix of {best}"),
+        "confusions": Chart(confusions_chart(predictions), words.confusions_alt(comparison)),
+    }
 
 
 @styled
-def accuracy_chart(results: Results) -> Figure:
-    """Test accuracy with its 95% interval, validation and published accuracy, a row each."""
-    rows = results.rows
+def accuracy_chart(comparison: Comparison) -> Figure:
+    """A row per experiment: test accuracy with 95% interval, validation and published accuracy."""
+    rows = comparison.rows
     drawn, axes = figure(11, 0.42 * len(rows) + 1.1)
     axis = axes[0, 0]
-    axis.axvline(100 * results.chance, color=MUTED, linewidth=0.9, linestyle=":")
-    axis.axvline(100 * results.reference.test.accuracy, color=MUTED, linewidth=0.9, linestyle="--")
+    axis.axvline(100 * comparison.chance, color=MUTED, linewidth=0.9, linestyle=":")
+    axis.axvline(
+        100 * comparison.reference.test.accuracy, color=MUTED, linewidth=0.9, linestyle="--"
+    )
     for place, row in enumerate(rows):
         low, high, value = (
             100 * share
@@ -76,14 +89,14 @@ def accuracy_chart(results: Results) -> Figure:
         [
             ("test, with 95% interval", {"color": BLUE, "marker": "o", "linewidth": 2.2}),
             (
-                words.validation(results),
+                words.validation(comparison),
                 {"color": INK, "marker": "|", "linestyle": "", "markersize": 11},
             ),
             (
                 "published test (other dataset)",
                 {"color": ORANGE, "marker": "D", "linestyle": "", "markerfacecolor": "none"},
             ),
-            (f"{results.reference.name}, test", {"color": MUTED, "linestyle": "--"}),
+            (f"{comparison.reference.name}, test", {"color": MUTED, "linestyle": "--"}),
             ("chance", {"color": MUTED, "linestyle": ":"}),
         ],
     )
@@ -91,23 +104,21 @@ def accuracy_chart(results: Results) -> Figure:
 
 
 @styled
-def curves_chart(curves: Mapping[str, Curve], published: Mapping[str, tuple[float, ...]]) -> Figure:
+def curves_chart(
+    curves: Mapping[str, LearningCurve], references: Mapping[str, tuple[float, ...]]
+) -> Figure:
     """Accuracy by epoch, one panel per experiment with all the others behind it in grey.
 
     Epochs differ widely between experiments, so the horizontal axis is the share of each one's
     own training.
     """
-    columns = min(PANELS, len(curves))
-    rows = math.ceil(len(curves) / columns)
-    drawn, axes = figure(2.2 * columns, 2.1 * rows + 0.5, rows, columns)
-    for axis in axes.flat[len(curves) :]:
-        axis.set_visible(False)
-    for axis, (name, curve) in zip(axes.flat, curves.items(), strict=False):
+    drawn, panels = _panels(len(curves), height=2.1, margin=0.5)
+    for axis, (name, curve) in zip(panels, curves.items(), strict=True):
         for other in curves.values():
             axis.plot(other.progress, _percent(other.val), color=GRID, linewidth=1)
-        if name in published:
+        if name in references:
             axis.plot(
-                _progress(len(published[name])), _percent(published[name]), color=ORANGE,
+                progress(len(references[name])), _percent(references[name]), color=ORANGE,
                 linewidth=1, linestyle=":",
             )  # fmt: skip
         axis.plot(curve.progress, _percent(curve.train), color=MUTED, linewidth=1.2, dashes=(3, 2))
@@ -138,14 +149,10 @@ def curves_chart(curves: Mapping[str, Curve], published: Mapping[str, tuple[floa
 
 @styled
 def confusions_chart(predictions: Predictions) -> Figure:
-    """The confusion matrix of every experiment, small."""
+    """The confusion matrices of all experiments, small."""
     names = tuple(predictions.logits)
-    columns = min(PANELS, len(names))
-    rows = math.ceil(len(names) / columns)
-    drawn, axes = figure(2.2 * columns, 2.4 * rows, rows, columns)
-    for axis in axes.flat[len(names) :]:
-        axis.set_visible(False)
-    for axis, name in zip(axes.flat, names, strict=False):
+    drawn, panels = _panels(len(names), height=2.4)
+    for axis, name in zip(panels, names, strict=True):
         predicted = predictions.predicted(name)
         matrix = confusion(predictions.labels, predicted, len(predictions.subjects))
         draw_confusion(axis, matrix)
@@ -158,10 +165,10 @@ def confusions_chart(predictions: Predictions) -> Figure:
 def weight_change_chart(
     changes: Mapping[str, Mapping[str, float]], blocks: Mapping[str, Sequence[str]]
 ) -> Figure:
-    """How far each layer's weights moved: L2 norm of after less before, on a logarithmic axis.
+    """L2 norm of each layer's weight change, on a logarithmic axis.
 
-    changes: per experiment, layer to norm, above 0. blocks: block name to its layers, from image
-    to head.
+    changes: per experiment, layer to norm, above 0. blocks: block name to its layers, from the
+    image to the head.
     """
     from matplotlib.ticker import LogLocator, NullLocator
 
@@ -201,6 +208,16 @@ def weight_change_chart(
     if changes:
         drawn.legend(loc="outside upper center", ncols=6, frameon=False, fontsize=8)
     return drawn
+
+
+def _panels(count: int, height: float, margin: float = 0.0) -> tuple[Figure, Sequence[Any]]:
+    """A figure with one pair of axes for each experiment, in rows of PANELS."""
+    columns = min(PANELS, count)
+    rows = math.ceil(count / columns)
+    drawn, axes = figure(2.2 * columns, height * rows + margin, rows, columns)
+    for axis in axes.flat[count:]:
+        axis.set_visible(False)
+    return drawn, axes.flat[:count]
 
 
 def _percent(shares: Sequence[float]) -> list[float]:

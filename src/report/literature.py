@@ -1,54 +1,42 @@
-"""A source text's claims, held against our own runs."""
+"""A literature study: the claims of its text, checked against the experiments trained here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from src import paths
 from src.config import Claim
 from src.evaluation.predictions import Predictions
-from src.evaluation.significance import mcnemar
+from src.evaluation.significance import ALPHA, mcnemar
 from src.report import words
-from src.report.charts import Curve
+from src.report.curves import LearningCurve
+from src.report.inputs import ReportInputs
 
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """One claim, whether it holds here, and the figures that say so."""
+    """One claim, whether it holds here, and the figures that decide it."""
 
     says: str
     holds: bool
     found: str
 
 
-@dataclass(frozen=True)
-class LiteratureReport:
-    """The text that a study rebuilds, with a verdict on each of its claims."""
-
-    text: str
-    verdicts: tuple[ClaimVerdict, ...]
-
-
-def check_claim(
-    claim: Claim,
-    networks: Mapping[str, Path],
-    curves: Mapping[str, Curve],
-    predictions: Predictions,
-) -> ClaimVerdict:
-    """Hold a claim against the trained networks, their curves and their answers to the test."""
-    ((kind, (first, second)),) = claim.pairs.items()
+def check_claim(claim: Claim, inputs: ReportInputs) -> ClaimVerdict:
+    """Check a claim against the trained networks, their curves or their predictions."""
+    ((kind, pair),) = claim.pairs.items()
     if kind == "same":
-        return _same(claim, networks, first, second)
+        return _same(claim, *pair)
     if kind == "sooner":
-        return _sooner(claim, curves, first, second)
-    return _better(claim, predictions, first, second)
+        return _sooner(claim, inputs.curves, *pair)
+    return _better(claim, inputs.predictions, *pair)
 
 
-def _same(claim: Claim, networks: Mapping[str, Path], first: str, second: str) -> ClaimVerdict:
+def _same(claim: Claim, first: str, second: str) -> ClaimVerdict:
     from src.models.network import load_state
 
-    one, other = (load_state(networks[name])[0] for name in (first, second))
+    one, other = (load_state(paths.model(name))[0] for name in (first, second))
     differing = [
         name
         for name in one
@@ -62,7 +50,9 @@ def _same(claim: Claim, networks: Mapping[str, Path], first: str, second: str) -
     return ClaimVerdict(claim.says, not differing and len(one) == len(other), found)
 
 
-def _sooner(claim: Claim, curves: Mapping[str, Curve], first: str, second: str) -> ClaimVerdict:
+def _sooner(
+    claim: Claim, curves: Mapping[str, LearningCurve], first: str, second: str
+) -> ClaimVerdict:
     early, ever = max(curves[first].val[: claim.epochs]), max(curves[second].val)
     found = (
         f"On validation {first} reaches {words.percent(early)} within {claim.epochs} epochs; "
@@ -75,9 +65,9 @@ def _better(claim: Claim, predictions: Predictions, first: str, second: str) -> 
     right = {name: predictions.correct(name) for name in (first, second)}
     paired = mcnemar(right[first], right[second])
     found = (
-        f"{first} names {words.percent(float(right[first].mean()))} of the test images right, "
-        f"{second} {words.percent(float(right[second].mean()))}: "
+        f"{first} identifies {words.percent(float(right[first].mean()))} of the test images "
+        f"correctly, {second} {words.percent(float(right[second].mean()))}: "
         f"{words.points(paired.difference)} points, {words.p_value(paired.p)} "
         "(exact McNemar; one network each, from one seed)."
     )
-    return ClaimVerdict(claim.says, paired.difference > 0 and paired.p < 0.05, found)
+    return ClaimVerdict(claim.says, paired.difference > 0 and paired.p < ALPHA, found)

@@ -1,103 +1,101 @@
-"""The report as one HTML page that needs nothing but itself, and as a short Markdown text."""
+"""The report as one HTML page that needs no other file, and as a short Markdown text."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.data.audit import AuditFinding
-from src.data.faceset import FaceSet, Split
+from src.data.faceset import Split
 from src.evaluation import published
-from src.evaluation.metrics import SubjectScore
-from src.evaluation.mistakes import Mistake, worst_subjects
-from src.evaluation.predictions import Predictions
-from src.plotting import picture, svg
 from src.report import words
-from src.report.literature import LiteratureReport
-from src.report.results import Results
+from src.report.charts import Chart
+from src.report.comparison import Comparison
+from src.report.images import (
+    EmbeddedImage,
+    HardSubject,
+    MistakePair,
+    embed,
+    embed_figure,
+    hard_subjects,
+    mistake_pairs,
+)
+from src.report.inputs import ReportInputs
+from src.report.literature import ClaimVerdict, check_claim
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
-    from matplotlib.figure import Figure
-    from torch import Tensor
-
-FACES_A_SUBJECT = 10  # of a hardest subject's test images, at most
-
-
-@dataclass(frozen=True)
-class EmbeddedImage:
-    """An image that lies in the page itself, as a data URI."""
-
-    source: str
-    alt: str
-
-
-@dataclass(frozen=True)
-class Face:
-    """One photo with what is said about it."""
-
-    picture: EmbeddedImage
-    caption: str
-    right: bool = False
-
-
-@dataclass(frozen=True)
-class MistakePair:
-    """A wrong answer: the photo, and a training photo of who it was taken for, if there is one."""
-
-    shown: Face
-    taken_for: Face | None
-    called: str
-
-
-@dataclass(frozen=True)
-class HardSubject:
-    """A subject that is often named wrong, with its test photos."""
-
-    name: str
-    recall: float
-    faces: tuple[Face, ...]
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """What the data section says. `counts`: split to images."""
-
-    name: str
-    subjects: int
-    image_size: int
-    counts: Mapping[str, int]
-    findings: tuple[AuditFinding, ...]
-    contact_sheet: EmbeddedImage
-
-    @property
-    def found(self) -> Mapping[str, int]:
-        """How often the audit found each kind of thing, the kinds as people write them."""
-        return Counter(finding.kind.replace("_", " ") for finding in self.findings)
 
 
 @dataclass(frozen=True)
 class Page:
-    """Everything the templates show. `provenance` is label to text, in order."""
+    """Everything the templates show; the photos are as the best experiment named them."""
 
-    results: Results
+    inputs: ReportInputs
+    comparison: Comparison
     charts: Mapping[str, EmbeddedImage]
+    contact_sheet: EmbeddedImage
     mistakes: tuple[MistakePair, ...]
     hardest: tuple[HardSubject, ...]
-    dataset: Dataset
-    provenance: Mapping[str, str]
-    published_on: str = published.DATASET
-    study: LiteratureReport | None = None
+    verdicts: tuple[ClaimVerdict, ...]  # on the claims of a literature study
 
+    @classmethod
+    def of(cls, inputs: ReportInputs, comparison: Comparison, charts: Mapping[str, Chart]) -> Page:
+        """Put the page together from what was read, compared and drawn."""
+        faces, predictions, best = inputs.faces, inputs.predictions, comparison.best.name
+        study = inputs.params.study
+        return cls(
+            inputs=inputs,
+            comparison=comparison,
+            charts={name: embed_figure(chart.figure, chart.alt) for name, chart in charts.items()},
+            contact_sheet=embed(inputs.contact_sheet, "image/png", "Contact sheet of the dataset"),
+            mistakes=mistake_pairs(faces, predictions, best),
+            hardest=hard_subjects(faces, predictions, best),
+            verdicts=tuple(check_claim(claim, inputs) for claim in study.claims) if study else (),
+        )
 
-def render(page: Page, template: str) -> str:
-    """`index.html` or `results.md` of a page; names in it are data and never markup."""
-    return _environment().get_template(f"{template}.jinja").render(page=page)
+    @property
+    def dataset(self) -> str:
+        """The name of the dataset's file or folder."""
+        return Path(self.inputs.params.data.origin).name
+
+    @property
+    def images(self) -> Mapping[str, int]:
+        """Split to the number of its images."""
+        return {split.name: len(self.inputs.faces.rows(split)) for split in Split}
+
+    @property
+    def found(self) -> Mapping[str, int]:
+        """Kind of audit finding, in words, to how many there are."""
+        return Counter(finding.kind.replace("_", " ") for finding in self.inputs.findings)
+
+    @property
+    def published_on(self) -> str:
+        """The dataset that the published figures are for."""
+        study = self.inputs.params.study
+        return study.dataset if study else published.DATASET
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """What the results come from: label to text."""
+        params = self.inputs.params
+        settings = params.recipes[params.recipe].model_dump(exclude_unset=True)
+        recipe = ", ".join(f"{key} {value}" for key, value in settings.items())
+        return {
+            "trained by commit": ", ".join(self.inputs.commits),
+            "dataset": f"{params.data.origin}, packed as md5 {self.inputs.faces_md5}",
+            "source weights": params.weights.origin,
+            "network": f"{params.model.backbone}, {params.model.stem} stem",
+            "recipe": f"{params.recipe}: {recipe}",
+            "seed": str(params.seed),
+        }
+
+    def render(self, template: str) -> str:
+        """`index.html` or `results.md`; names in it are data and never markup."""
+        return _environment().get_template(f"{template}.jinja").render(page=self)
 
 
 def _environment() -> Environment:
@@ -121,68 +119,3 @@ def escape_markdown(text: str) -> Markup:
 
     escaped = text.replace("&", "&amp;").replace("<", "&lt;")
     return Markup("".join(f"\\{sign}" if sign in "\\`*_[]|" else sign for sign in escaped))  # noqa: S704
-
-
-def embed(content: bytes, kind: str, alt: str) -> EmbeddedImage:
-    """A file's bytes as a picture in the page; `kind` is its MIME type."""
-    return EmbeddedImage(f"data:{kind};base64,{base64.b64encode(content).decode()}", alt)
-
-
-def chart(drawn: Figure, alt: str) -> EmbeddedImage:
-    """A figure as SVG in the page."""
-    return embed(svg(drawn).encode(), "image/svg+xml", alt)
-
-
-def photo(image: Tensor, alt: str) -> EmbeddedImage:
-    """A (3, H, W) uint8 image in the page."""
-    from PIL import Image
-
-    content = io.BytesIO()
-    Image.fromarray(picture(image)).save(content, "PNG")
-    return embed(content.getvalue(), "image/png", alt)
-
-
-def pairs(
-    faces: FaceSet, mistakes: tuple[Mistake, ...], subjects: tuple[str, ...]
-) -> tuple[MistakePair, ...]:
-    """Wrong answers as the page shows them."""
-    return tuple(_pair(faces, mistake, subjects) for mistake in mistakes)
-
-
-def _pair(faces: FaceSet, mistake: Mistake, subjects: tuple[str, ...]) -> MistakePair:
-    actual, predicted = subjects[mistake.actual], subjects[mistake.predicted]
-    shown = Face(photo(faces.images[mistake.row], f"test image of {actual}"), actual)
-    called = f"{predicted}, {mistake.probability:.0%}"
-    if mistake.lookalike is None:
-        return MistakePair(shown, None, called)
-    alike = photo(faces.images[mistake.lookalike], f"training image of {predicted}")
-    return MistakePair(shown, Face(alike, predicted), called)
-
-
-def hard_subjects(
-    faces: FaceSet,
-    predictions: Predictions,
-    experiment: str,
-    scores: tuple[SubjectScore, ...],
-    count: int = 6,
-) -> tuple[HardSubject, ...]:
-    """The subjects with the lowest recall and their test photos, wrong answers first."""
-    predicted = predictions.predicted(experiment)
-    found = []
-    for subject in worst_subjects(scores, count):
-        name = predictions.subjects[subject]
-        photos = tuple(
-            Face(
-                photo(faces.images[int(predictions.rows[index])], f"test image of {name}"),
-                predictions.subjects[predicted[index]],
-                bool(predicted[index] == predictions.labels[index]),
-            )
-            for index in predictions.of_subject(experiment, subject)[:FACES_A_SUBJECT]
-        )
-        found.append(HardSubject(name, scores[subject].recall, photos))
-    return tuple(found)
-
-
-def split_counts(faces: FaceSet) -> dict[str, int]:
-    """Images in each split."""
-    return {split.name: len(faces.rows(split)) for split in Split}

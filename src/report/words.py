@@ -1,4 +1,4 @@
-"""The answer in plain words, no stronger than the figures allow."""
+"""The sentences of the report: each says no more than the figures allow."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from src.config import BEST_NAME
 from src.evaluation.metrics import Score
-from src.report.results import Difference, ExperimentResult, Results
+from src.evaluation.significance import AdjustedTest
+from src.report.comparison import Comparison, ExperimentResult
 
 ONE_SEED = (
-    "Each row is one network, trained from one seed: the tests tell these networks apart on these "
-    "images, and say nothing of what another seed would give."
+    "Each row is one network, trained from one seed: the tests compare these networks on these "
+    "images and say nothing about what another seed would give."
 )
-TEST_READ = (
-    "read by the evaluate stage alone, each time it runs, and by no choice that a stage makes"
-)
+TEST_READ = "read only by the evaluate stage, each time it runs; no stage chooses anything by them"
 
 
 def percent(share: float) -> str:
@@ -23,12 +22,12 @@ def percent(share: float) -> str:
 
 
 def points(difference: float) -> str:
-    """A difference of shares in signed percentage points; a real minus sign."""
+    """A difference of shares in percentage points, with its sign (U+2212 for minus)."""
     return f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def p_value(p: float) -> str:
-    """A p value as papers print it."""
+    """A p value as printed in papers."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
@@ -38,7 +37,7 @@ def interval(score: Score) -> str:
 
 
 def count(parameters: int) -> str:
-    """A number of parameters, short."""
+    """A number of parameters, abbreviated."""
     for limit, unit in ((10**6, "M"), (10**3, "k")):
         if parameters >= limit:
             return f"{parameters / limit:.3g} {unit}"
@@ -52,7 +51,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def advice(row: ExperimentResult) -> str:
-    """What a row says to do."""
+    """What to do, if this experiment is the best."""
     if row.experiment.start == "scratch":
         return "Train from scratch"
     if "all" in row.unfrozen:
@@ -60,135 +59,148 @@ def advice(row: ExperimentResult) -> str:
     if row.unfrozen:
         return f"Unfreeze {listed(row.unfrozen)}"
     kind = "a new linear head" if row.head == "linear" else f"a new {row.head} head"
-    return f"Keep the network frozen under {kind}"
+    return f"Keep the network frozen and train {kind}"
 
 
-def headline(results: Results) -> str:
-    """The answer in one line."""
-    best, reference = results.best, results.reference
-    reached = f"{percent(best.test.accuracy)} of test images named right"
+def headline(comparison: Comparison) -> str:
+    """The result in one line."""
+    best, reference = comparison.best, comparison.reference
+    reached = f"{percent(best.test.accuracy)} of test images identified correctly"
     if best.against_reference is None:
-        return f"{advice(best)}: {reached}, with one seed"
+        return f"{advice(best)}: {reached}, from one seed"
     other = f"{percent(reference.test.accuracy)} for {reference.name}"
     if best.against_reference.beyond_chance:
-        return f"{advice(best)}: {reached}, {other}, with one seed each"
-    return f"No clear winner: {best.name} leads on validation, but may only be lucky"
+        return f"{advice(best)}: {reached}, against {other}, from one seed each"
+    return f"No clear winner: {best.name} leads on validation, but that may be chance"
 
 
-def findings(results: Results) -> list[str]:
-    """What may be concluded, a sentence or two each."""
-    best = results.best
+def findings(comparison: Comparison) -> list[str]:
+    """The conclusions, one or two sentences each."""
+    best = comparison.best
     said = [
-        f"{best.name} (trains {best.trains}, {best.head} head) is the best by validation accuracy, "
-        f"{percent(best.trained.val.value)}. On the {best.test.images} test images, which no "
-        f"stage's choice reads, it names {percent(best.test.accuracy)} right "
-        f"(95% interval {interval(best.test)}); guessing would give {percent(results.chance)}."
+        f"{best.name} (trains {best.trains}, {best.head} head) has the highest validation "
+        f"accuracy, {percent(best.trained.val.value)}. It identifies {percent(best.test.accuracy)} "
+        f"of the {best.test.images} test images correctly (95% interval {interval(best.test)}); "
+        f"guessing would give {percent(comparison.chance)}. No stage uses the test images to "
+        "choose anything."
     ]
-    if not results.balanced:
+    if not comparison.balanced:
         said.append(
-            f"Naming the commonest subject always would be right for {percent(results.majority)} "
-            "of the test images: read macro F1 rather than accuracy."
+            "Always predicting the most common subject would be correct for "
+            f"{percent(comparison.majority)} of the test images: "
+            "compare macro F1 rather than accuracy."
         )
     if best.against_reference:
         said.append(
-            f"Against {results.reference.name} that is "
-            f"{_difference(best.against_reference)} on the same images."
+            f"Its difference from {comparison.reference.name} on the same images is "
+            f"{_difference(best.against_reference)}."
         )
-    if results.as_good:
-        smallest = min((best, *results.as_good), key=lambda row: row.trained.trainable_parameters)
+    if comparison.as_good:
+        smallest = min(
+            (best, *comparison.as_good), key=lambda row: row.trained.trainable_parameters
+        )
         tail = (
             "; of these it trains the fewest parameters."
             if smallest is best
             else f"; the one that trains the fewest parameters is {smallest.name} "
             f"({count(smallest.trained.trainable_parameters)})."
         )
+        others = listed(row.name for row in comparison.as_good)
+        said.append(f"These images cannot tell it apart from {others}{tail}")
+    elif len(comparison.rows) > 1:
         said.append(
-            f"These images cannot tell it from {listed(row.name for row in results.as_good)}{tail}"
+            "Every other row differs from it on these images by more than chance can explain."
         )
-    elif len(results.rows) > 1:
-        said.append("Every other row differs from it on these images by more than chance.")
-    if len(results.rows) > 1:
-        said += [_all_against_reference(results), ONE_SEED]
+    if len(comparison.rows) > 1:
+        said += [_all_against_reference(comparison), ONE_SEED]
     return said
 
 
-def validation(results: Results) -> str:
-    """What the validation figures of all rows are, as short as a table's header."""
-    if not results.selected:
+def validation(comparison: Comparison) -> str:
+    """The header of the column of validation accuracies."""
+    if not comparison.selected:
         return "validation, last epoch"
-    everywhere = len(results.selected) == len(results.rows)
+    everywhere = len(comparison.selected) == len(comparison.rows)
     return f"validation, {'best' if everywhere else 'kept'} epoch"
 
 
-def validation_note(results: Results) -> str:
-    """What choices the validation figures have been through."""
-    said = f"Validation chose the best row{_trial(results)}, so it flatters that row."
-    if not results.selected:
-        return f"{said} No epoch was chosen by it: every row keeps its last."
+def validation_note(comparison: Comparison) -> str:
+    """Why the validation accuracies are optimistic: what was chosen by them."""
+    said = (
+        f"The best row was chosen by validation accuracy{_trial(comparison)}, so its validation "
+        "accuracy is optimistic."
+    )
+    if not comparison.selected:
+        return f"{said} No epoch was chosen that way: every row keeps its last epoch."
     whose = (
         "Every row's validation accuracy"
-        if len(results.selected) == len(results.rows)
-        else f"That of {listed(row.name for row in results.selected)}"
+        if len(comparison.selected) == len(comparison.rows)
+        else f"That of {listed(row.name for row in comparison.selected)}"
     )
     return (
-        f"{said} {whose} is the best of its epochs on the same images, so it is optimistic, and an "
-        "interval of it is no interval of what other images would give."
+        f"{said} {whose} is the best of its epochs on the same images, which is optimistic, too, "
+        "and so would be an interval around it."
     )
 
 
-def _trial(results: Results) -> str:
-    searched = any(row.name == BEST_NAME for row in results.rows)
-    return f" and, among a search's trials, {BEST_NAME}" if searched else ""
+def _trial(comparison: Comparison) -> str:
+    searched = any(row.name == BEST_NAME for row in comparison.rows)
+    return f", as was {BEST_NAME} among the trials of a search" if searched else ""
 
 
-def _difference(difference: Difference) -> str:
-    verdict = "beyond chance" if difference.beyond_chance else "which chance can explain"
-    size = points(difference.paired.difference)
-    return f"{size} points, {verdict} (exact McNemar test, adjusted {p_value(difference.p)})"
+def _difference(test: AdjustedTest) -> str:
+    verdict = "more than chance can explain" if test.beyond_chance else "which chance can explain"
+    size = points(test.paired.difference)
+    return f"{size} points, {verdict} (exact McNemar test, adjusted {p_value(test.p)})"
 
 
-def _all_against_reference(results: Results) -> str:
-    name = results.reference.name
+def _all_against_reference(comparison: Comparison) -> str:
+    name = comparison.reference.name
     parts = [
         f"{listed(row.name for row in rows)} {'does' if len(rows) == 1 else 'do'} {word}"
         for sign, word in ((1, "better"), (-1, "worse"))
-        if (rows := results.beyond_chance(sign))
+        if (rows := comparison.beyond_chance(sign))
     ]
     if not parts:
-        return f"No row differs from {name} on these images by more than chance."
-    rest = len(results.rows) - 1 - sum(len(results.beyond_chance(sign)) for sign in (1, -1))
-    others = f"; the other {rest} cannot be told from it" if rest else ""
-    return f"On these images, beyond chance, against {name}: {'; '.join(parts)}{others}."
+        return f"No row differs from {name} on these images by more than chance can explain."
+    rest = len(comparison.rows) - 1 - sum(len(comparison.beyond_chance(sign)) for sign in (1, -1))
+    others = (
+        f"; the other {'one' if rest == 1 else rest} cannot be told apart from it" if rest else ""
+    )
+    return (
+        f"Against {name} on these images, {' and '.join(parts)} by more than chance can explain"
+        f"{others}."
+    )
 
 
-def accuracy_alt(results: Results) -> str:
-    """What the accuracy chart shows, for those who do not see it."""
+def accuracy_alt(comparison: Comparison) -> str:
+    """Alternative text of the accuracy chart."""
     rows = (
-        f"{row.name} {percent(row.test.accuracy)} ({interval(row.test)})" for row in results.rows
+        f"{row.name} {percent(row.test.accuracy)} ({interval(row.test)})" for row in comparison.rows
     )
     return f"Test accuracy with 95% intervals: {listed(rows)}."
 
 
-def curves_alt(results: Results) -> str:
-    """What the learning curves show."""
+def curves_alt(comparison: Comparison) -> str:
+    """Alternative text of the learning curves."""
     rows = (
         f"{row.name} keeps epoch {row.trained.best_epoch} of {row.trained.epochs} at "
         f"{percent(row.trained.val.value)}"
-        for row in results.rows
+        for row in comparison.rows
     )
     return f"Validation and training accuracy by epoch: {listed(rows)}."
 
 
-def confusions_alt(results: Results) -> str:
-    """What the small confusion matrices show."""
+def confusions_alt(comparison: Comparison) -> str:
+    """Alternative text of the small confusion matrices."""
     rows = (
-        f"{row.name} {round(row.test.images * (1 - row.test.accuracy))}" for row in results.rows
+        f"{row.name} {round(row.test.images * (1 - row.test.accuracy))}" for row in comparison.rows
     )
-    return f"Confusion matrices; mistakes on {results.best.test.images} images: {listed(rows)}."
+    return f"Confusion matrices; mistakes on {comparison.best.test.images} images: {listed(rows)}."
 
 
 def changes_alt(changes: Mapping[str, Mapping[str, float]]) -> str:
-    """What the chart of weight changes shows: where each experiment moved most."""
+    """Alternative text of the chart of weight changes."""
     if not changes:
         return "L2 norm of the weight change by layer; no layer moved."
     rows = (

@@ -1,26 +1,24 @@
-"""The benchmark's commands, end to end on a small project."""
+"""The benchmarks' commands, end to end on a small project."""
 
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import scipy.stats
 
-from benchmarks.accuracy import Agreement, points
-from benchmarks.accuracy import main as agree
-from benchmarks.compiler import main as compile_
-from benchmarks.heads import main as heads
-from benchmarks.scaling import enlarged
-from benchmarks.scaling import main as scale
-from benchmarks.speed import main as compare
-from benchmarks.table import main as table
+import benchmarks
+from benchmarks import accuracy, compiler, heads, scaling, speed, table, tuning
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError
 from src.training.job import make_features
-from tests.benchmarks.test_floor import job as head_fit
+from tests.benchmarks.projects import job_of
+from tests.shipped import SHIPPED
 
 PROMISED = {
     "experiment",
@@ -32,11 +30,45 @@ PROMISED = {
     "peak_memory_mb",
     "floor_seconds_per_epoch",
 }
+BENCHMARKS = {
+    module.__name__: module for module in (accuracy, compiler, heads, scaling, speed, table, tuning)
+}
+DOCUMENTED = [
+    line
+    for text in (
+        (SHIPPED / "docs/performance.md").read_text(encoding="utf-8"),
+        (SHIPPED / "docs/tuning.md").read_text(encoding="utf-8"),
+        *(module.EXAMPLES for module in BENCHMARKS.values()),
+    )
+    for line in re.findall(r"^\s*python -m (benchmarks\..*)$", text, re.MULTILINE)
+]
 pytestmark = pytest.mark.usefixtures("project")
 
 
+@pytest.mark.parametrize("command", DOCUMENTED)
+def test_every_documented_command_has_options_that_exist(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder without params.yaml, so that it stops once its options are read."""
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    name, *options = shlex.split(command, comments=True)
+    with pytest.raises(ConfigError, match=r"params\.yaml"):
+        BENCHMARKS[name].main(options)
+
+
+@pytest.mark.parametrize("module", BENCHMARKS.values(), ids=BENCHMARKS)
+def test_every_benchmark_has_help_with_examples(
+    module: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        module.main(["--help"])
+    assert f"python -m {module.__name__}" in capsys.readouterr().out.split("examples:")[1]
+    assert module.__name__ in str(benchmarks.__doc__)
+
+
 def test_both_sides_are_trained_to_the_end_and_compared(capsys: pytest.CaptureFixture[str]) -> None:
-    compare(["--experiment", "ModelA", "--repeats", "2", "--json"])
+    speed.main(["--experiment", "ModelA", "--repeats", "2", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found.keys() >= PROMISED
     assert found["ratio_low"] <= found["ratio"] <= found["ratio_high"]
@@ -49,10 +81,10 @@ def test_both_sides_are_trained_to_the_end_and_compared(capsys: pytest.CaptureFi
 def test_a_projection_says_so_and_finishes_on_what_is_frozen(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    compare(["--experiment", "Baseline", "--plain-epochs", "2"])
+    speed.main(["--experiment", "Baseline", "--plain-epochs", "2"])
     printed = capsys.readouterr().out
-    assert "projected from 2" in printed and "finished on kept outputs" in printed
-    compare(["--experiment", "Baseline", "--plain-epochs", "2", "--json"])
+    assert "projected from 2" in printed and "finished on stored outputs" in printed
+    speed.main(["--experiment", "Baseline", "--plain-epochs", "2", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["plain_accuracy"] is not None and found["projected"] == 2
 
@@ -60,30 +92,30 @@ def test_a_projection_says_so_and_finishes_on_what_is_frozen(
 def test_a_projection_of_what_is_nowhere_frozen_claims_no_accuracy(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    compare(["--experiment", "ModelC", "--epochs", "3", "--plain-epochs", "2"])
+    speed.main(["--experiment", "ModelC", "--epochs", "3", "--plain-epochs", "2"])
     assert "not run to the end" in capsys.readouterr().out
-    compare(["--experiment", "ModelC", "--epochs", "3", "--plain-epochs", "2", "--json"])
+    speed.main(["--experiment", "ModelC", "--epochs", "3", "--plain-epochs", "2", "--json"])
     assert json.loads(capsys.readouterr().out)["plain_accuracy"] is None
 
 
 def test_accuracies_are_compared_over_seeds_where_something_is_frozen(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    agree(["--experiment", "Baseline", "ModelA", "--seeds", "3", "--json"])
+    accuracy.main(["--experiment", "Baseline", "ModelA", "--seeds", "3", "--json"])
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [each["experiment"] for each in found] == ["Baseline", "ModelA"]
     for each in found:
         assert len(each["accuracies"]) == len(each["plain_accuracies"]) == 3
-    with pytest.raises(ConfigError, match="nothing of it is frozen"):
-        agree(["--experiment", "ModelC"])
+    with pytest.raises(ConfigError, match="it freezes nothing"):
+        accuracy.main(["--experiment", "ModelC"])
 
 
 def test_a_difference_has_its_standard_error_where_there_are_several_seeds() -> None:
-    assert points([0.5], [0.49]) == "+1.00"
+    assert accuracy.points([0.5], [0.49]) == "+1.00"
     differences = [1.0, -2.0, 4.0]
     error = np.std(differences, ddof=1) / 3**0.5
     engine = [0.5 + each / 100 for each in differences]
-    assert points(engine, [0.5] * 3) == f"+1.00 ± {error:.2f}"
+    assert accuracy.points(engine, [0.5] * 3) == f"+1.00 ± {error:.2f}"
 
 
 @pytest.mark.parametrize(("margin", "within"), [(1.0, False), (2.5, True)])
@@ -91,7 +123,13 @@ def test_no_worse_is_claimed_only_where_the_whole_interval_is_above_the_margin(
     margin: float, within: bool
 ) -> None:
     engine, plain = np.array([0.62, 0.60, 0.64, 0.61]), np.array([0.61, 0.62, 0.62, 0.61])
-    found = Agreement.of("Baseline", 1, engine.tolist(), plain.tolist(), margin)
+    found = accuracy.NonInferiorityTest.of(
+        experiment="Baseline",
+        epochs=1,
+        accuracies=engine.tolist(),
+        plain_accuracies=plain.tolist(),
+        margin=margin,
+    )
     expected = scipy.stats.ttest_rel(100 * engine, 100 * plain).confidence_interval()
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert found.within == within and -2.5 < found.low < -1.0
@@ -101,14 +139,14 @@ def test_no_worse_is_claimed_only_where_the_whole_interval_is_above_the_margin(
 def test_the_table_trains_every_experiment_and_adds_them_up(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    table(["--warm-up", "--json"])
+    table.main(["--warm-up", "--json"])
     found = json.loads(capsys.readouterr().out)
     rows = {row["experiment"]: row for row in found["rows"]}
     assert list(rows) == ["Baseline", "ModelA", "ModelC"]
     assert found["epochs"] == 3 + 2 + 2
     assert found["seconds"] == pytest.approx(sum(row["seconds"] for row in rows.values()))
     assert found["ratio"] == pytest.approx(found["plain_seconds"] / found["seconds"])
-    table(["--experiment", "Baseline", "--epochs", "1", "--no-plain"])
+    table.main(["--experiment", "Baseline", "--epochs", "1", "--no-plain"])
     header, row, total, _device = capsys.readouterr().out.splitlines()
     assert header.split()[:3] == ["experiment", "epochs", "s"]
     assert row.split()[:2] == ["Baseline", "1"] and total.split()[:2] == ["all", "1"]
@@ -117,9 +155,9 @@ def test_the_table_trains_every_experiment_and_adds_them_up(
 def test_compiled_steps_give_the_logits_of_eager_ones(capsys: pytest.CaptureFixture[str]) -> None:
     """By torch's backend that traces and differentiates but generates no code."""
     options = ["--experiment", "ModelA", "--steps", "2", "--backend", "aot_eager"]
-    compile_(options)
+    compiler.main(options)
     assert "compiled step" in capsys.readouterr().out
-    compile_([*options, "--json"])
+    compiler.main([*options, "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["difference"] < 0.05
     assert found["ratio"] == pytest.approx(
@@ -128,24 +166,26 @@ def test_compiled_steps_give_the_logits_of_eager_ones(capsys: pytest.CaptureFixt
 
 
 def test_scaling_trains_every_size_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    scale(["--experiment", "Baseline", "--images", "40", "80", "--subjects", "3", "--json"])
-    points = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(p["images"], p["subjects"], p["epochs"]) for p in points] == [(40, 3, 3), (80, 3, 3)]
-    for point in points:
-        whole = point["once_seconds"] + point["epochs"] * point["epoch_seconds"]
-        assert point["seconds"] == pytest.approx(whole)
-        assert 50 < point["peak_memory_mb"] < 6000
+    scaling.main(["--experiment", "Baseline", "--images", "40", "80", "--subjects", "3", "--json"])
+    costs = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(c["images"], c["subjects"], c["epochs"]) for c in costs] == [(40, 3, 3), (80, 3, 3)]
+    for cost in costs:
+        whole = cost["once_seconds"] + cost["epochs"] * cost["epoch_seconds"]
+        assert cost["seconds"] == pytest.approx(whole)
+        assert 50 < cost["peak_memory_mb"] < 6000
 
 
 def test_scaling_projects_the_epochs_it_was_told_to_leave(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    scale(["--experiment", "ModelC", "--images", "16", "--epochs", "50", "--measured-epochs", "1"])
+    scaling.main(
+        ["--experiment", "ModelC", "--images", "16", "--epochs", "50", "--measured-epochs", "1"]
+    )
     assert capsys.readouterr().out.rstrip().endswith("from 1")
 
 
 def test_the_enlarged_dataset_has_the_size_asked_for(project: Path) -> None:
-    faces = enlarged(FaceSet.load(project / "data/faces.safetensors"), 50, 7)
+    faces = scaling.enlarge(FaceSet.load(project / "data/faces.safetensors"), 50, 7)
     assert [len(faces.rows(split)) for split in Split] == [50, 5, 0]
     assert set(faces.labels.tolist()) == set(range(7)) and len(faces.subjects) == 7
 
@@ -153,7 +193,7 @@ def test_the_enlarged_dataset_has_the_size_asked_for(project: Path) -> None:
 @pytest.mark.parametrize("images", ["0", "-5", "many"])
 def test_a_size_that_is_none_is_refused(images: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
-        scale(["--experiment", "Baseline", "--images", images])
+        scaling.main(["--experiment", "Baseline", "--images", images])
     assert stopped.value.code == 2
     assert "whole number" in capsys.readouterr().err or images.startswith("-")
 
@@ -161,11 +201,11 @@ def test_a_size_that_is_none_is_refused(images: str, capsys: pytest.CaptureFixtu
 def test_heads_are_timed_together_and_one_by_one(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job = head_fit("Baseline", project)
+    job = job_of("Baseline", project)
     make_features(job).save(project / "data/features.safetensors")
-    heads(["--experiment", "Baseline", "--hidden", "6", "4", "--count", "3", "--json"])
+    heads.main(["--experiment", "Baseline", "--hidden", "6", "4", "--count", "3", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["heads"] == [[6, 4]] * 3
     assert found["ratio_low"] <= found["ratio"] <= found["ratio_high"]
     with pytest.raises(ConfigError, match="none has an MLP head"):
-        heads([])
+        heads.main([])

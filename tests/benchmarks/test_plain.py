@@ -1,4 +1,4 @@
-"""The plain loop: the shortcut to its accuracy is exact, and it says what it cannot compare."""
+"""The plain loop: its shortcut gives the same accuracy, and it refuses what it cannot train."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from benchmarks.plain import (
     PlainLoop,
     PlainRun,
-    frozen_outputs,
+    check_comparable,
     loader,
-    refuse_what_is_not_plain,
+    prefix_outputs,
     write_folders,
 )
 from src.config import Augment, Head, Recipe
@@ -22,10 +22,10 @@ from src.errors import ConfigError
 from src.models.network import normalize
 from src.training.engine import run_job
 from src.training.job import TrainingJob
-from tests.benchmarks.test_floor import job as fit_of
+from tests.benchmarks.projects import job_of
 
 pytestmark = pytest.mark.usefixtures("project")
-EVERY_PICTURE = 24  # as one batch, so that the order of the pictures does not matter
+EVERY_IMAGE = 24  # as one batch, so that the order of the images does not matter
 
 
 def changed(job: TrainingJob, **recipe: object) -> TrainingJob:
@@ -33,11 +33,11 @@ def changed(job: TrainingJob, **recipe: object) -> TrainingJob:
 
 
 @pytest.mark.parametrize("name", ["Baseline", "ModelA"])
-def test_a_run_finished_on_kept_outputs_ends_in_the_weights_of_the_whole_run(
+def test_a_run_finished_on_stored_outputs_ends_with_the_weights_of_the_whole_run(
     name: str, project: Path
 ) -> None:
-    job = changed(fit_of(name, project), flip=False, batchnorm="freeze")
-    longer = job.experiment.model_copy(update={"batch_size": EVERY_PICTURE, "epochs": 4})
+    job = changed(job_of(name, project), flip=False, batchnorm="freeze")
+    longer = job.experiment.model_copy(update={"batch_size": EVERY_IMAGE, "epochs": 4})
     job = replace(job, experiment=longer)
     write_folders(job.starting_point.faces, project / "faces")
     training, validation = (
@@ -48,7 +48,7 @@ def test_a_run_finished_on_kept_outputs_ends_in_the_weights_of_the_whole_run(
     for _ in range(4):
         whole.epoch(training, validation)
     finished.epoch(training, validation)
-    finished.finish(3, frozen_outputs(job, project / "faces", Split.train, Split.val))
+    finished.train_on_outputs(3, prefix_outputs(job, project / "faces", Split.train, Split.val))
     assert finished.step == whole.step == 4
     after = finished.network.state_dict()
     moved = 0
@@ -63,7 +63,7 @@ def test_of_epochs_with_equal_accuracy_both_loops_keep_the_one_with_the_lowest_l
 ) -> None:
     """Steps too small to change an answer: accuracy stays, and the loss falls."""
     job = changed(
-        fit_of("Baseline", project),
+        job_of("Baseline", project),
         optimizer="sgd",
         learning_rate=1e-4,
         multipliers={},
@@ -72,7 +72,7 @@ def test_of_epochs_with_equal_accuracy_both_loops_keep_the_one_with_the_lowest_l
         batchnorm="freeze",
         label_smoothing=0.0,
     )
-    longer = job.experiment.model_copy(update={"batch_size": EVERY_PICTURE, "epochs": 4})
+    longer = job.experiment.model_copy(update={"batch_size": EVERY_IMAGE, "epochs": 4})
     job = replace(job, experiment=longer)
     fitted = run_job(job, lambda _epoch: None)
     assert len({epoch.val_accuracy for epoch in fitted.history}) == 1
@@ -91,31 +91,31 @@ def test_of_epochs_with_equal_accuracy_both_loops_keep_the_one_with_the_lowest_l
     kept = [
         number
         for number, state in enumerate(after, 1)
-        if all(torch.equal(state[name], plain.kept[name]) for name in state)
+        if all(torch.equal(state[name], plain.best_state[name]) for name in state)
     ]
     assert kept == [best]
 
 
-def test_kept_outputs_are_those_of_every_picture_and_of_its_mirror_image(project: Path) -> None:
-    job = fit_of("ModelA", project)
+def test_stored_outputs_are_those_of_every_image_and_of_its_mirror_image(project: Path) -> None:
+    job = job_of("ModelA", project)
     write_folders(job.starting_point.faces, project / "faces")
     loop = PlainLoop(job)
-    kept = frozen_outputs(job, project / "faces", Split.train)[Split.train]
+    stored = prefix_outputs(job, project / "faces", Split.train)[Split.train]
     images, labels = job.starting_point.faces.part(Split.train)
     loop.network.eval()
     with torch.no_grad():
-        for view, pictures in enumerate((images, images.flip(3))):
-            expected = loop.network.run(normalize(pictures, job.spec()), 0, loop.frozen)
-            torch.testing.assert_close(kept.outputs[:, view], expected, rtol=1e-4, atol=1e-5)
-    assert torch.equal(kept.labels, labels)
-    drawn = {tuple(kept[0][0].flatten()[:9].tolist()) for _ in range(40)}
+        for view, batch in enumerate((images, images.flip(3))):
+            expected = loop.network.run(normalize(batch, job.spec()), 0, loop.frozen)
+            torch.testing.assert_close(stored.outputs[:, view], expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(stored.labels, labels)
+    drawn = {tuple(stored[0][0].flatten()[:9].tolist()) for _ in range(40)}
     assert len(drawn) == 2, "both views are drawn"
 
 
-def test_a_subject_without_a_picture_in_a_split_leaves_the_others_their_names(
+def test_a_subject_without_an_image_in_a_split_leaves_the_others_their_names(
     project: Path,
 ) -> None:
-    job = fit_of("Baseline", project)
+    job = job_of("Baseline", project)
     faces = job.starting_point.faces
     split = faces.split.clone()
     split[(faces.labels == 0) & (split == Split.val.value)] = Split.train.value
@@ -130,9 +130,9 @@ def test_a_projection_counts_the_start_of_the_loaders_workers_once() -> None:
     assert run.seconds(100) == 5.0 + 99 * 3.0
 
 
-def test_what_the_plain_loop_leaves_out_is_refused_by_name(project: Path) -> None:
-    job = fit_of("Baseline", project)
-    refuse_what_is_not_plain(job)
+def test_what_the_plain_loop_does_not_support_is_refused_by_name(project: Path) -> None:
+    job = job_of("Baseline", project)
+    check_comparable(job)
     for recipe, named in (
         ({"augment": Augment(hue=0.1)}, "jitter"),
         ({"head_epochs": 2}, "only the head"),
@@ -140,7 +140,7 @@ def test_what_the_plain_loop_leaves_out_is_refused_by_name(project: Path) -> Non
         ({"batchnorm": "recalibrate"}, "recalibrated"),
     ):
         with pytest.raises(ConfigError, match=named):
-            refuse_what_is_not_plain(changed(job, **recipe))
+            check_comparable(changed(job, **recipe))
     svm = job.experiment.model_copy(update={"head": Head(kind="svm"), "epochs": 1})
     with pytest.raises(ConfigError, match="svm head"):
-        refuse_what_is_not_plain(replace(job, experiment=svm))
+        check_comparable(replace(job, experiment=svm))

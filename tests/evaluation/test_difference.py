@@ -51,7 +51,7 @@ def test_asking_about_fewer_costs_less(tmp_path: Path) -> None:
 
 def test_other_images_or_experiments_are_refused(tmp_path: Path) -> None:
     a = stored(tmp_path / "a", {"Baseline": 2})
-    with pytest.raises(StaleInputError, match="answers other images"):
+    with pytest.raises(StaleInputError, match="is for other test images"):
         differences(a, stored(tmp_path / "b", {"Baseline": 2}, 1 - LABELS), None)
     with pytest.raises(StaleInputError, match=r"no experiment ModelZ with .*they share: Baseline"):
         differences(a, a, ["ModelZ"])

@@ -65,7 +65,7 @@ def test_worst_subjects_have_the_lowest_recall_and_are_not_perfect() -> None:
     assert worst_subjects(scores, 5) == (1, 0)
 
 
-def test_pictures_are_drawn_the_same_twice_with_names_of_any_signs(tmp_path: Path) -> None:
+def test_figures_have_the_same_bytes_twice_with_any_characters_in_names(tmp_path: Path) -> None:
     faces = fabricate.faces()
     made = fabricate.predictions(faces)
     scores = per_subject(made.labels, made.predicted("Baseline"), made.subjects)
@@ -81,7 +81,7 @@ def test_pictures_are_drawn_the_same_twice_with_names_of_any_signs(tmp_path: Pat
         assert content == (tmp_path / f"{name}-b").read_bytes()
 
 
-def test_a_perfect_result_has_pictures_too(tmp_path: Path) -> None:
+def test_a_perfect_result_has_figures_too(tmp_path: Path) -> None:
     faces = fabricate.faces()
     made = fabricate.predictions(faces, {"ModelA": 1.0})
     scores = per_subject(made.labels, made.predicted("ModelA"), made.subjects)

@@ -1,4 +1,4 @@
-"""Only test images are scored, every network on the same ones, and MLflow hears of it."""
+"""Every network is scored on the same test images, no others, and the scores go to MLflow."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_every_network_answers_the_test_images_and_no_others(faces: FaceSet) -> 
     assert metrics["ModelA"]["accuracy"] == round(float(made.correct("ModelA").mean()), 6)
 
 
-def test_each_experiment_has_its_tables_and_pictures(faces: FaceSet) -> None:
+def test_each_experiment_has_its_tables_and_figures(faces: FaceSet) -> None:
     with paths.confusion("ModelA").open() as file:
         pairs = list(csv.DictReader(file))
     assert len(pairs) == 9
@@ -103,8 +103,8 @@ def test_each_experiment_has_its_tables_and_pictures(faces: FaceSet) -> None:
         rows = {row["subject"]: row for row in csv.DictReader(file)}
     right = sum(p["actual"] == p["predicted"] == "ann" for p in pairs)
     assert float(rows["ann"]["recall"]) == pytest.approx(right / 3)
-    pictures = sorted(path.stem for path in paths.evaluation("ModelA").glob("*.png"))
-    assert pictures == ["confusion", "curves", "worst_mistakes", "worst_subjects"]
+    figures = sorted(path.stem for path in paths.evaluation("ModelA").glob("*.png"))
+    assert figures == ["confusion", "curves", "worst_mistakes", "worst_subjects"]
 
 
 def test_a_second_time_gives_the_same_bytes(faces: FaceSet) -> None:

@@ -69,7 +69,7 @@ def test_the_page_needs_nothing_but_itself(html: str) -> None:
     assert not re.search(r"https?:", html)
 
 
-def test_the_page_is_well_formed_and_every_picture_has_words(html: str) -> None:
+def test_the_page_is_well_formed_and_every_image_has_alternative_text(html: str) -> None:
     page = Page(html)
     assert page.open == []
     assert all(page.alts)
@@ -187,10 +187,10 @@ def test_a_reference_that_moves_no_weight_is_left_out_of_the_chart_of_weights(
     ("select", "header", "note"),
     [
         ("best", "validation, best epoch", "is the best of its epochs on the same images"),
-        ("last", "validation, last epoch", "every row keeps its last"),
+        ("last", "validation, last epoch", "every row keeps its last epoch"),
     ],
 )
-def test_a_figure_on_validation_is_told_with_the_choice_it_has_been_through(
+def test_the_page_says_what_was_chosen_by_validation_accuracy(
     select: str, header: str, note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fabricate.write_project(tmp_path, fabricate.faces())
@@ -203,12 +203,12 @@ def test_a_figure_on_validation_is_told_with_the_choice_it_has_been_through(
     html = paths.REPORT_PAGE.read_text()
     assert header in html
     for text in (html, paths.REPORT_TEXT.read_text()):
-        assert note in text and "Validation chose the best row" in text
+        assert note in text and "The best row was chosen by validation accuracy" in text
 
 
 def test_the_page_says_who_read_the_test_images_and_how_many_seeds_there_are(
     html: str, root: Path
 ) -> None:
     for text in (html, (root / paths.REPORT_TEXT).read_text()):
-        assert "read by the evaluate stage alone" in text and "read once" not in text
+        assert "read only by the evaluate stage" in text and "read once" not in text
         assert "trained from one seed" in text

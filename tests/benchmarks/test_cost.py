@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from src.config import load_params
 from src.models.network import ModelSpec, Network
 from src.models.trainable import unfreeze
 from src.training.cost import epoch_flops, forward_flops, matrix_rate
-from src.training.job import StartingPoint, TrainingJob
 from src.training.optimizers import trained_blocks
+from tests.benchmarks.projects import job_of
 from tests.training.conftest import CPU32
 
 
@@ -24,28 +22,21 @@ def test_resnet18_costs_what_its_authors_say() -> None:
     assert forward_flops(network, 224) / 2 == pytest.approx(1.8e9, rel=0.02)
 
 
-def job(name: str, folder: Path) -> TrainingJob:
-    starting_point = StartingPoint.load(
-        Path("data/faces.safetensors"), Path("models/source.safetensors")
-    )
-    return replace(TrainingJob.of(name, load_params(), starting_point, folder), compute=CPU32)
-
-
 def test_an_epoch_of_everything_costs_what_pytorch_counts(project: Path) -> None:
-    fit = job("ModelC", project)
-    network = fit.network().train()
+    job = job_of("ModelC", project)
+    network = job.network().train()
     with FlopCounterMode(display=False) as training:
         network(torch.randn(24, 3, 16, 16)).sum().backward()
     with FlopCounterMode(display=False) as validation, torch.no_grad():
         network.eval()(torch.randn(8, 3, 16, 16))
     counted = training.get_total_flops() + validation.get_total_flops()
-    assert epoch_flops(fit) == pytest.approx(counted, rel=1e-9)
+    assert epoch_flops(job) == pytest.approx(counted, rel=1e-9)
 
 
 def test_a_frozen_prefix_runs_once_for_both_views(project: Path) -> None:
-    fit = job("ModelA", project)
-    network = fit.network()
-    trained = trained_blocks(network, fit.experiment.train, fit.recipe)
+    job = job_of("ModelA", project)
+    network = job.network()
+    trained = trained_blocks(network, job.experiment.train, job.recipe)
     unfreeze(network, trained, "freeze")
     last = len(network.blocks) - 1
     with FlopCounterMode(display=False) as once, torch.no_grad():
@@ -54,8 +45,8 @@ def test_a_frozen_prefix_runs_once_for_both_views(project: Path) -> None:
         network(below[:24], last).sum().backward()
         with torch.no_grad():
             network(below[:8], last)
-    counted = once.get_total_flops() / fit.experiment.epochs + each.get_total_flops()
-    assert epoch_flops(fit) == pytest.approx(counted, rel=1e-9)
+    counted = once.get_total_flops() / job.experiment.epochs + each.get_total_flops()
+    assert epoch_flops(job) == pytest.approx(counted, rel=1e-9)
 
 
 def test_the_matrix_rate_is_within_what_machines_do() -> None:

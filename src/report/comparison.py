@@ -1,4 +1,4 @@
-"""The comparison as one object: every row, the best of them, and what may be said about it."""
+"""The experiments compared: their results, the best one, and the tests of their differences."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from src.config import Experiment
 from src.evaluation.choice import Contender, choose
 from src.evaluation.metrics import Proportion, Score
 from src.evaluation.predictions import Predictions
-from src.evaluation.significance import PairedTest, holm, mcnemar
+from src.evaluation.significance import AdjustedTest, adjust, mcnemar
 
-ALPHA = 0.05
 REFERENCE = "Baseline"
 CLASSICAL = {
     "svm": "linear SVM",
@@ -25,10 +24,10 @@ CLASSICAL = {
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What training one experiment gave; accuracies within [0, 1].
+    """Metrics of one experiment's training; accuracies within [0, 1].
 
-    `selected` says whether validation chose the epoch that was kept: `val` is then the largest of
-    `epochs` accuracies on the same images, too high on average, and so is its interval.
+    selected: whether the epoch that was kept was chosen by validation accuracy. `val` is then
+    the largest of `epochs` accuracies on the same images: it and its interval are optimistic.
     """
 
     epochs: int
@@ -40,36 +39,23 @@ class TrainingSummary:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A paired test on the test images; `p` is adjusted for all the tests of its family."""
-
-    paired: PairedTest
-    p: float
-
-    @property
-    def beyond_chance(self) -> bool:
-        """Whether the difference is more than luck with these test images explains."""
-        return self.p < ALPHA
-
-
-@dataclass(frozen=True)
 class ExperimentResult:
-    """One experiment: what it was, what it reached, and how it compares.
+    """One experiment with its results and its tests against the reference and the best.
 
-    `against_reference` and `against_best` are None in the row that they compare with.
+    `against_reference` and `against_best` are None for the reference and the best themselves.
     """
 
     name: str
     experiment: Experiment
     trained: TrainingSummary
     test: Score
-    published: float | None  # test accuracy of the row that it rebuilds
-    against_reference: Difference | None
-    against_best: Difference | None
+    published: float | None  # test accuracy of the published experiment that it rebuilds
+    against_reference: AdjustedTest | None
+    against_best: AdjustedTest | None
 
     @property
     def trains(self) -> str:
-        """Which blocks train, in words."""
+        """Which blocks it trains, in words."""
         everything = "all" in self.experiment.train
         said = ["everything" if everything else " + ".join(self.experiment.train)]
         if self.experiment.start == "scratch":
@@ -82,7 +68,7 @@ class ExperimentResult:
 
     @property
     def unfrozen(self) -> tuple[str, ...]:
-        """Blocks that train besides the head; `all` where everything does."""
+        """Blocks that it trains besides the head; `all` where it trains everything."""
         return tuple(block for block in self.experiment.train if block != "head")
 
     @property
@@ -99,11 +85,12 @@ class ExperimentResult:
 
 
 @dataclass(frozen=True)
-class Results:
-    """All rows in the order of params.yaml. `reference` is Baseline, or the first row without one.
+class Comparison:
+    """All experiments in the order of params.yaml.
 
-    `best` is chosen by validation accuracy (`evaluation.choice`). `majority` is the share of test
-    images that the commonest subject has: the accuracy of naming it always.
+    reference: Baseline, or the first experiment where there is no Baseline. best: by validation
+    accuracy (`evaluation.choice`). majority: the share of test images that are of the most common
+    subject, which is the accuracy of always predicting it.
     """
 
     rows: tuple[ExperimentResult, ...]
@@ -114,22 +101,22 @@ class Results:
 
     @property
     def chance(self) -> float:
-        """Accuracy of guessing among equally likely subjects."""
+        """Accuracy of a uniformly random guess."""
         return 1 / self.subjects
 
     @property
     def balanced(self) -> bool:
-        """Whether accuracy says what it seems to: naming one subject always would not pay."""
+        """Whether always predicting the most common subject is hardly better than guessing."""
         return self.majority < 1.5 * self.chance
 
     @property
     def selected(self) -> tuple[ExperimentResult, ...]:
-        """Rows whose epoch was chosen on validation."""
+        """Experiments whose kept epoch was chosen by validation accuracy."""
         return tuple(row for row in self.rows if row.trained.selected)
 
     @property
     def as_good(self) -> tuple[ExperimentResult, ...]:
-        """Rows that the test images cannot tell from the best."""
+        """Experiments that the test images cannot tell apart from the best."""
         return tuple(
             row
             for row in self.rows
@@ -137,7 +124,7 @@ class Results:
         )
 
     def beyond_chance(self, sign: int) -> tuple[ExperimentResult, ...]:
-        """Rows that beat the reference (sign 1), or lose to it (-1), by more than luck."""
+        """Experiments better (sign 1) or worse (-1) than the reference by more than chance."""
         return tuple(
             row
             for row in self.rows
@@ -153,10 +140,10 @@ def compare_experiments(
     scores: Mapping[str, Score],
     predictions: Predictions,
     published: Mapping[str, float] | None = None,
-) -> Results:
-    """Put together the rows; two families of paired tests, each adjusted for its own number.
+) -> Comparison:
+    """Test every experiment against the reference, and against the best: two families of tests.
 
-    `published` is the test accuracy of each row that rebuilds a published one.
+    published: test accuracy of the published experiments, by the name of ours that rebuilds it.
     """
     names = tuple(experiments)
     reference = REFERENCE if REFERENCE in experiments else names[0]
@@ -164,8 +151,8 @@ def compare_experiments(
         Contender(name, trained[name].val.value, trained[name].trainable_parameters)
         for name in names
     ).name
-    to_reference = _differences(names, reference, predictions)
-    to_best = _differences(names, best, predictions)
+    to_reference = _against(reference, names, predictions)
+    to_best = _against(best, names, predictions)
     rows = {
         name: ExperimentResult(
             name=name,
@@ -179,7 +166,7 @@ def compare_experiments(
         for name in names
     }
     labels = predictions.labels
-    return Results(
+    return Comparison(
         tuple(rows.values()),
         rows[reference],
         rows[best],
@@ -188,13 +175,10 @@ def compare_experiments(
     )
 
 
-def _differences(
-    names: tuple[str, ...], other: str, predictions: Predictions
-) -> dict[str, Difference]:
-    """Each of `names` less `other`, on the same images."""
-    right = {name: predictions.correct(name) for name in names}
-    tests = {name: mcnemar(right[name], right[other]) for name in names if name != other}
-    adjusted = holm([test.p for test in tests.values()])
-    return {
-        name: Difference(test, p) for (name, test), p in zip(tests.items(), adjusted, strict=True)
-    }
+def _against(
+    other: str, names: tuple[str, ...], predictions: Predictions
+) -> dict[str, AdjustedTest]:
+    """Test each of `names` against `other` on the same images."""
+    correct = {name: predictions.correct(name) for name in names}
+    tests = {name: mcnemar(correct[name], correct[other]) for name in names if name != other}
+    return dict(zip(tests, adjust(list(tests.values())), strict=True))

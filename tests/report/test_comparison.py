@@ -1,4 +1,4 @@
-"""What the report claims is what the tests allow."""
+"""The report claims no more than the tests allow."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from src.evaluation.metrics import score
 from src.evaluation.predictions import Predictions
 from src.evaluation.significance import holm, mcnemar
 from src.report import words
-from src.report.results import Results, compare_experiments
+from src.report.comparison import Comparison, compare_experiments
 from tests import fabricate
 
 
-def results(**accuracy: float) -> Results:
+def results(**accuracy: float) -> Comparison:
     names = {**fabricate.ACCURACY, **accuracy}
     experiments = {name: fabricate.EXPERIMENTS[name] for name in names}
     made = fabricate.predictions(fabricate.faces(), names)
@@ -62,14 +62,14 @@ def test_without_a_baseline_the_first_row_is_the_reference() -> None:
     assert compare_experiments(experiments, trained, scores, made).reference.name == "ModelC"
 
 
-def test_a_clear_winner_is_told_with_what_to_unfreeze() -> None:
+def test_the_headline_of_a_clear_winner_says_what_to_unfreeze() -> None:
     found = results()
     headline = words.headline(found)
     assert headline.startswith("Unfreeze conv5_x: ")
     assert words.percent(found.best.test.accuracy) in headline
     said = " ".join(words.findings(found))
-    assert "beyond chance (exact McNemar test, adjusted p < 0.001)" in said
-    assert "cannot tell it from ModelC" in said
+    assert "more than chance can explain (exact McNemar test, adjusted p < 0.001)" in said
+    assert "cannot tell it apart from ModelC" in said
 
 
 def test_a_lead_that_chance_explains_is_no_winner() -> None:
@@ -92,12 +92,12 @@ def test_where_one_subject_is_most_of_the_test_accuracy_is_called_misleading(
     experiments = {"ModelC": fabricate.EXPERIMENTS["ModelC"]}
     found = compare_experiments(experiments, {"ModelC": fabricate.trained(0.9)}, scores, answers)
     said = " ".join(words.findings(found))
-    assert ("right for 83.3% of the test images: read macro F1" in said) == warned
+    assert ("correct for 83.3% of the test images: compare macro F1" in said) == warned
 
 
 def test_a_frozen_network_can_be_the_answer() -> None:
     found = results(**{"Baseline": 0.95, "ModelA": 0.5, "ModelC": 0.5})
-    assert words.headline(found).startswith("Keep the network frozen under a new linear head")
+    assert words.headline(found).startswith("Keep the network frozen and train a new linear head")
 
 
 def test_a_single_experiment_is_reported_without_comparisons() -> None:
@@ -149,7 +149,7 @@ def test_where_validation_chose_some_epochs_the_note_names_their_rows() -> None:
 
 def test_a_claim_of_better_says_that_it_rests_on_one_seed() -> None:
     found = results()
-    assert "with one seed" in words.headline(found)
+    assert "from one seed" in words.headline(found)
     said = words.findings(found)
-    assert "On these images, beyond chance, against Baseline" in said[-2]
-    assert "say nothing of what another seed would give" in said[-1]
+    assert "Against Baseline on these images, ModelA and ModelC do better by more" in said[-2]
+    assert "say nothing about what another seed would give" in said[-1]

@@ -1,0 +1,122 @@
+"""The outputs of earlier stages that the report shows, read into one object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from src import paths
+from src.config import Params
+from src.data.audit import AuditFinding
+from src.data.faceset import FaceSet
+from src.errors import StaleInputError
+from src.evaluation import published
+from src.evaluation.metrics import Proportion, Score
+from src.evaluation.predictions import Predictions
+from src.files import digest, read_rows
+from src.models.backbones import BACKBONES
+from src.report.comparison import Comparison, TrainingSummary, compare_experiments
+from src.report.curves import LearningCurve
+from src.report.layers import by_layer
+from src.tracking.record import RunRecord
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """Everything that the report is made from; mappings have a key for each experiment.
+
+    weight_changes: layer to the L2 norm of its change. commits: what trained the experiments.
+    """
+
+    params: Params
+    faces: FaceSet
+    faces_md5: str
+    predictions: Predictions
+    training: Mapping[str, TrainingSummary]
+    curves: Mapping[str, LearningCurve]
+    scores: Mapping[str, Score]
+    weight_changes: Mapping[str, Mapping[str, float]]
+    findings: tuple[AuditFinding, ...]
+    contact_sheet: bytes
+    commits: tuple[str, ...]
+
+    @classmethod
+    def load(cls, params: Params) -> ReportInputs:
+        """Read the files; raises StaleInputError for metrics that are missing or broken."""
+        faces, predictions = FaceSet.load(paths.FACES), Predictions.load(paths.PREDICTIONS)
+        training = {name: _read_training(name, params) for name in params.experiments}
+        return cls(
+            params=params,
+            faces=faces,
+            faces_md5=digest(paths.FACES),
+            predictions=predictions,
+            training=training,
+            curves={
+                name: LearningCurve.of(read_rows(paths.curves(name)), summary.best_epoch)
+                for name, summary in training.items()
+            },
+            scores=_read_scores(params),
+            weight_changes={name: _read_changes(name, params) for name in params.experiments},
+            findings=tuple(
+                AuditFinding(
+                    found["kind"], tuple(found["files"]), found["note"], tuple(found["dropped"])
+                )
+                for found in _read_json(paths.AUDIT)["findings"]
+            ),
+            contact_sheet=paths.CONTACT_SHEET.read_bytes(),
+            commits=tuple(sorted({_read_commit(name) for name in params.experiments})),
+        )
+
+    def compare(self) -> Comparison:
+        """Compare the experiments, with the published figures or those of the literature study."""
+        study = self.params.study
+        return compare_experiments(
+            self.params.experiments,
+            self.training,
+            self.scores,
+            self.predictions,
+            study.published if study else published.accuracies(),
+        )
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise StaleInputError(str(path), "missing or broken", "run `dvc repro`") from None
+
+
+def _read_training(name: str, params: Params) -> TrainingSummary:
+    metrics = _read_json(paths.train_metrics(name))
+    val = metrics["val"]
+    return TrainingSummary(
+        epochs=metrics["epochs"],
+        best_epoch=metrics["best_epoch"],
+        trainable_parameters=metrics["trainable_parameters"],
+        train_accuracy=metrics["train"]["accuracy"],
+        val=Proportion(val["accuracy"], val["accuracy_low"], val["accuracy_high"]),
+        selected=params.recipe_of(name).select == "best" and metrics["epochs"] > 1,
+    )
+
+
+def _read_scores(params: Params) -> dict[str, Score]:
+    metrics = _read_json(paths.TEST_METRICS)
+    if missing := [name for name in params.experiments if name not in metrics]:
+        what = f"has no figures of {', '.join(missing)}"
+        raise StaleInputError(str(paths.TEST_METRICS), what, "run `dvc repro evaluate`")
+    return {name: Score(**metrics[name]) for name in params.experiments}
+
+
+def _read_changes(name: str, params: Params) -> dict[str, float]:
+    rows = read_rows(paths.weight_change(name))
+    norms = {row["parameter"]: float(row["l2_change"]) for row in rows}
+    return by_layer(norms, BACKBONES[params.model.backbone])
+
+
+def _read_commit(name: str) -> str:
+    tags = RunRecord.read(paths.run_record(name)).tags
+    dirty = " with uncommitted changes" if tags.get("git.dirty") == "true" else ""
+    return f"{tags.get('git.commit', 'unknown')[:12]}{dirty}"
