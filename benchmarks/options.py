@@ -5,13 +5,14 @@ from __future__ import annotations
 from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 
+from src import paths
 from src.config import Params
 
 
 def add_inputs(parser: ArgumentParser) -> None:
     """Where the packed faces and the source weights are, and how results are printed."""
-    parser.add_argument("--faces", type=Path, default=Path("data/faces.safetensors"))
-    parser.add_argument("--source", type=Path, default=Path("models/source.safetensors"))
+    parser.add_argument("--faces", type=Path, default=paths.FACES)
+    parser.add_argument("--source", type=Path, default=paths.SOURCE)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -113,12 +113,12 @@ class Quality:
 
 def speed(params: Params, plain_epochs: int) -> Speed:
     """A study, then its own configurations by the plain loop."""
-    from src.tune.problem import Files, Problem
+    from src.tune.problem import Problem
     from src.tune.search import history_of
     from src.tune.space import trial_params
     from src.tune.study import finished
 
-    problem = Problem.load(params, Files())
+    problem = Problem.load(params)
     clock, processor = time.perf_counter(), time.process_time()
     with _study(params, problem) as study:
         seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - processor
@@ -144,14 +144,14 @@ def speed(params: Params, plain_epochs: int) -> Speed:
 
 def quality(params: Params, seeds: int) -> Quality:
     """Studies that differ in nothing but the seed and the size of a wave."""
-    from src.tune.problem import Files, Problem
+    from src.tune.problem import Problem
 
     found: dict[int, list[float]] = {params.tune.wave: [], 1: []}
     for seed in range(seeds):
         for wave, best in found.items():
             tune = params.tune.model_copy(update={"wave": wave})
             own = params.model_copy(update={"seed": params.seed + seed, "tune": tune})
-            with _study(own, Problem.load(own, Files())) as study:
+            with _study(own, Problem.load(own)) as study:
                 best.append(_best(study))
     return Quality(params.tune.trials, params.tune.wave, *map(tuple, found.values()))
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from src import cli
+from src import cli, paths
 from src.config import Params, load_params
 from src.errors import ConfigError, StaleInputError
 from src.files import digest
@@ -48,12 +48,20 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the stages' outputs are, by experiment, and their inputs."""
+    """What `--faces`, `--source`, `--models` and `--runs` say."""
 
     faces: Path
     source: Path
     models: Path
     runs: Path
+
+    def model(self, name: str) -> Path:
+        """The trained network of one experiment."""
+        return self.models / paths.model(name).name
+
+    def record(self, name: str) -> Path:
+        """The record of one experiment's run."""
+        return self.runs / paths.run_record(name).name
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = options.names or list(params.experiments)
     for name in names:
         params.experiment(name)
-    for path in (files.faces, files.source, *(files.runs / f"{name}.json" for name in names)):
+    for path in (files.faces, files.source, *(files.record(name) for name in names)):
         if not path.is_file():
             raise StaleInputError(str(path), "no such file", "run `dvc pull` or `dvc repro`")
     verdicts = []
@@ -94,10 +102,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help=f"points of validation accuracy between machines ({TOLERANCE:g}: a head moved by nine "
         "between two processors, see docs/results.md)",
     )
-    parser.add_argument("--faces", type=Path, default=Path("data/faces.safetensors"))
-    parser.add_argument("--source", type=Path, default=Path("models/source.safetensors"))
-    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of networks")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records")
+    parser.add_argument("--faces", type=Path, default=paths.FACES)
+    parser.add_argument("--source", type=Path, default=paths.SOURCE)
+    parser.add_argument("--models", type=Path, default=paths.MODELS, help="folder of networks")
+    parser.add_argument("--runs", type=Path, default=paths.RUNS, help="folder of records")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
     if not options.tolerance >= 0:
@@ -115,9 +123,9 @@ def verify(
     starting_point = StartingPoint.load(files.faces, files.source)
     with tempfile.TemporaryDirectory() as scratch:  # shared: heads start from the same features
         for name in names:
-            record = RunRecord.read(files.runs / f"{name}.json")
+            record = RunRecord.read(files.record(name))
             job = TrainingJob.of(name, params, starting_point, Path(scratch))
-            if changed := tuple(_changed(record, job, files.models / f"{name}.safetensors")):
+            if changed := tuple(_changed(record, job, files.model(name))):
                 yield Verdict(name, "not comparable", changed)
             else:
                 yield _retrained(record, job, tolerance)

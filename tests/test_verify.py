@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from src import paths, train
+from pipelines import train
+from src import paths
 from src.config import PARAMS, load_params
 from src.errors import ConfigError, StaleInputError, TrackingError
 from src.files import digest, write_json

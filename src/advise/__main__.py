@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src import cli
+from src import cli, paths
 from src.config import load_params
 from src.errors import StaleInputError
 
@@ -28,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     frozen features tell the subjects apart; says what each experiment should cost here.
     """
     parser = cli.parser("src.advise", str(main.__doc__), EXAMPLES)
-    parser.add_argument("--faces", type=Path, default=Path("data/faces.safetensors"))
-    parser.add_argument("--source", type=Path, default=Path("models/source.safetensors"))
+    parser.add_argument("--faces", type=Path, default=paths.FACES)
+    parser.add_argument("--source", type=Path, default=paths.SOURCE)
     parser.add_argument("--check", action="store_true", help="compare with what the runs showed")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
@@ -42,13 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from src.training.device import resolve
     from src.training.job import StartingPoint
 
-    measured = (
-        MeasuredResults.read(
-            params.experiments, Path("metrics"), Path("data/predictions.safetensors")
-        )
-        if options.check
-        else None
-    )
+    measured = MeasuredResults.read(params.experiments) if options.check else None
     starting_point = StartingPoint.load(options.faces, options.source)
     compute = resolve(params.engine.device, params.engine.precision)
     advice = advise(params, starting_point, compute)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from src import paths
 from src.advise.rule import Candidate, rank, reasons, strategy_of
 from src.advise.situation import Situation, assess
 from src.errors import StaleInputError
@@ -40,17 +40,17 @@ class MeasuredResults:
     right: Mapping[str, NDArray[np.bool_]]
 
     @classmethod
-    def read(cls, names: Iterable[str], metrics: Path, predictions: Path) -> MeasuredResults:
-        """From `metrics/` and the stored answers; raises StaleInputError where one is missing."""
+    def read(cls, names: Iterable[str]) -> MeasuredResults:
+        """Read the stages' metrics and predictions; raises StaleInputError if any is missing."""
         from src.evaluation.choice import Contender, choose
         from src.evaluation.predictions import Predictions
 
         names = tuple(names)
-        contenders = [Contender.read(name, metrics / "train" / f"{name}.json") for name in names]
-        answers = Predictions.load(predictions)
+        contenders = [Contender.read(name, paths.train_metrics(name)) for name in names]
+        answers = Predictions.load(paths.PREDICTIONS)
         if missing := [name for name in names if name not in answers.logits]:
             what = f"holds no answers of {', '.join(missing)}"
-            raise StaleInputError(str(predictions), what, "run `dvc repro evaluate`")
+            raise StaleInputError(str(paths.PREDICTIONS), what, "run `dvc repro evaluate`")
         return cls(choose(contenders).name, {name: answers.correct(name) for name in names})
 
 
@@ -81,7 +81,7 @@ def advise(params: Params, starting_point: StartingPoint, compute: Compute) -> A
             params.recipe_of(name),
             params,
             compute,
-            Path(".cache"),
+            paths.SCRATCH,
             name,
         )
         for name, experiment in params.experiments.items()

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from src import paths
 from src.cli import parser, run
 from src.errors import UserError
-from src.tracking.reconcile import MODEL_FILE, log_test, reconcile
+from src.tracking.reconcile import log_test, reconcile
 from src.tracking.record import RunRecord
 from src.tracking.registry import DIGITS, promote
 
-RECORDS, TEST, CHAMPION = "runs/*.json", "metrics/test.json", "metrics/champion.json"
-TEST_FOLDER = "plots/test"
 ACCURACY = "best_val/accuracy"  # among the record's figures
 EXAMPLES = """\
   dvc pull && python -m src.tracking reconcile
@@ -34,9 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="where runs/*.json are; by default here",
     )
     folder, code = arguments.parse_args(argv).folder, 0
-    records = sorted(folder.glob(RECORDS))
+    pattern = paths.run_record("*")
+    records = sorted(folder.glob(str(pattern)))
     if not records:
-        print(f"{folder / RECORDS}: no record of a run, so there is nothing to reconcile")
+        print(f"{folder / pattern}: no record of a run, so there is nothing to reconcile")
     for record in records:
         try:
             reconcile_one(record, folder)
@@ -56,12 +56,12 @@ def reconcile_one(path: Path, folder: Path) -> None:
     print(f"{path}: {done.state} as run {done.run_id}")
     if record.model is None:
         return
-    scored = folder / TEST_FOLDER / record.name / MODEL_FILE
-    scores = _read(folder / TEST).get(record.name)
+    scored = folder / paths.evaluated_model(record.name)
+    scores = _read(folder / paths.TEST_METRICS).get(record.name)
     if scores and scored.is_file() and scored.read_text().strip() == record.model.md5:
         files = sorted(scored.parent.iterdir())
         log_test(path, scores, [(file, "test") for file in files])
-    accuracy, champion = record.finals.get(ACCURACY, 0.0), _read(folder / CHAMPION)
+    accuracy, champion = record.finals.get(ACCURACY, 0.0), _read(folder / paths.REGISTERED)
     chosen = {"name": record.name, "val_accuracy": round(accuracy, DIGITS)}
     if chosen.items() <= champion.items() and "model" in champion:
         print(f"{path}: {promote(path, accuracy, champion['model']).sentence}")

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 FROM, MODEL_MD5, WITHOUT = "reconciled.from", "reconciled.model_md5", "reconciled.without"
 TEST_SCORES = ("accuracy", "accuracy_low", "accuracy_high", "top5")
-MODEL_FILE = "model.md5"  # beside test figures: the network that they are of
 EXAMPLES = 2  # pictures in a rebuilt model's input example
 
 

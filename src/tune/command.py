@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from optuna import Study
 
+from src import paths
 from src.config import BEST, Params
 from src.data.faceset import Split
 from src.errors import TuneError
@@ -23,7 +24,7 @@ from src.tune.best import Retraining, retrain, rows, write_best, write_trials
 from src.tune.figures import write_pictures
 from src.tune.heartbeat import Heartbeats
 from src.tune.mirror import Mirror
-from src.tune.problem import Files, Problem
+from src.tune.problem import Problem
 from src.tune.search import Search
 from src.tune.storage import (
     Orphans,
@@ -48,7 +49,6 @@ class Command:
     params: Params
     timeout: float | None = None
     mlflow: bool = True
-    files: Files = field(default_factory=Files)
 
     def run(self, argv: Sequence[str], workers: int) -> None:
         """Search until the study has its trials, then report on it."""
@@ -61,7 +61,7 @@ class Command:
                 "give --storage postgresql://..., or leave out --workers: a wave uses all cores",
             )
         make_features()
-        problem = Problem.load(self.params, self.files)
+        problem = Problem.load(self.params)
         with alone(url):
             study = self._study(problem)
             with self._log(study, problem) as log:
@@ -77,7 +77,7 @@ class Command:
     def job(self, parent: int) -> None:
         """One of several workers, until the study has its trials or the parent is gone."""
         silence_optuna()
-        problem = Problem.load(self.params, self.files)
+        problem = Problem.load(self.params)
         self._search(self._study(problem), problem, lambda: stop_without(parent), _nothing)
 
     def _study(self, problem: Problem) -> Study:
@@ -119,7 +119,7 @@ class Command:
                 "tune": params.tune.model_dump(exclude={"storage"}),
                 "recipe": problem.recipe.model_dump(),
             },
-            dataset=dataset_version(self.files.faces, faces, params.data.origin),
+            dataset=dataset_version(paths.FACES, faces, params.data.origin),
             tags={"device": problem.compute.name, **Fingerprint.of(problem.compute).tags},
         ) as log:
             yield log

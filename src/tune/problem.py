@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from src import paths
 from src.config import Params, Recipe
 from src.errors import ConfigError, StaleInputError
 from src.training.device import Compute, resolve
@@ -16,16 +17,6 @@ from src.training.features import Features
 from src.training.heads import HeadTask
 from src.training.job import StartingPoint, TrainingJob, kept_features
 from src.tune.space import TrialParams
-
-
-@dataclass(frozen=True)
-class Files:
-    """The pipeline's outputs that a search starts from, and the folder it may throw away."""
-
-    faces: Path = Path("data/faces.safetensors")
-    source: Path = Path("models/source.safetensors")
-    features: Path = Path("data/features.safetensors")
-    scratch: Path = Path(".cache")
 
 
 @dataclass(frozen=True)
@@ -38,7 +29,7 @@ class Problem:
     compute: Compute
 
     @classmethod
-    def load(cls, params: Params, files: Files) -> Problem:
+    def load(cls, params: Params) -> Problem:
         """Read what the stages wrote; raises StaleInputError, ConfigError or WeightsError.
 
         Features that were made for another recipe are made anew, once, in the scratch folder.
@@ -57,24 +48,24 @@ class Problem:
                 f"the multipliers of {recipe!r} make the head's learning rate 0",
                 "give `head` more than 0",
             )
-        for path in (files.faces, files.source, files.features):
+        for path in (paths.FACES, paths.SOURCE, paths.FEATURES):
             if not path.is_file():
                 raise StaleInputError(str(path), "no such file", "run `dvc repro embed`")
-        starting_point = StartingPoint.load(files.faces, files.source)
-        features = Features.load(files.features)
+        starting_point = StartingPoint.load(paths.FACES, paths.SOURCE)
+        features = Features.load(paths.FEATURES)
         compute = resolve(params.engine.device, params.engine.precision)
         problem = cls(params, starting_point, features, compute)
-        return problem._with_suited_features(files)
+        return problem._with_suited_features()
 
-    def _with_suited_features(self, files: Files) -> Problem:
+    def _with_suited_features(self) -> Problem:
         job, made = self.any_fit, self.features.made
         wanted = job.made()
         if (made.faces, made.source) != (wanted.faces, wanted.source):
             what = "made from another version of the dataset, or from other weights"
-            raise StaleInputError(str(files.features), what, "run `dvc repro embed`")
+            raise StaleInputError(str(paths.FEATURES), what, "run `dvc repro embed`")
         features = self.features
         if not suits(features, job):
-            features = kept_features(job, files.scratch)
+            features = kept_features(job, paths.SCRATCH)
         moved = features.to(self.compute.device)
         return Problem(self.params, self.starting_point, moved, self.compute)
 

@@ -72,7 +72,7 @@ def test_a_check_that_cannot_be_made_is_refused_before_any_work(
 def test_the_outcome_is_what_the_answers_say(project: Path) -> None:
     known = Predictions.load(paths.PREDICTIONS)
     names = ("ModelD-256-128-dropout", "Baseline", "ModelC", "ModelA")  # from worst to best
-    found = outcome(advice(*names), MeasuredResults.read(names, Path("metrics"), paths.PREDICTIONS))
+    found = outcome(advice(*names), MeasuredResults.read(names))
     assert (found.advised, found.best) == (names[0], "ModelA")
     assert found.test == {name: known.correct(name).mean() for name in names}
     assert found.p == mcnemar(known.correct(names[0]), known.correct("ModelA")).p

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from src import paths
 from src.cli import run
 from src.config import load_params
 from src.data.faceset import FaceSet
 from src.tune.__main__ import main
-from src.tune.problem import Files, Problem
+from src.tune.problem import Problem
 from src.tune.storage import open_storage, parse_url
 from src.tune.study import open_study
 
@@ -61,7 +62,7 @@ def begun() -> bytes:
     """A study of the project's space and features, not yet run; returns its file."""
     params = load_params()
     DATABASE.parent.mkdir()
-    problem = Problem.load(params, Files())
+    problem = Problem.load(params)
     storage = open_storage(parse_url(params.tune.storage), 1)
     open_study(storage, params, problem.objective)
     storage.engine.dispose()
@@ -91,7 +92,7 @@ def test_a_study_in_another_precision_is_refused_by_name(
     capsys: pytest.CaptureFixture[str], begun: bytes
 ) -> None:
     text = Path("params.yaml").read_text(encoding="utf-8")
-    there = Problem.load(load_params(), Files()).objective["precision"]
+    there = Problem.load(load_params()).objective["precision"]
     here = "float32" if there == "bfloat16" else "bfloat16"
     Path("params.yaml").unlink()
     Path("params.yaml").write_text(text.replace("precision: auto", f"precision: {here}"))
@@ -101,10 +102,10 @@ def test_a_study_in_another_precision_is_refused_by_name(
 
 def repacked() -> None:
     """Another version of the dataset: one picture differs."""
-    faces = FaceSet.load(Files().faces)
+    faces = FaceSet.load(paths.FACES)
     images = faces.images.clone()
     images[0] += 1
-    FaceSet(images, faces.labels, faces.split, faces.subjects).save(Files().faces)
+    FaceSet(images, faces.labels, faces.split, faces.subjects).save(paths.FACES)
 
 
 def test_features_of_another_dataset_version_are_refused(
@@ -126,16 +127,15 @@ def test_a_study_of_another_dataset_version_is_refused(
     from src.training.job import StartingPoint, make_features
 
     repacked()
-    files = Files()
     starting_point = StartingPoint(
-        FaceSet.load(files.faces),
-        SourceWeights.load(files.source),
-        digest(files.faces),
-        digest(files.source),
+        FaceSet.load(paths.FACES),
+        SourceWeights.load(paths.SOURCE),
+        digest(paths.FACES),
+        digest(paths.SOURCE),
     )
-    old = Features.load(files.features)
+    old = Features.load(paths.FEATURES)
     problem = Problem(load_params(), starting_point, old, resolve("cpu", "float32"))
-    make_features(problem.any_fit).save(files.features)
+    make_features(problem.any_fit).save(paths.FEATURES)
     assert "another version of the dataset" in refused(capsys)
     assert DATABASE.read_bytes() == begun
 
@@ -143,7 +143,7 @@ def test_a_study_of_another_dataset_version_is_refused(
 def test_missing_features_are_named_with_the_command_that_makes_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Files().features.unlink()
+    paths.FEATURES.unlink()
     assert "dvc repro embed" in refused(capsys)
 
 

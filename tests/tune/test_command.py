@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from src import paths
 from src.config import BEST_NAME, load_params
 from src.data.faceset import FaceSet, Split
 from src.models.classifier import Classifier
@@ -60,7 +61,7 @@ def test_the_test_split_is_left_to_the_evaluation(
 
     before = search()
     shutil.rmtree("mlruns")
-    faces = FaceSet.load(Path("data/faces.safetensors"))
+    faces = FaceSet.load(paths.FACES)
     tests = faces.split == Split.test.value
     if change == "empty":
         faces = FaceSet(
@@ -85,7 +86,7 @@ def assert_best_is_an_experiment_and_a_model() -> None:
     assert experiment.head.hidden[0] == int(best["width_1"])
     assert params.recipe_of(BEST_NAME).weight_decay == float(best["weight_decay"])
     classifier = Classifier.load(Path("tune/ModelD-best.safetensors"))
-    images, labels = FaceSet.load(Path("data/faces.safetensors")).part(Split.val)
+    images, labels = FaceSet.load(paths.FACES).part(Split.val)
     accuracy = (classifier.logits(images).argmax(1) == labels).float().mean().item()
     assert accuracy == pytest.approx(float(best["val_accuracy"]))
     for name in ("history", "parallel", "slices"):

@@ -15,7 +15,7 @@ from src.training.heads import train_heads
 from src.training.result import choose
 from src.tune.best import best_trial
 from src.tune.heartbeat import Heartbeats
-from src.tune.problem import Files, Problem
+from src.tune.problem import Problem
 from src.tune.search import SAME_AS, Search, history_of
 from src.tune.space import trial_params
 from src.tune.storage import Orphans, open_storage, parse_url, silence_optuna
@@ -31,7 +31,7 @@ def nothing() -> None:
 
 def search(params: Params, on_change: Callable[[], None] = nothing) -> tuple[Study, Problem]:
     silence_optuna()
-    url, problem = parse_url(params.tune.storage), Problem.load(params, Files())
+    url, problem = parse_url(params.tune.storage), Problem.load(params)
     Path("mlruns").mkdir(exist_ok=True)
     study = open_study(open_storage(url, 1), params, problem.objective)
     with Heartbeats(study, None) as heartbeats:
