@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from torch import nn
 
-    from src.tune.problem import Problem
+    from src.tune.objective import Objective
     from src.tune.space import TrialParams
 
 EXAMPLES = """\
@@ -113,22 +113,22 @@ class Quality:
 
 def speed(params: Params, plain_epochs: int) -> Speed:
     """A study, then its own configurations by the plain loop."""
-    from src.tune.problem import Problem
+    from src.tune.objective import Objective
     from src.tune.search import history_of
-    from src.tune.space import trial_params
-    from src.tune.study import finished
+    from src.tune.space import TrialParams
+    from src.tune.study import finished_trials
 
-    problem = Problem.load(params)
+    objective = Objective.load(params)
     clock, processor = time.perf_counter(), time.process_time()
-    with _study(params, problem) as study:
+    with _study(params, objective) as study:
         seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - processor
-        trials, accuracy = finished(study), _best(study)
-    candidates = [trial_params(trial.params, params.tune.space) for trial in trials]
+        trials, accuracy = finished_trials(study), _best(study)
+    points = [TrialParams.of(trial.params, params.tune.space) for trial in trials]
     clock, processor = time.perf_counter(), time.process_time()
-    accuracies = [train_plainly(candidate, problem, plain_epochs) for candidate in candidates]
+    accuracies = [train_plainly(trial_params, objective, plain_epochs) for trial_params in points]
     scale = params.tune.epochs / plain_epochs
     return Speed(
-        problem.compute.name,
+        objective.compute.name,
         len(trials),
         params.tune.epochs,
         sum(len(history_of(trial)) for trial in trials),
@@ -144,32 +144,32 @@ def speed(params: Params, plain_epochs: int) -> Speed:
 
 def quality(params: Params, seeds: int) -> Quality:
     """Studies that differ in nothing but the seed and the size of a wave."""
-    from src.tune.problem import Problem
+    from src.tune.objective import Objective
 
     found: dict[int, list[float]] = {params.tune.wave: [], 1: []}
     for seed in range(seeds):
         for wave, best in found.items():
             tune = params.tune.model_copy(update={"wave": wave})
             own = params.model_copy(update={"seed": params.seed + seed, "tune": tune})
-            with _study(own, Problem.load(own)) as study:
+            with _study(own, Objective.load(own)) as study:
                 best.append(_best(study))
     return Quality(params.tune.trials, params.tune.wave, *map(tuple, found.values()))
 
 
 @contextmanager
-def _study(params: Params, problem: Problem) -> Iterator[Study]:
+def _study(params: Params, objective: Objective) -> Iterator[Study]:
     """A study from its first trial to its last, in a storage that lasts as long as the block."""
     from src.tune.heartbeat import Heartbeats
     from src.tune.search import Search
-    from src.tune.storage import Orphans, open_storage, parse_url, silence_optuna
+    from src.tune.storage import StaleTrials, open_storage, parse_url, silence_optuna
     from src.tune.study import open_study
 
     silence_optuna()
     with tempfile.TemporaryDirectory() as folder:
         url = parse_url(f"sqlite:///{Path(folder) / 'optuna.db'}")
-        study = open_study(open_storage(url, 1), params, problem.objective)
+        study = open_study(open_storage(url, 1), params, objective.definition)
         with Heartbeats(study, None) as heartbeats:
-            Search(study, problem, Orphans(study, url, 1), heartbeats).run()
+            Search(study, objective, StaleTrials(study, url, 1), heartbeats).run()
         yield study
 
 
@@ -179,7 +179,7 @@ def _best(study: Study) -> float:
     return float(best_trial(study).value or 0.0)
 
 
-def train_plainly(candidate: TrialParams, problem: Problem, epochs: int) -> float:
+def train_plainly(trial_params: TrialParams, objective: Objective, epochs: int) -> float:
     """One head as a careful person would train it from PyTorch's tutorial, on cached features.
 
     Returns the best validation accuracy of the first `epochs` epochs of the schedule.
@@ -187,23 +187,23 @@ def train_plainly(candidate: TrialParams, problem: Problem, epochs: int) -> floa
     import torch
     from torch import nn
 
-    features, recipe = problem.features, problem.task(candidate).recipe
+    features, recipe = objective.features, objective.task(trial_params).recipe
     views, images, width = features.values.shape
     table, labels = features.values.flatten(0, 1), features.labels.repeat(views)
     best = 0.0
     with torch.random.fork_rng():
-        torch.manual_seed(problem.params.seed)
-        model = _plain_head(candidate, width, problem.classes).to(labels.device)
+        torch.manual_seed(objective.params.seed)
+        model = _plain_head(trial_params, width, objective.classes).to(labels.device)
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
-        steps = -(-images // candidate.batch_size) * problem.params.tune.epochs
+        steps = -(-images // trial_params.batch_size) * objective.params.tune.epochs
         scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, steps)
         criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         for _ in range(epochs):
             model.train()
             rows = torch.randperm(images) + images * torch.randint(views, (images,))
-            for batch in torch.split(rows.to(labels.device), candidate.batch_size):
+            for batch in torch.split(rows.to(labels.device), trial_params.batch_size):
                 optimizer.zero_grad()
                 loss = criterion(model(table[batch]), labels[batch])
                 loss.backward()
@@ -216,11 +216,11 @@ def train_plainly(candidate: TrialParams, problem: Problem, epochs: int) -> floa
     return best
 
 
-def _plain_head(candidate: TrialParams, width: int, classes: int) -> nn.Module:
+def _plain_head(trial_params: TrialParams, width: int, classes: int) -> nn.Module:
     from torch import nn
 
     layers: list[nn.Module] = []
-    for units, rate in zip(candidate.hidden, candidate.dropout, strict=True):
+    for units, rate in zip(trial_params.hidden, trial_params.dropout, strict=True):
         layers += [nn.Linear(width, units), nn.Dropout(rate), nn.ReLU()]
         width = units
     return nn.Sequential(*layers, nn.Linear(width, classes))

@@ -125,13 +125,13 @@ def verify(
         for name in names:
             record = RunRecord.read(files.record(name))
             job = TrainingJob.of(name, params, starting_point, Path(scratch))
-            if changed := tuple(_changed(record, job, files.model(name))):
+            if changed := tuple(_mismatches(record, job, files.model(name))):
                 yield Verdict(name, "not comparable", changed)
             else:
-                yield _retrained(record, job, tolerance)
+                yield _retrain(record, job, tolerance)
 
 
-def _changed(record: RunRecord, job: TrainingJob, model: Path) -> Iterator[str]:
+def _mismatches(record: RunRecord, job: TrainingJob, model: Path) -> Iterator[str]:
     """What is here that is not what the run was made from, or made."""
     from src.tracking.job import CODE, WEIGHTS, job_params, job_tags
     from src.tracking.writing import flatten
@@ -153,7 +153,7 @@ def _changed(record: RunRecord, job: TrainingJob, model: Path) -> Iterator[str]:
             yield f"{key} was {record.params.get(key)} and is {params.get(key)}"
 
 
-def _retrained(record: RunRecord, job: TrainingJob, tolerance: float) -> Verdict:
+def _retrain(record: RunRecord, job: TrainingJob, tolerance: float) -> Verdict:
     from src.models.network import save_network
     from src.training.engine import run_job
     from src.training.fingerprint import Fingerprint

@@ -11,7 +11,7 @@ from src.config.training import Experiment
 
 
 class Space(Section):
-    """What a search may choose: `[low, high]`, or `[value]` where it may not; see `tune.space`."""
+    """The search space: `[low, high]`, or `[value]` for what is fixed."""
 
     layers: tuple[Annotated[int, Field(ge=1, le=8)], ...] = (1, 3)
     width: tuple[Annotated[int, Field(ge=1, le=16384)], ...] = (64, 2048)
@@ -40,15 +40,15 @@ class Tune(Section):
     trials: Count = 50
     epochs: Count = 100
     wave: Count = 10
-    recipe: str | None = None  # a name under recipes; the common one where null
+    recipe: str | None = None  # a name under `recipes`; null for the one of all experiments
     sampler: Literal["tpe", "random"] = "tpe"
     pruner: Literal["halving", "median", "none"] = "halving"
-    seeds: Count = 3  # that the best head is trained with again
-    heartbeat: Count = 10  # seconds; only for a storage that several processes share
+    seeds: Count = 3  # number of seeds that the best head is trained again with
+    heartbeat: Count = 10  # seconds; used only on a server
     space: Space = Space()
 
 
 class SearchResult(Section):
-    """All of tune/best.yaml: experiments that a search wrote, none before the first."""
+    """All of tune/best.yaml: the experiment that a search wrote, or none."""
 
     best: dict[Name, Experiment] = Field(default_factory=dict)

@@ -40,7 +40,9 @@ def champion_of(model: str) -> Champion:
             "no champion yet",
             "run `dvc repro register`, or `python -m src.tracking reconcile` after `dvc pull`",
         )
-    return Champion(weights_of(backend, version), f"{address(version)} ({made_of(version)})")
+    return Champion(
+        weights_of(backend, version), f"{version_uri(version)} ({description(version)})"
+    )
 
 
 def find_champion(backend: Backend, model: str) -> ModelVersion | None:
@@ -63,7 +65,7 @@ def weights_of(backend: Backend, version: ModelVersion) -> Path:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
-    where = address(version)
+    where = version_uri(version)
     mend = "run `dvc pull` and `python -m src.tracking reconcile` to have it again"
     try:
         folder = download_artifacts(f"{version.source}/artifacts", tracking_uri=backend.uri)
@@ -77,11 +79,11 @@ def weights_of(backend: Backend, version: ModelVersion) -> Path:
     return path
 
 
-def address(version: ModelVersion) -> str:
+def version_uri(version: ModelVersion) -> str:
     """How MLflow names a version."""
     return f"models:/{version.name}/{version.version}"
 
 
-def made_of(version: ModelVersion) -> str:
+def description(version: ModelVersion) -> str:
     """Which experiment and which dataset a version comes from."""
     return f"{version.tags.get(NAME, 'unnamed')} on {version.tags.get(ORIGIN) or 'unknown data'}"

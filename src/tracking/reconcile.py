@@ -85,7 +85,9 @@ def _restore(store: Store, run_id: str, record: RunRecord, folder: Path) -> bool
     """Put back what is gone of a run's files, or of its model's; returns whether anything was."""
     there = _artifacts(store, run_id, {file.folder for file in record.artifacts})
     gone = [
-        file for file in record.artifacts if _name(folder / file.path, file.folder) not in there
+        file
+        for file in record.artifacts
+        if _artifact_path(folder / file.path, file.folder) not in there
     ]
     found = [file for file in gone if (folder / file.path).is_file()]
     for file in found:
@@ -115,7 +117,7 @@ def _artifacts(store: Store, run_id: str, folders: Iterable[str]) -> set[str]:
     return {file.path for files in listed for file in files}
 
 
-def _name(path: Path, folder: str) -> str:
+def _artifact_path(path: Path, folder: str) -> str:
     """What a file is called among a run's artifacts."""
     return f"{folder}/{path.name}" if folder else path.name
 
@@ -190,7 +192,7 @@ def log_test(
     scored = metrics.items() <= store.client.get_run(run_id).data.metrics.items()
     there = _artifacts(store, run_id, {folder for _, folder in artifacts})
     for file, folder in artifacts:
-        if not scored or _name(file, folder) not in there:
+        if not scored or _artifact_path(file, folder) not in there:
             log_file(store, run_id, file, folder)
     if not scored:
         log_points(store, run_id, [MetricPoint(step=0, time=now(), metrics=metrics)])

@@ -19,8 +19,8 @@ from src.tracking.champion import (
     ORIGIN,
     REASON,
     SIZE,
+    description,
     find_champion,
-    made_of,
     weights_of,
 )
 from src.tracking.reconcile import ensure_run
@@ -81,12 +81,12 @@ def _verdict(
     """Whether the candidate takes the champion's place, and why."""
     if champion is None:
         return True, "the first champion"
-    name = f"version {champion.version} ({made_of(champion)})"
+    name = f"version {champion.version} ({description(champion)})"
     for key in (ORIGIN, CLASSES, SIZE):
         if champion.tags.get(key, "") != candidate.tags[key]:
             return False, (
                 f"the champion, {name}, is for another purpose than this one "
-                f"({made_of(candidate)}): their {key} differ; "
+                f"({description(candidate)}): their {key} differ; "
                 "keep one beside the other with `-S tracking.model=NAME`"
             )
     theirs, whose = float(champion.tags[ACCURACY]), name

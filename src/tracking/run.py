@@ -47,7 +47,7 @@ class TrackedRun:
     _model: ModelFile | None = None
     _flushed: float = field(default_factory=time.monotonic)
 
-    def epoch(self, step: int, metrics: Mapping[str, float]) -> None:
+    def log_epoch(self, step: int, metrics: Mapping[str, float]) -> None:
         """Metrics of one epoch."""
         values = {key: float(value) for key, value in metrics.items()}
         self._epochs.append(MetricPoint(step=step, time=now(), metrics=values))
@@ -55,16 +55,16 @@ class TrackedRun:
         if time.monotonic() - self._flushed > FLUSH:
             self._flush()
 
-    def finals(self, metrics: Mapping[str, float]) -> None:
+    def log_finals(self, metrics: Mapping[str, float]) -> None:
         """Metrics of the whole run."""
         self._finals |= {key: float(value) for key, value in metrics.items()}
 
-    def artifact(self, path: Path, folder: str = "") -> None:
+    def log_artifact(self, path: Path, folder: str = "") -> None:
         """Copy a file among the run's artifacts; a rebuilt run takes it from the same path."""
         log_file(self.store, self.run_id, path, folder)
         self._artifacts.append(ArtifactFile(path=relative(path, self.record), folder=folder))
 
-    def model(self, weights: Path, example: NDArray[np.uint8]) -> None:
+    def log_model(self, weights: Path, example: NDArray[np.uint8]) -> None:
         """Log the model file `weights`; `example` is (N ≥ 2, S, S, 3) uint8 RGB pictures."""
         log_model(self.store, self.run_id, self.name, weights, example)
         self._model = ModelFile(path=relative(weights, self.record), md5=digest(weights))

@@ -90,11 +90,11 @@ def open_backend() -> Backend:
 def _open_backend(uri: str, root: Path) -> Backend:
     from mlflow import MlflowClient
 
-    with locked(uri), _one_line(uri):
+    with locked(uri), _as_tracking_error(uri):
         backend = Backend(MlflowClient(tracking_uri=uri, registry_uri=uri), uri)
         backend.client.search_experiments(max_results=1)  # makes the database, or finds it broken
         if uri == _own_uri(root):
-            _follow_move(_database(uri), str(root / ARTIFACTS))
+            _relocate_if_moved(_database(uri), str(root / ARTIFACTS))
     return backend
 
 
@@ -102,7 +102,7 @@ def _open_backend(uri: str, root: Path) -> Backend:
 def _open_store(uri: str, root: Path, name: str) -> Store:
     backend = _open_backend(uri, root)
     client = backend.client
-    with locked(uri), _one_line(uri):
+    with locked(uri), _as_tracking_error(uri):
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
             location = str(root / ARTIFACTS) if uri == _own_uri(root) else None
@@ -113,7 +113,7 @@ def _open_store(uri: str, root: Path, name: str) -> Store:
 
 
 @contextmanager
-def _one_line(uri: str) -> Iterator[None]:
+def _as_tracking_error(uri: str) -> Iterator[None]:
     """What MLflow raises inside, as a TrackingError."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -125,7 +125,7 @@ def _one_line(uri: str) -> Iterator[None]:
         raise TrackingError(uri, what, "check MLFLOW_TRACKING_URI, or move it away") from None
 
 
-def _follow_move(database: Path, artifacts: str) -> None:
+def _relocate_if_moved(database: Path, artifacts: str) -> None:
     """Rewrite the paths of a project that has been somewhere else."""
     with closing(sqlite3.connect(database, timeout=60)) as connection:
         locations = connection.execute("SELECT DISTINCT artifact_location FROM experiments")

@@ -50,7 +50,7 @@ class StudyRun:
     name: str
     dataset: DatasetVersion
 
-    def trials(self, trials: Iterable[TrialRun]) -> None:
+    def log_trials(self, trials: Iterable[TrialRun]) -> None:
         """Write those that are not there yet, each as a finished child run."""
         with locked(self.store.uri):  # several commands may go on with one study
             there = self._logged()
@@ -76,17 +76,17 @@ class StudyRun:
         log_points(self.store, run_id, trial.points)
         self.store.client.set_terminated(run_id, trial.status, trial.ended)
 
-    def metrics(self, metrics: Mapping[str, float]) -> None:
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Final figures of the study."""
         log_points(
             self.store, self.run_id, [MetricPoint(step=0, time=now(), metrics=dict(metrics))]
         )
 
-    def artifact(self, path: Path, folder: str = "") -> None:
+    def log_artifact(self, path: Path, folder: str = "") -> None:
         """Copy a file among the study's artifacts."""
         log_file(self.store, self.run_id, path, folder)
 
-    def model(self, weights: Path, example: NDArray[np.uint8]) -> None:
+    def log_model(self, weights: Path, example: NDArray[np.uint8]) -> None:
         """Log the best model; `example` is (N ≥ 2, S, S, 3) uint8 RGB pictures."""
         log_model(self.store, self.run_id, self.name, weights, example)
 

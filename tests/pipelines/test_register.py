@@ -38,7 +38,7 @@ def trained(project: Project) -> dict[str, float]:
     with track(
         experiment=EXPERIMENT, name="ModelB", params={}, dataset=None, stage="s", record=record
     ) as run:
-        run.model(project.model, np.zeros((2, 32, 32, 3), np.uint8))
+        run.log_model(project.model, np.zeros((2, 32, 32, 3), np.uint8))
     return params
 
 

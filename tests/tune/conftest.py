@@ -69,14 +69,14 @@ def write_faces(root: Path, faces: FaceSet) -> None:
     """The dataset of a project that has weights, and its features."""
     from src.training.device import resolve
     from src.training.job import StartingPoint, make_features
-    from src.tune.problem import Problem
+    from src.tune.objective import Objective
 
     faces.save(root / paths.FACES)
     starting_point = StartingPoint.load(root / paths.FACES, root / paths.SOURCE)
     features: object = None
     params = load_params(root / PARAMS)
-    problem = Problem(params, starting_point, features, resolve("cpu", "float32"))
-    make_features(problem.any_fit).save(root / paths.FEATURES)
+    objective = Objective(params, starting_point, features, resolve("cpu", "float32"))
+    make_features(objective.any_job).save(root / paths.FEATURES)
 
 
 @pytest.fixture

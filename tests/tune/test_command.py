@@ -35,7 +35,7 @@ def trials() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_command_finds_a_head_tracks_it_and_goes_on_later(
+def test_the_command_finds_a_head_tracks_it_and_is_resumed_later(
     tracked: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["--trials", "8"])
@@ -117,23 +117,23 @@ def assert_tracked(number: int) -> None:
     assert {"study/best.yaml", "study/trials.csv", "study/history.png"} <= names
     logged = store.client.get_logged_model(parent.outputs.model_outputs[-1].model_id)
     model = load_model(logged.artifact_location)
-    pictures = torch.zeros(2, 16, 16, 3, dtype=torch.uint8).numpy()
-    assert set(model.predict(pictures)["subject"]) <= {"ann", "bob", "cyd", "dee"}
+    images = torch.zeros(2, 16, 16, 3, dtype=torch.uint8).numpy()
+    assert set(model.predict(images)["subject"]) <= {"ann", "bob", "cyd", "dee"}
 
 
-def test_a_stopped_command_ends_its_run_as_killed_and_takes_it_up_again(
+def test_a_stopped_command_ends_its_run_as_killed_and_resumes_it(
     tracked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from src.tune.table import Watch
+    from src.tune.table import LiveTable
 
-    looks = iter(range(20))
+    refreshes = iter(range(20))
 
-    def stop(_watch: Watch) -> None:
-        if next(looks, None) is None:
+    def stop(_table: LiveTable) -> None:
+        if next(refreshes, None) is None:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Watch, "look", stop)
+        patch.setattr(LiveTable, "refresh", stop)
         with pytest.raises(KeyboardInterrupt):
             main(["--trials", "8"])
     store = open_store(EXPERIMENT)
