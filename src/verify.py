@@ -1,7 +1,7 @@
-"""`python -m src.verify`: does training again give what the records say?
+"""`python -m src.verify`: does training again give the recorded networks?
 
-A fingerprint that is equal promises equal bytes. One that differs promises no more than what was
-measured between two processors, which is the tolerance's default.
+Machines with the same fingerprint must give the same bytes. Others are allowed a tolerance, whose
+default was measured between two processors.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from src.tracking.record import RunRecord
     from src.training.job import StartingPoint, TrainingJob
 
-TOLERANCE = 10.0  # points: on two processors a head moved by nine, see docs/results.md
+TOLERANCE = 10.0  # percentage points: one head differed by nine, see docs/results.md
 EXAMPLES = """\
   python -m src.verify
   python -m src.verify Baseline ModelA
@@ -33,7 +33,7 @@ Answer = Literal["identical", "equal", "different", "not comparable"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one experiment; `why` is empty where it is identical."""
+    """The answer for one experiment; `why` is empty if it is identical."""
 
     name: str
     answer: Answer
@@ -41,7 +41,7 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """In words, on one line."""
+        """The verdict on one line."""
         because = ", because " if self.answer == "not comparable" else ": "
         return f"{self.name}: {self.answer}{because if self.why else ''}{'; '.join(self.why)}"
 
@@ -65,13 +65,14 @@ class Outputs:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train experiments again and compare the networks with those that are there, byte for byte.
+    """Train experiments again and compare the networks with the existing ones, byte for byte.
 
-    Starts from the dataset, the source weights, the parameters and the code that are here; where
-    one is not what the record names, the answer is `not comparable`. Nothing of the project is
-    written, and no cache is read. Different bytes under an equal fingerprint (processor, threads,
-    torch) are `different`; under another, networks within the tolerance are `equal`. Exit code 1
-    if any is different, else 0.
+    The dataset, source weights, parameters and code must be those of the run's record; if they are
+    not, the answer is `not comparable`. The same bytes are `identical`. Other bytes are `equal` if
+    the record has another fingerprint (processor, threads, torch) than this machine, and the
+    validation accuracies are within the tolerance of each other; else they are `different`. No
+    cache is read, and nothing in the project is written. The exit code is 1 if any answer is
+    `different`, else 0.
     """
     options = _arguments(argv)
     params = load_params()
@@ -99,24 +100,32 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--tolerance",
         type=float,
         default=TOLERANCE,
-        help=f"points of validation accuracy between machines ({TOLERANCE:g}: a head moved by nine "
-        "between two processors, see docs/results.md)",
+        help=f"percentage points of accuracy that machines may differ by ({TOLERANCE:g}; "
+        "one head differed by nine between two processors, see docs/results.md)",
     )
-    parser.add_argument("--faces", type=Path, default=paths.FACES)
-    parser.add_argument("--source", type=Path, default=paths.SOURCE)
-    parser.add_argument("--models", type=Path, default=paths.MODELS, help="folder of networks")
-    parser.add_argument("--runs", type=Path, default=paths.RUNS, help="folder of records")
+    parser.add_argument(
+        "--faces", type=Path, default=paths.FACES, help="packed dataset (%(default)s)"
+    )
+    parser.add_argument(
+        "--source", type=Path, default=paths.SOURCE, help="source weights (%(default)s)"
+    )
+    parser.add_argument(
+        "--models", type=Path, default=paths.MODELS, help="folder of networks (%(default)s)"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=paths.RUNS, help="folder of run records (%(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
     if not options.tolerance >= 0:
-        raise ConfigError("--tolerance", "is below 0", "give points of accuracy, 0 or more")
+        raise ConfigError("--tolerance", "is below 0", "give percentage points, 0 or more")
     return options
 
 
 def verify(
     names: Sequence[str], params: Params, files: Outputs, tolerance: float
 ) -> Iterator[Verdict]:
-    """One verdict after the other; `tolerance` in points. Raises UserError for unusable files."""
+    """Verdicts one by one; `tolerance` in percentage points. Raises UserError for bad files."""
     from src.tracking.record import RunRecord
     from src.training.job import StartingPoint, TrainingJob
 
@@ -132,13 +141,13 @@ def verify(
 
 
 def _mismatches(record: RunRecord, job: TrainingJob, model: Path) -> Iterator[str]:
-    """What is here that is not what the run was made from, or made."""
+    """What differs here from the inputs and the model file of the run."""
     from src.tracking.job import CODE, WEIGHTS, job_params, job_tags
     from src.tracking.writing import flatten
 
     here: StartingPoint = job.starting_point
     if record.model is None or not model.is_file() or digest(model) != record.model.md5:
-        yield f"{model} is missing or not the file that the run wrote"
+        yield f"{model} is missing or is not the file that the run wrote"
     if record.dataset is None or record.dataset.md5 != here.faces_digest:
         yield "the dataset is a different version"
     tags, params = job_tags(job), flatten(job_params(job))
@@ -160,17 +169,17 @@ def _retrain(record: RunRecord, job: TrainingJob, tolerance: float) -> Verdict:
     from src.training.progress import epochs_bar
 
     with epochs_bar(job.name, job.experiment.epochs) as advance:
-        fitted = run_job(job, advance)
+        result = run_job(job, advance)
     path = job.scratch / "again.safetensors"
-    save_network(path, fitted.state, fitted.spec)
-    assert record.model is not None  # noqa: S101  # or it was not comparable
+    save_network(path, result.state, result.spec)
+    assert record.model is not None  # noqa: S101  # or it would not be comparable
     if digest(path) == record.model.md5:
         return Verdict(job.name, "identical")
     then, now = Fingerprint.from_tags(record.tags), Fingerprint.of(job.compute)
-    before, again = record.finals["best_val/accuracy"], fitted.chosen.val_accuracy
-    figures = f"validation accuracy {100 * again:.2f}% here, {100 * before:.2f}% there"
+    before, again = record.finals["best_val/accuracy"], result.chosen.val_accuracy
+    figures = f"validation accuracy {100 * again:.2f}% here, {100 * before:.2f}% in the record"
     if then == now:
-        return Verdict(job.name, "different", ("other bytes on the same machine", figures))
+        return Verdict(job.name, "different", ("other bytes with the same fingerprint", figures))
     machine = then.differences(now) if then else ("the record has no fingerprint",)
     near = 100 * abs(again - before) <= tolerance
     figures += f", {'within' if near else 'beyond'} {tolerance:g} points"

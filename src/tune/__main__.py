@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--workers",
         type=int,
         default=1,
-        help="processes (1); several need a server",
+        help="processes (1); several need PostgreSQL",
     )
     parser.add_argument("--no-mlflow", action="store_true", help="log nothing to MLflow")
     parser.add_argument("--as-worker", type=int, help=argparse.SUPPRESS)

@@ -20,12 +20,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--trials",
         type=int,
-        help="total number of the study, over all runs of this command",
+        help="trials of the study in total, over all runs of this command",
     )
     add("--study", help="name of the study in the storage")
     add(
         "--storage",
-        help="URL that Optuna takes; several processes need PostgreSQL",
+        help="sqlite:///FILE or postgresql://USER@HOST/DATABASE",
     )
     add("--wave", type=int, help="number of trials whose heads train together as one batch")
     add("--seed", type=int, help="seed of the sampler and of every head")
