@@ -30,12 +30,12 @@ def model(name: str) -> Path:
 
 
 def train_metrics(name: str) -> Path:
-    """Final training and validation figures of one experiment."""
+    """Final training and validation metrics of one experiment."""
     return Path("metrics/train") / f"{name}.json"
 
 
 def curves(name: str) -> Path:
-    """Per-epoch figures of one experiment."""
+    """Metrics per epoch of one experiment."""
     return Path("plots/curves") / f"{name}.csv"
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,13 +29,7 @@ class Prediction:
     """The likeliest subjects of one photo, best first."""
 
     photo: str
-    subjects: tuple[str, ...]
-    probabilities: tuple[float, ...]
-
-    @property
-    def pairs(self) -> Iterator[tuple[str, float]]:
-        """Each subject with its probability."""
-        return zip(self.subjects, self.probabilities, strict=True)
+    subjects: tuple[tuple[str, float], ...]  # with their probabilities
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -89,11 +83,10 @@ def predict(classifier: Classifier, photos: Sequence[Path], top: int) -> tuple[P
     pixels = np.stack([decode(os.fspath(photo), _read(photo), data) for photo in photos])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     best = classifier.probabilities(images).topk(min(top, len(classifier.subjects)))
+    names = [[classifier.subjects[index] for index in row] for row in best.indices.tolist()]
     return tuple(
-        Prediction(os.fspath(photo), tuple(classifier.subjects[i] for i in order), tuple(values))
-        for photo, order, values in zip(
-            photos, best.indices.tolist(), best.values.tolist(), strict=True
-        )
+        Prediction(os.fspath(photo), tuple(zip(subjects, probabilities, strict=True)))
+        for photo, subjects, probabilities in zip(photos, names, best.values.tolist(), strict=True)
     )
 
 
@@ -111,9 +104,7 @@ def _print_json(predictions: Sequence[Prediction]) -> None:
             "photo": prediction.photo,
             "subjects": [
                 {"subject": subject, "probability": round(probability, 6)}
-                for subject, probability in zip(
-                    prediction.subjects, prediction.probabilities, strict=True
-                )
+                for subject, probability in prediction.subjects
             ],
         }
         for prediction in predictions
@@ -130,7 +121,7 @@ def _print_tables(predictions: Sequence[Prediction]) -> None:
         # As Text, since rich would take `[ann]` in a string for markup.
         table = Table("subject", title=Text(prediction.photo), title_justify="left")
         table.add_column("probability", justify="right")
-        for subject, probability in prediction.pairs:
+        for subject, probability in prediction.subjects:
             table.add_row(Text(subject), f"{probability:.1%}")
         Console().print(table)
 

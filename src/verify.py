@@ -103,18 +103,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help=f"percentage points of accuracy that machines may differ by ({TOLERANCE:g}; "
         "one head differed by nine between two processors, see docs/results.md)",
     )
-    parser.add_argument(
-        "--faces", type=Path, default=paths.FACES, help="packed dataset (%(default)s)"
-    )
-    parser.add_argument(
-        "--source", type=Path, default=paths.SOURCE, help="source weights (%(default)s)"
-    )
-    parser.add_argument(
-        "--models", type=Path, default=paths.MODELS, help="folder of networks (%(default)s)"
-    )
-    parser.add_argument(
-        "--runs", type=Path, default=paths.RUNS, help="folder of run records (%(default)s)"
-    )
+    parser.add_argument("--faces", type=Path, default=paths.FACES, help="default: %(default)s")
+    parser.add_argument("--source", type=Path, default=paths.SOURCE, help="default: %(default)s")
+    parser.add_argument("--models", type=Path, default=paths.MODELS, help="default: %(default)s")
+    parser.add_argument("--runs", type=Path, default=paths.RUNS, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
     if not options.tolerance >= 0:
@@ -177,13 +169,13 @@ def _retrain(record: RunRecord, job: TrainingJob, tolerance: float) -> Verdict:
         return Verdict(job.name, "identical")
     then, now = Fingerprint.from_tags(record.tags), Fingerprint.of(job.compute)
     before, again = record.finals["best_val/accuracy"], result.chosen.val_accuracy
-    figures = f"validation accuracy {100 * again:.2f}% here, {100 * before:.2f}% in the record"
+    accuracies = f"validation accuracy {100 * again:.2f}% here, {100 * before:.2f}% in the record"
     if then == now:
-        return Verdict(job.name, "different", ("other bytes with the same fingerprint", figures))
+        return Verdict(job.name, "different", ("other bytes with the same fingerprint", accuracies))
     machine = then.differences(now) if then else ("the record has no fingerprint",)
     near = 100 * abs(again - before) <= tolerance
-    figures += f", {'within' if near else 'beyond'} {tolerance:g} points"
-    return Verdict(job.name, "equal" if near else "different", (figures, *machine))
+    accuracies += f", {'within' if near else 'beyond'} {tolerance:g} points"
+    return Verdict(job.name, "equal" if near else "different", (accuracies, *machine))
 
 
 if __name__ == "__main__":

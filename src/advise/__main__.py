@@ -29,12 +29,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     experiment on this machine is shown beside it.
     """
     parser = cli.parser("src.advise", str(main.__doc__), EXAMPLES)
-    parser.add_argument(
-        "--faces", type=Path, default=paths.FACES, help="packed dataset (%(default)s)"
-    )
-    parser.add_argument(
-        "--source", type=Path, default=paths.SOURCE, help="source weights (%(default)s)"
-    )
+    parser.add_argument("--faces", type=Path, default=paths.FACES, help="default: %(default)s")
+    parser.add_argument("--source", type=Path, default=paths.SOURCE, help="default: %(default)s")
     parser.add_argument("--check", action="store_true", help="compare with the results of the runs")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)

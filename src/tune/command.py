@@ -131,13 +131,9 @@ class Command:
         print(f"written to {BEST}; `dvc repro` trains it beside the others")
         if study_run is None:
             return
-        accuracies = retraining.val
-        study_run.log_metrics(
-            {
-                "best_val/accuracy": rows[0].val.value,
-                "seeds_val/accuracy": sum(accuracies) / len(accuracies),
-            }
-        )
+        mean = sum(retraining.val) / len(retraining.val)
+        best = rows[0].val.value
+        study_run.log_metrics({"best_val/accuracy": best, "seeds_val/accuracy": mean})
         for path in (BEST, BEST.parent / TRIALS, *figures):
             study_run.log_artifact(path, "study")
         images, _ = objective.starting_point.faces.part(Split.train)

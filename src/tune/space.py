@@ -50,8 +50,8 @@ class TrialParams:
         layers = zip(self.hidden, self.dropout, strict=True)
         head = " + ".join(f"{width} (dropout {rate:.2f})" for width, rate in layers)
         return (
-            f"{head}, batch {self.batch_size}, rate {self.learning_rate:.2g}, "
-            f"decay {self.weight_decay:.2g}"
+            f"{head}, batch size {self.batch_size}, learning rate {self.learning_rate:.2g}, "
+            f"weight decay {self.weight_decay:.2g}"
         )
 
 

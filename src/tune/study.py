@@ -102,17 +102,19 @@ def _at(definition: Any, key: str) -> Any:
 
 def started_trials(study: Study) -> list[FrozenTrial]:
     """Trials that are running, complete or pruned."""
-    trials: list[FrozenTrial] = study.get_trials(deepcopy=False, states=STARTED)
-    return trials
+    return _trials(study, STARTED)
 
 
 def finished_trials(study: Study) -> list[FrozenTrial]:
     """Trials that are complete or pruned, by number."""
-    trials: list[FrozenTrial] = study.get_trials(deepcopy=False, states=FINISHED)
-    return trials
+    return _trials(study, FINISHED)
 
 
 def complete_trials(study: Study) -> list[FrozenTrial]:
     """Trials that were trained to the end."""
-    trials: list[FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return _trials(study, (TrialState.COMPLETE,))
+
+
+def _trials(study: Study, states: tuple[TrialState, ...]) -> list[FrozenTrial]:
+    trials: list[FrozenTrial] = study.get_trials(deepcopy=False, states=states)
     return trials

@@ -17,7 +17,7 @@ from rich.table import Table
 from src.config import Space, Tune
 from src.tune.best import Retraining, TrialRow
 from src.tune.space import TrialParams
-from src.tune.study import FINISHED, PUBLISHED
+from src.tune.study import PUBLISHED, finished_trials
 
 BEST_ROWS = 6
 REFRESH_INTERVAL = 0.5  # seconds
@@ -37,7 +37,7 @@ class LiveTable:
     _before: int = 0
 
     def __enter__(self) -> LiveTable:
-        self._before = len(self.study.get_trials(deepcopy=False, states=FINISHED))
+        self._before = len(finished_trials(self.study))
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         if self._console.is_terminal:
             self._live.start()
@@ -68,12 +68,12 @@ class LiveTable:
         done = pruned + complete
         per_second = (done - self._before) / (self._refreshed - self._started)
         left = f"{(self.tune.trials - done) / per_second:.0f} s left" if per_second else ""
-        figures = (
+        summary = (
             f"{done} of {self.tune.trials} trials   {running} running   {pruned} pruned   "
             f"{per_second * 60:.0f} per minute   {left}"
         )
         bar = ProgressBar(total=self.tune.trials, completed=done)
-        return Group(bar, figures, _best(trials, self.tune.space))
+        return Group(bar, summary, _best(trials, self.tune.space))
 
 
 def _best(trials: list[FrozenTrial], space: Space) -> Table:
@@ -101,7 +101,7 @@ def print_closing(rows: list[TrialRow], retraining: Retraining) -> None:
     console.print(f"{rows[0].name} trained again with seeds {seeds}:")
     console.print(f"  validation {_spread(retraining.val)}")
     console.print(
-        "Trial and epochs were chosen on the validation images, so these figures are optimistic."
+        "Trial and epochs were chosen on the validation images, so these accuracies are optimistic."
     )
 
 

@@ -49,6 +49,6 @@ def run_workers(argv: Sequence[str], number: int, *on_poll: Callable[[], None]) 
 
 
 def stop_without(parent: int) -> None:
-    """Raise KeyboardInterrupt in a worker whose parent is gone."""
+    """Raise KeyboardInterrupt in a worker whose parent has ended."""
     if os.getppid() != parent:
         raise KeyboardInterrupt

@@ -29,7 +29,7 @@ def promoted(
 
 
 def new_version(project: Project, subjects: tuple[str, ...] | None = None, size: int = 32) -> float:
-    """Pack other pictures as the dataset; returns the model file's accuracy on those of val."""
+    """Pack other images as the dataset; returns the model file's validation accuracy on them."""
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(256, (30, 3, size, size), generator=generator, dtype=torch.uint8)
     labels, split = torch.arange(30) % 3, torch.tensor([0, 1], dtype=torch.uint8).repeat(15)
