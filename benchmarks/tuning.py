@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from torch import nn
 
-    from src.tune.problem import Problem
+    from src.tune.objective import Objective
     from src.tune.space import TrialParams
 
 EXAMPLES = """\
@@ -120,22 +120,22 @@ class SearchQuality:
 
 def measure_speed(params: Params, plain_epochs: int) -> SearchSpeed:
     """Run a study, then train its configurations by the plain loop."""
-    from src.tune.problem import Files, Problem
+    from src.tune.objective import Objective
     from src.tune.search import history_of
-    from src.tune.space import trial_params
-    from src.tune.study import finished
+    from src.tune.space import TrialParams
+    from src.tune.study import finished_trials
 
-    problem = Problem.load(params, Files())
+    objective = Objective.load(params)
     clock, cpu = time.perf_counter(), time.process_time()
-    with _study(params, problem) as study:
+    with _study(params, objective) as study:
         seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - cpu
-        trials, accuracy = finished(study), _best(study)
-    candidates = [trial_params(trial.params, params.tune.space) for trial in trials]
+        trials, accuracy = finished_trials(study), _best(study)
+    candidates = [TrialParams.of(trial.params, params.tune.space) for trial in trials]
     clock, cpu = time.perf_counter(), time.process_time()
-    accuracies = [train_plain_head(candidate, problem, plain_epochs) for candidate in candidates]
+    accuracies = [train_plain_head(candidate, objective, plain_epochs) for candidate in candidates]
     scale = params.tune.epochs / plain_epochs
     return SearchSpeed(
-        device=problem.compute.name,
+        device=objective.compute.name,
         trials=len(trials),
         epochs=params.tune.epochs,
         trained_epochs=sum(len(history_of(trial)) for trial in trials),
@@ -151,32 +151,32 @@ def measure_speed(params: Params, plain_epochs: int) -> SearchSpeed:
 
 def measure_quality(params: Params, seeds: int) -> SearchQuality:
     """Run studies that differ only in the seed and in the size of a wave."""
-    from src.tune.problem import Files, Problem
+    from src.tune.objective import Objective
 
     found: dict[int, list[float]] = {params.tune.wave: [], 1: []}
     for seed in range(seeds):
         for wave, best in found.items():
             tune = params.tune.model_copy(update={"wave": wave})
             own = params.model_copy(update={"seed": params.seed + seed, "tune": tune})
-            with _study(own, Problem.load(own, Files())) as study:
+            with _study(own, Objective.load(own)) as study:
                 best.append(_best(study))
     return SearchQuality(params.tune.trials, params.tune.wave, *map(tuple, found.values()))
 
 
 @contextmanager
-def _study(params: Params, problem: Problem) -> Iterator[Study]:
+def _study(params: Params, objective: Objective) -> Iterator[Study]:
     """A finished study, in a storage that is deleted at the end of the block."""
     from src.tune.heartbeat import Heartbeats
     from src.tune.search import Search
-    from src.tune.storage import Orphans, open_storage, parse_url, silence_optuna
+    from src.tune.storage import StaleTrials, open_storage, parse_url, silence_optuna
     from src.tune.study import open_study
 
     silence_optuna()
     with tempfile.TemporaryDirectory() as folder:
         url = parse_url(f"sqlite:///{Path(folder) / 'optuna.db'}")
-        study = open_study(open_storage(url, 1), params, problem.objective)
+        study = open_study(open_storage(url, 1), params, objective.definition)
         with Heartbeats(study, None) as heartbeats:
-            Search(study, problem, Orphans(study, url, 1), heartbeats).run()
+            Search(study, objective, StaleTrials(study, url, 1), heartbeats).run()
         yield study
 
 
@@ -186,7 +186,7 @@ def _best(study: Study) -> float:
     return float(best_trial(study).value or 0.0)
 
 
-def train_plain_head(candidate: TrialParams, problem: Problem, epochs: int) -> float:
+def train_plain_head(candidate: TrialParams, objective: Objective, epochs: int) -> float:
     """Train one head on cached features, as in PyTorch's tutorials.
 
     Returns the best validation accuracy of the schedule's first `epochs` epochs.
@@ -194,17 +194,17 @@ def train_plain_head(candidate: TrialParams, problem: Problem, epochs: int) -> f
     import torch
     from torch import nn
 
-    features, recipe = problem.features, problem.task(candidate).recipe
+    features, recipe = objective.features, objective.task(candidate).recipe
     views, images, width = features.values.shape
     table, labels = features.values.flatten(0, 1), features.labels.repeat(views)
     best = 0.0
     with torch.random.fork_rng():
-        torch.manual_seed(problem.params.seed)
-        model = _plain_head(candidate, width, problem.classes).to(labels.device)
+        torch.manual_seed(objective.params.seed)
+        model = _plain_head(candidate, width, objective.classes).to(labels.device)
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
-        steps = -(-images // candidate.batch_size) * problem.params.tune.epochs
+        steps = -(-images // candidate.batch_size) * objective.params.tune.epochs
         scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, steps)
         criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         for _ in range(epochs):

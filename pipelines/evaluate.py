@@ -21,7 +21,7 @@ from src.evaluation.mistakes import worst_mistakes
 from src.evaluation.predictions import Predictions
 from src.files import digest, read_rows, write_csv, write_json, write_text
 from src.plotting import save_png
-from src.tracking.reconcile import MODEL_FILE, log_test
+from src.tracking.reconcile import log_test
 
 MISTAKES = 12  # shown in the figure
 EXAMPLES = "  python -m pipelines.evaluate\n  dvc repro evaluate"
@@ -90,7 +90,7 @@ def write_experiment(name: str, faces: FaceSet, predictions: Predictions) -> Non
     write_csv(folder / "per_subject.csv", header, map(astuple, scores))
     mistakes = worst_mistakes(faces, predictions, name, MISTAKES)
     # Tells `reconcile` which network these results belong to.
-    write_text(folder / MODEL_FILE, digest(paths.model(name)) + "\n")
+    write_text(paths.evaluated_model(name), digest(paths.model(name)) + "\n")
     save_png(confusion_figure(predictions, name), folder / "confusion.png")
     save_png(mistakes_figure(faces, mistakes, subjects), folder / "worst_mistakes.png")
     save_png(curves_figure(name, read_rows(paths.curves(name))), folder / "curves.png")

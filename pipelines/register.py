@@ -1,4 +1,4 @@
-"""Stage `register`: the best experiment by validation accuracy may become the champion."""
+"""Stage `register`: promote the best experiment by validation accuracy to champion."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXAMPLES = "  python -m pipelines.register\n  dvc repro register"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Promote the best experiment's model if it beats the present champion."""
+    """Register the best experiment's model, and promote it if it beats the current champion."""
     from src.tracking.registry import promote
 
     parser("pipelines.register", str(main.__doc__), EXAMPLES).parse_args(argv)
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     best = choose(Contender.read(name, paths.train_metrics(name)) for name in names)
     model = params.tracking.model
     print(promote(paths.run_record(best.name), best.val_accuracy, model).sentence)
-    # Only what the inputs decide: which version it became is the registry's to say.
+    # Not the version, which depends on the registry and not on the inputs alone.
     write_json(paths.REGISTERED, {"model": model, **asdict(best)})
 
 

@@ -57,15 +57,15 @@ def run(name: str, params: Params) -> None:
 
         def on_epoch(epoch: Epoch) -> None:
             advance(epoch)
-            tracked.epoch(epoch.number, epoch.metrics)
+            tracked.log_epoch(epoch.number, epoch.metrics)
 
         features = Features.load(paths.FEATURES) if paths.FEATURES.exists() else None
         fitted = run_job(job, on_epoch, features)
         write_outputs(name, fitted)
-        tracked.finals(final_metrics(fitted))
+        tracked.log_finals(final_metrics(fitted))
         for path, folder in artifacts(name):
-            tracked.artifact(path, folder)
-        tracked.model(paths.model(name), example_pictures(job))
+            tracked.log_artifact(path, folder)
+        tracked.log_model(paths.model(name), example_pictures(job))
     chosen, epochs = fitted.chosen, len(fitted.history)
     print(f"{name}: validation {chosen.val_accuracy:.1%} after epoch {chosen.number} of {epochs}")
 

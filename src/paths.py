@@ -1,6 +1,8 @@
-"""The files that stages write and read, named once; all relative to the folder of params.yaml.
+"""The files that the stages write and read, relative to the folder of params.yaml.
 
-dvc.yaml names the same files to DVC; `tests/pipelines/test_paths.py` holds the two together.
+The stages in pipelines/, the commands in src/ and the benchmarks all take the names from here.
+dvc.yaml has to repeat them, and `tests/pipelines/test_paths.py` checks that both agree. What a
+search writes, `tune/best.yaml`, is `src.config.BEST`: whatever reads params.yaml reads it too.
 """
 
 from pathlib import Path
@@ -9,29 +11,31 @@ FACES = Path("data/faces.safetensors")
 MANIFEST = Path("data/manifest.csv")
 AUDIT = Path("data/audit.json")
 CONTACT_SHEET = Path("data/contact_sheet.png")
-SOURCE = Path("models/source.safetensors")
+MODELS = Path("models")
+SOURCE = MODELS / "source.safetensors"
 FEATURES = Path("data/features.safetensors")
 TEST_METRICS = Path("metrics/test.json")
 PREDICTIONS = Path("data/predictions.safetensors")
 LEARNING = Path("plots/learning.csv")
 REPORT_PAGE = Path("reports/index.html")
 REPORT_TEXT = Path("reports/results.md")
+RUNS = Path("runs")
 REGISTERED = Path("metrics/champion.json")
 SCRATCH = Path(".cache")
 
 
 def model(name: str) -> Path:
     """The trained network of one experiment."""
-    return Path("models") / f"{name}.safetensors"
+    return MODELS / f"{name}.safetensors"
 
 
 def train_metrics(name: str) -> Path:
-    """Final training and validation figures of one experiment."""
+    """Final training and validation metrics of one experiment."""
     return Path("metrics/train") / f"{name}.json"
 
 
 def curves(name: str) -> Path:
-    """Per-epoch figures of one experiment."""
+    """Metrics per epoch of one experiment."""
     return Path("plots/curves") / f"{name}.csv"
 
 
@@ -46,18 +50,23 @@ def confusion(name: str) -> Path:
 
 
 def evaluation(name: str) -> Path:
-    """Pictures and tables of one experiment's test result."""
+    """Folder of figures and tables of one experiment's test result."""
     return Path("plots/test") / name
 
 
+def evaluated_model(name: str) -> Path:
+    """The md5 of the model file that the files in `evaluation(name)` were made from."""
+    return evaluation(name) / "model.md5"
+
+
 def chart(name: str) -> Path:
-    """One of the report's charts as a picture."""
+    """One of the report's charts as an image file."""
     return Path("reports/charts") / f"{name}.png"
 
 
 def run_record(name: str) -> Path:
     """What is needed to find or rebuild one experiment's MLflow run."""
-    return Path("runs") / f"{name}.json"
+    return RUNS / f"{name}.json"
 
 
 def layers(name: str) -> Path:

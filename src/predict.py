@@ -1,4 +1,4 @@
-"""`python -m src.predict PHOTO...`: whose face is it? The champion's answer, or a file's."""
+"""`python -m src.predict PHOTO...`: whose face it is, by the champion or by a model file."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ EXAMPLES = """\
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One photo's likeliest subjects, best first."""
+class Prediction:
+    """The likeliest subjects of one photo, best first."""
 
     photo: str
-    subjects: tuple[str, ...]
-    probabilities: tuple[float, ...]
+    subjects: tuple[tuple[str, float], ...]  # with their probabilities
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Name the likeliest subjects of face photos."""
+    """Print the likeliest subjects of face photos.
+
+    The network is the champion, the best one registered in MLflow, unless --model names a file.
+    """
     arguments = _arguments(argv)
-    answers = predict(load_classifier(arguments.model), arguments.photos, arguments.top)
-    (_print_json if arguments.json else _print_tables)(answers)
+    predictions = predict(load_classifier(arguments.model), arguments.photos, arguments.top)
+    (_print_json if arguments.json else _print_tables)(predictions)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser("src.predict", str(main.__doc__), EXAMPLES)
-    arguments.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
-    arguments.add_argument(
-        "--model", type=Path, help="a model file; by default the champion registered in MLflow"
-    )
+    arguments.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="image file")
+    arguments.add_argument("--model", type=Path, help="model file; by default the champion")
     arguments.add_argument("--top", type=int, default=5, help="subjects per photo (5)")
     arguments.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parsed = arguments.parse_args(argv)
@@ -55,9 +55,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def load_classifier(model: Path | None) -> Classifier:
-    """The network in a model file, or the champion, whose name goes to stderr.
+    """The network in a model file, or the champion, whose name is printed to stderr.
 
-    Raises WeightsError, ConfigError, TrackingError.
+    Raises WeightsError, ConfigError or TrackingError.
     """
     from src.models.classifier import Classifier
 
@@ -71,8 +71,8 @@ def load_classifier(model: Path | None) -> Classifier:
     return Classifier.load(champion.path)
 
 
-def predict(classifier: Classifier, photos: Sequence[Path], top: int) -> tuple[Answer, ...]:
-    """Each photo's `top` likeliest subjects; raises ImageError for the first unusable one."""
+def predict(classifier: Classifier, photos: Sequence[Path], top: int) -> tuple[Prediction, ...]:
+    """The `top` likeliest subjects of each photo; raises ImageError for the first bad one."""
     import numpy as np
     import torch
 
@@ -83,11 +83,10 @@ def predict(classifier: Classifier, photos: Sequence[Path], top: int) -> tuple[A
     pixels = np.stack([decode(os.fspath(photo), _read(photo), data) for photo in photos])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     best = classifier.probabilities(images).topk(min(top, len(classifier.subjects)))
+    names = [[classifier.subjects[index] for index in row] for row in best.indices.tolist()]
     return tuple(
-        Answer(os.fspath(photo), tuple(classifier.subjects[i] for i in order), tuple(values))
-        for photo, order, values in zip(
-            photos, best.indices.tolist(), best.values.tolist(), strict=True
-        )
+        Prediction(os.fspath(photo), tuple(zip(subjects, probabilities, strict=True)))
+        for photo, subjects, probabilities in zip(photos, names, best.values.tolist(), strict=True)
     )
 
 
@@ -96,33 +95,33 @@ def _read(photo: Path) -> bytes:
         return photo.read_bytes()
     except OSError as error:
         what = (error.strerror or "cannot be read").lower()
-        raise ImageError(str(photo), what, "give the path of a picture file") from None
+        raise ImageError(str(photo), what, "give the path of an image file") from None
 
 
-def _print_json(answers: Sequence[Answer]) -> None:
+def _print_json(predictions: Sequence[Prediction]) -> None:
     lines = [
         {
-            "photo": answer.photo,
+            "photo": prediction.photo,
             "subjects": [
                 {"subject": subject, "probability": round(probability, 6)}
-                for subject, probability in zip(answer.subjects, answer.probabilities, strict=True)
+                for subject, probability in prediction.subjects
             ],
         }
-        for answer in answers
+        for prediction in predictions
     ]
     print(json.dumps(lines, indent=2))
 
 
-def _print_tables(answers: Sequence[Answer]) -> None:
+def _print_tables(predictions: Sequence[Prediction]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    for answer in answers:
-        # Names and paths are what they are: rich would take `[ann]` in a string for markup.
-        table = Table("subject", title=Text(answer.photo), title_justify="left")
+    for prediction in predictions:
+        # As Text, since rich would take `[ann]` in a string for markup.
+        table = Table("subject", title=Text(prediction.photo), title_justify="left")
         table.add_column("probability", justify="right")
-        for subject, probability in zip(answer.subjects, answer.probabilities, strict=True):
+        for subject, probability in prediction.subjects:
             table.add_row(Text(subject), f"{probability:.1%}")
         Console().print(table)
 

@@ -1,5 +1,6 @@
-"""Prints a preset as arguments for `dvc exp run`, so that params.yaml stays the one place that
-says what there is.
+"""`python -m src.preset NAME`: a preset as arguments for `dvc exp run`.
+
+A preset thereby changes params.yaml, like any `-S`, and DVC records what it changed.
 """
 
 from __future__ import annotations
@@ -14,29 +15,29 @@ from src.config.presets import STUDY, changed, read_preset
 
 
 def overrides(name: str) -> list[str]:
-    """The preset in Hydra's grammar: `key=value`, `+key=value` for a key that params.yaml lacks.
+    """The preset in Hydra's grammar: `key=value`, or `+key=value` if params.yaml lacks the key.
 
-    A study's experiments come as one value, after `~experiments` has removed the others, and so
-    goes what a search found. Raises ConfigError where there is no such preset or params.yaml does
-    not take it.
+    A literature study replaces all experiments, with `~experiments` before its own, and removes
+    the one in tune/best.yaml. Raises ConfigError if there is no such preset, or if it is not valid
+    in params.yaml.
     """
     preset, base = read_preset(name), read_yaml(PARAMS)
     validate(Params, changed(base, preset), f"preset {name!r}")
     replacing = []
     if STUDY in preset:
         preset[STUDY] = name
-        experiments = _written(preset.pop("experiments"))
+        experiments = _hydra(preset.pop("experiments"))
         replacing = ["~experiments", f"+experiments={experiments}"]
-        replacing += [f"{BEST}:~best", f"{BEST}:+best={{}}"]  # the search was for other pictures
-    there = dict(leaves(base))
+        replacing += [f"{BEST}:~best", f"{BEST}:+best={{}}"]  # it was found on other images
+    existing = dict(leaves(base))
     pairs = [
-        f"{'' if key in there else '+'}{key}={_written(value)}" for key, value in leaves(preset)
+        f"{'' if key in existing else '+'}{key}={_hydra(value)}" for key, value in leaves(preset)
     ]
     return replacing + pairs
 
 
 def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value that is not a mapping, with its dotted key."""
+    """Yield each value that is not a mapping, with its dotted key."""
     if not isinstance(value, dict):
         yield prefix, value
         return
@@ -44,19 +45,19 @@ def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from leaves(inner, f"{prefix}.{key}" if prefix else str(key))
 
 
-def _written(value: Any) -> str:
-    """A value in Hydra's override grammar, bare, so that a shell keeps it whole."""
+def _hydra(value: Any) -> str:
+    """A value in Hydra's override grammar, without spaces, so that a shell does not split it."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        return f"[{','.join(map(_written, value))}]"
+        return f"[{','.join(map(_hydra, value))}]"
     if isinstance(value, dict):
-        return f"{{{','.join(f'{key}:{_written(inner)}' for key, inner in value.items())}}}"
+        return f"{{{','.join(f'{key}:{_hydra(inner)}' for key, inner in value.items())}}}"
     return json.dumps(value, separators=(",", ":"))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print `-S key=value` for every key of a preset."""
+    """Print `-S key=value` for each key of a preset."""
     parser = cli.parser(
         "src.preset",
         "Print a preset of conf/ or studies/ as arguments for `dvc exp run`.",
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "  dvc exp run --temp $(python -m src.preset hotdog)\n"
         "  dvc exp run $(python -m src.preset reference) -S data.origin=data/my_faces.tar.gz",
     )
-    parser.add_argument("name", help="a file of conf/ or studies/, without .yaml")
+    parser.add_argument("name", help="file of conf/ or studies/, without .yaml")
     print(" ".join(f"-S {pair}" for pair in overrides(parser.parse_args(argv).name)))
 
 

@@ -1,7 +1,7 @@
-"""`python -m src.verify`: does training again give what the records say?
+"""`python -m src.verify`: does training again give the recorded networks?
 
-A fingerprint that is equal promises equal bytes. One that differs promises no more than what was
-measured between two processors, which is the tolerance's default.
+Machines with the same fingerprint must give the same bytes. Others are allowed a tolerance, whose
+default was measured between two processors.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from src import cli
+from src import cli, paths
 from src.config import Params, load_params
 from src.errors import ConfigError, StaleInputError
 from src.files import digest
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from src.tracking.record import RunRecord
     from src.training.job import StartingPoint, TrainingJob
 
-TOLERANCE = 10.0  # points: on two processors a head moved by nine, see docs/results.md
+TOLERANCE = 10.0  # percentage points: one head differed by nine, see docs/results.md
 EXAMPLES = """\
   python -m src.verify
   python -m src.verify Baseline ModelA
@@ -33,7 +33,7 @@ Answer = Literal["identical", "equal", "different", "not comparable"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one experiment; `why` is empty where it is identical."""
+    """The answer for one experiment; `why` is empty if it is identical."""
 
     name: str
     answer: Answer
@@ -41,29 +41,38 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """In words, on one line."""
+        """The verdict on one line."""
         because = ", because " if self.answer == "not comparable" else ": "
         return f"{self.name}: {self.answer}{because if self.why else ''}{'; '.join(self.why)}"
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the stages' outputs are, by experiment, and their inputs."""
+    """What `--faces`, `--source`, `--models` and `--runs` say."""
 
     faces: Path
     source: Path
     models: Path
     runs: Path
 
+    def model(self, name: str) -> Path:
+        """The trained network of one experiment."""
+        return self.models / paths.model(name).name
+
+    def record(self, name: str) -> Path:
+        """The record of one experiment's run."""
+        return self.runs / paths.run_record(name).name
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train experiments again and compare the networks with those that are there, byte for byte.
+    """Train experiments again and compare the networks with the existing ones, byte for byte.
 
-    Starts from the dataset, the source weights, the parameters and the code that are here; where
-    one is not what the record names, the answer is `not comparable`. Nothing of the project is
-    written, and no cache is read. Different bytes under an equal fingerprint (processor, threads,
-    torch) are `different`; under another, networks within the tolerance are `equal`. Exit code 1
-    if any is different, else 0.
+    The dataset, source weights, parameters and code must be those of the run's record; if they are
+    not, the answer is `not comparable`. The same bytes are `identical`. Other bytes are `equal` if
+    the record has another fingerprint (processor, threads, torch) than this machine, and the
+    validation accuracies are within the tolerance of each other; else they are `different`. No
+    cache is read, and nothing in the project is written. The exit code is 1 if any answer is
+    `different`, else 0.
     """
     options = _arguments(argv)
     params = load_params()
@@ -71,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = options.names or list(params.experiments)
     for name in names:
         params.experiment(name)
-    for path in (files.faces, files.source, *(files.runs / f"{name}.json" for name in names)):
+    for path in (files.faces, files.source, *(files.record(name) for name in names)):
         if not path.is_file():
             raise StaleInputError(str(path), "no such file", "run `dvc pull` or `dvc repro`")
     verdicts = []
@@ -91,46 +100,46 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--tolerance",
         type=float,
         default=TOLERANCE,
-        help=f"points of validation accuracy between machines ({TOLERANCE:g}: a head moved by nine "
-        "between two processors, see docs/results.md)",
+        help=f"percentage points of accuracy that machines may differ by ({TOLERANCE:g}; "
+        "one head differed by nine between two processors, see docs/results.md)",
     )
-    parser.add_argument("--faces", type=Path, default=Path("data/faces.safetensors"))
-    parser.add_argument("--source", type=Path, default=Path("models/source.safetensors"))
-    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of networks")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records")
+    parser.add_argument("--faces", type=Path, default=paths.FACES, help="default: %(default)s")
+    parser.add_argument("--source", type=Path, default=paths.SOURCE, help="default: %(default)s")
+    parser.add_argument("--models", type=Path, default=paths.MODELS, help="default: %(default)s")
+    parser.add_argument("--runs", type=Path, default=paths.RUNS, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
     if not options.tolerance >= 0:
-        raise ConfigError("--tolerance", "is below 0", "give points of accuracy, 0 or more")
+        raise ConfigError("--tolerance", "is below 0", "give percentage points, 0 or more")
     return options
 
 
 def verify(
     names: Sequence[str], params: Params, files: Outputs, tolerance: float
 ) -> Iterator[Verdict]:
-    """One verdict after the other; `tolerance` in points. Raises UserError for unusable files."""
+    """Verdicts one by one; `tolerance` in percentage points. Raises UserError for bad files."""
     from src.tracking.record import RunRecord
     from src.training.job import StartingPoint, TrainingJob
 
     starting_point = StartingPoint.load(files.faces, files.source)
     with tempfile.TemporaryDirectory() as scratch:  # shared: heads start from the same features
         for name in names:
-            record = RunRecord.read(files.runs / f"{name}.json")
+            record = RunRecord.read(files.record(name))
             job = TrainingJob.of(name, params, starting_point, Path(scratch))
-            if changed := tuple(_changed(record, job, files.models / f"{name}.safetensors")):
+            if changed := tuple(_mismatches(record, job, files.model(name))):
                 yield Verdict(name, "not comparable", changed)
             else:
-                yield _retrained(record, job, tolerance)
+                yield _retrain(record, job, tolerance)
 
 
-def _changed(record: RunRecord, job: TrainingJob, model: Path) -> Iterator[str]:
-    """What is here that is not what the run was made from, or made."""
+def _mismatches(record: RunRecord, job: TrainingJob, model: Path) -> Iterator[str]:
+    """What differs here from the inputs and the model file of the run."""
     from src.tracking.job import CODE, WEIGHTS, job_params, job_tags
     from src.tracking.writing import flatten
 
     here: StartingPoint = job.starting_point
     if record.model is None or not model.is_file() or digest(model) != record.model.md5:
-        yield f"{model} is missing or not the file that the run wrote"
+        yield f"{model} is missing or is not the file that the run wrote"
     if record.dataset is None or record.dataset.md5 != here.faces_digest:
         yield "the dataset is a different version"
     tags, params = job_tags(job), flatten(job_params(job))
@@ -145,28 +154,28 @@ def _changed(record: RunRecord, job: TrainingJob, model: Path) -> Iterator[str]:
             yield f"{key} was {record.params.get(key)} and is {params.get(key)}"
 
 
-def _retrained(record: RunRecord, job: TrainingJob, tolerance: float) -> Verdict:
+def _retrain(record: RunRecord, job: TrainingJob, tolerance: float) -> Verdict:
     from src.models.network import save_network
     from src.training.engine import run_job
     from src.training.fingerprint import Fingerprint
     from src.training.progress import epochs_bar
 
     with epochs_bar(job.name, job.experiment.epochs) as advance:
-        fitted = run_job(job, advance)
+        result = run_job(job, advance)
     path = job.scratch / "again.safetensors"
-    save_network(path, fitted.state, fitted.spec)
-    assert record.model is not None  # noqa: S101  # or it was not comparable
+    save_network(path, result.state, result.spec)
+    assert record.model is not None  # noqa: S101  # or it would not be comparable
     if digest(path) == record.model.md5:
         return Verdict(job.name, "identical")
     then, now = Fingerprint.from_tags(record.tags), Fingerprint.of(job.compute)
-    before, again = record.finals["best_val/accuracy"], fitted.chosen.val_accuracy
-    figures = f"validation accuracy {100 * again:.2f}% here, {100 * before:.2f}% there"
+    before, again = record.finals["best_val/accuracy"], result.chosen.val_accuracy
+    accuracies = f"validation accuracy {100 * again:.2f}% here, {100 * before:.2f}% in the record"
     if then == now:
-        return Verdict(job.name, "different", ("other bytes on the same machine", figures))
+        return Verdict(job.name, "different", ("other bytes with the same fingerprint", accuracies))
     machine = then.differences(now) if then else ("the record has no fingerprint",)
     near = 100 * abs(again - before) <= tolerance
-    figures += f", {'within' if near else 'beyond'} {tolerance:g} points"
-    return Verdict(job.name, "equal" if near else "different", (figures, *machine))
+    accuracies += f", {'within' if near else 'beyond'} {tolerance:g} points"
+    return Verdict(job.name, "equal" if near else "different", (accuracies, *machine))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Photos in, names out: from a file, from the champion, and with one line where it cannot be."""
+"""Photos in, names out: from a file, from the champion, and one line for bad input."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from src import paths, train
+from pipelines import train
+from src import paths
 from src.config import PARAMS, load_params
 from src.errors import ConfigError, StaleInputError, TrackingError
 from src.files import digest, write_json
@@ -99,7 +100,7 @@ def test_other_bytes_on_the_same_machine_are_different(
     other_network()
     code, (answer,) = verdicts(capsys, HEAD)
     assert (code, answer["answer"]) == (1, "different")
-    assert answer["why"][0] == "other bytes on the same machine"
+    assert answer["why"][0] == "other bytes with the same fingerprint"
 
 
 def test_other_bytes_on_another_machine_are_equal_within_the_tolerance(
@@ -143,7 +144,7 @@ def change_code() -> None:
         (change_params, "seed was 0 and is 7"),
         (change_code, "the code that trains is not that of 0123456789ab"),
         (lambda: paths.model(HEAD).write_bytes(b"x"), f"models/{HEAD}.safetensors is missing or"),
-        (lambda: paths.model(HEAD).unlink(), f"models/{HEAD}.safetensors is missing or not the"),
+        (lambda: paths.model(HEAD).unlink(), f"models/{HEAD}.safetensors is missing or is not the"),
     ],
 )
 def test_what_was_made_from_something_else_is_not_comparable_and_it_says_what(

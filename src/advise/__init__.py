@@ -1,1 +1,1 @@
-"""Which strategy for this dataset? Answered before anything trains, from size and similarity."""
+"""Advice on which experiment suits a dataset, from its size and similarity, before training."""

@@ -1,4 +1,4 @@
-"""`python -m src.advise`: which of the configured experiments suits this dataset, and why."""
+"""`python -m src.advise`: which of the experiments suits this dataset, and why."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src import cli
+from src import cli, paths
 from src.config import load_params
 from src.errors import StaleInputError
 
@@ -22,15 +22,16 @@ EXAMPLES = """\
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Rank the experiments of params.yaml for this dataset before any of them trains.
+    """Rank the experiments of params.yaml for this dataset before any of them is trained.
 
-    Goes by the number of training images and by how well linear probes on the source network's
-    frozen features tell the subjects apart; says what each experiment should cost here.
+    The ranking depends on the number of training images, and on how well linear probes of the
+    source network's frozen features tell the subjects apart. The expected training time of each
+    experiment on this machine is shown beside it.
     """
     parser = cli.parser("src.advise", str(main.__doc__), EXAMPLES)
-    parser.add_argument("--faces", type=Path, default=Path("data/faces.safetensors"))
-    parser.add_argument("--source", type=Path, default=Path("models/source.safetensors"))
-    parser.add_argument("--check", action="store_true", help="compare with what the runs showed")
+    parser.add_argument("--faces", type=Path, default=paths.FACES, help="default: %(default)s")
+    parser.add_argument("--source", type=Path, default=paths.SOURCE, help="default: %(default)s")
+    parser.add_argument("--check", action="store_true", help="compare with the results of the runs")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
     params = load_params()
@@ -42,25 +43,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     from src.training.device import resolve
     from src.training.job import StartingPoint
 
-    measured = (
-        MeasuredResults.read(
-            params.experiments, Path("metrics"), Path("data/predictions.safetensors")
-        )
-        if options.check
-        else None
-    )
+    measured = MeasuredResults.read(params.experiments) if options.check else None
     starting_point = StartingPoint.load(options.faces, options.source)
     compute = resolve(params.engine.device, params.engine.precision)
     advice = advise(params, starting_point, compute)
-    found = outcome(advice, measured) if measured else None
+    result = outcome(advice, measured) if measured else None
     if options.json:
-        print(json.dumps({**asdict(advice), "outcome": asdict(found) if found else None}))
+        print(json.dumps({**asdict(advice), "outcome": asdict(result) if result else None}))
     else:
-        show(advice, found)
+        show(advice, result)
 
 
-def show(advice: Advice, found: Outcome | None) -> None:
-    """Print reasons, ranking and, where there is one, the outcome."""
+def show(advice: Advice, result: Outcome | None) -> None:
+    """Print the reasons, the ranking, and the outcome if there is one."""
     from rich.console import Console
     from rich.table import Table
 
@@ -71,23 +66,24 @@ def show(advice: Advice, found: Outcome | None) -> None:
     table = Table()
     for title in ("", "experiment", "strategy", "parameters", "expected seconds"):
         table.add_column(title, justify="left" if title in ("experiment", "strategy") else "right")
-    if found:
+    if result:
         table.add_column("test accuracy", justify="right")
-    for place, each in enumerate(advice.ranking, 1):
+    for place, candidate in enumerate(advice.ranking, 1):
         cells = (
             str(place),
-            each.name,
-            each.strategy,
-            f"{each.parameters:,}",
-            f"{each.seconds:.1f}",
+            candidate.name,
+            candidate.strategy,
+            f"{candidate.parameters:,}",
+            f"{candidate.seconds:.1f}",
         )
-        table.add_row(*cells, *([f"{found.test[each.name]:.1%}"] if found else []))
+        table.add_row(*cells, *([f"{result.test[candidate.name]:.1%}"] if result else []))
     console.print(table)
-    if found:
+    if result:
+        points = 100 * (result.test[result.advised] - result.test[result.best])
         console.print(
-            f"Advised {found.advised}; validation chose {found.best}. On the test images the two "
-            f"differ by {100 * (found.test[found.advised] - found.test[found.best]):+.1f} points "
-            f"(p = {found.p:.2g}); Kendall's tau of the whole ranking: {found.tau:+.2f}.",
+            f"Advised: {result.advised}; best by validation: {result.best}; difference on the test "
+            f"images: {points:+.1f} percentage points (p = {result.p:.2g}). "
+            f"Kendall's tau of the whole ranking: {result.tau:+.2f}.",
             highlight=False,
         )
 

@@ -1,12 +1,12 @@
-"""Advice as one object, and what became of it once the experiments have run."""
+"""The advice, and its comparison with the results once the experiments have run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from src import paths
 from src.advise.rule import Candidate, rank, reasons, strategy_of
 from src.advise.situation import Situation, assess
 from src.errors import StaleInputError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Advice:
-    """Experiments from the most to the least promising, and why."""
+    """Experiments from the most to the least promising, and the reasons."""
 
     situation: Situation
     ranking: tuple[Candidate, ...]
@@ -31,36 +31,36 @@ class Advice:
 
 @dataclass(frozen=True)
 class MeasuredResults:
-    """What the experiments reached: the `best` by validation, and who was `right` on the test.
+    """The `best` experiment by validation accuracy, and each experiment's test predictions.
 
-    right: per experiment (N,) bool, one for each of the same N test images.
+    right: per experiment, (N,) bool that says of each test image whether the prediction is right.
     """
 
     best: str
     right: Mapping[str, NDArray[np.bool_]]
 
     @classmethod
-    def read(cls, names: Iterable[str], metrics: Path, predictions: Path) -> MeasuredResults:
-        """From `metrics/` and the stored answers; raises StaleInputError where one is missing."""
+    def read(cls, names: Iterable[str]) -> MeasuredResults:
+        """Read the stages' metrics and predictions; raises StaleInputError if any is missing."""
         from src.evaluation.choice import Contender, choose
         from src.evaluation.predictions import Predictions
 
         names = tuple(names)
-        contenders = [Contender.read(name, metrics / "train" / f"{name}.json") for name in names]
-        answers = Predictions.load(predictions)
-        if missing := [name for name in names if name not in answers.logits]:
-            what = f"holds no answers of {', '.join(missing)}"
-            raise StaleInputError(str(predictions), what, "run `dvc repro evaluate`")
-        return cls(choose(contenders).name, {name: answers.correct(name) for name in names})
+        contenders = [Contender.read(name, paths.train_metrics(name)) for name in names]
+        predictions = Predictions.load(paths.PREDICTIONS)
+        if missing := [name for name in names if name not in predictions.logits]:
+            what = f"has no predictions of {', '.join(missing)}"
+            raise StaleInputError(str(paths.PREDICTIONS), what, "run `dvc repro evaluate`")
+        return cls(choose(contenders).name, {name: predictions.correct(name) for name in names})
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The advice beside what was measured: accuracies of the test split within [0, 1].
+    """The advice beside the results; `test` accuracies are within [0, 1].
 
-    `best` is chosen by validation accuracy. `p` is of the exact McNemar test between it and
-    the advised one on the same test images. `tau` is Kendall's rank correlation (tau-b) of the
-    ranking with test accuracy: 1 the same order, 0 none, -1 the reverse.
+    `best` is chosen by validation accuracy. `p` is that of the exact McNemar test between it and
+    the advised experiment on the test images. `tau` is Kendall's rank correlation (tau-b) of the
+    ranking with test accuracy: 1 is the same order, 0 no relation, -1 the reverse order.
     """
 
     advised: str
@@ -71,48 +71,48 @@ class Outcome:
 
 
 def advise(params: Params, starting_point: StartingPoint, compute: Compute) -> Advice:
-    """Assess the dataset before the source weights, and rank params.yaml's experiments."""
+    """Assess the dataset with the source weights, and rank the experiments of params.yaml."""
     from src.training.job import TrainingJob
 
-    fits = {
+    jobs = {
         name: TrainingJob(
             starting_point,
             experiment,
             params.recipe_of(name),
             params,
             compute,
-            Path(".cache"),
+            paths.SCRATCH,
             name,
         )
         for name, experiment in params.experiments.items()
     }
-    fit = next(iter(fits.values()))
-    from_source = fit.experiment.model_copy(update={"start": "source"})
-    situation = assess(replace(fit, experiment=from_source).whole())
-    candidates = [_candidate(fit, situation.flops_per_second) for fit in fits.values()]
+    job = next(iter(jobs.values()))
+    from_source = job.experiment.model_copy(update={"start": "source"})
+    situation = assess(replace(job, experiment=from_source).whole())
+    candidates = [_candidate(job, situation.flops_per_second) for job in jobs.values()]
     return Advice(situation, rank(situation, candidates), reasons(situation))
 
 
-def _candidate(fit: TrainingJob, flops_per_second: float) -> Candidate:
+def _candidate(job: TrainingJob, flops_per_second: float) -> Candidate:
     from src.models.trainable import unfreeze
     from src.training.cost import epoch_flops
     from src.training.optimizers import trained_blocks
 
-    network = fit.network()
-    trained = trained_blocks(network, fit.experiment.train, fit.recipe)
-    unfreeze(network, trained, fit.recipe.batchnorm)
+    network = job.network()
+    trained = trained_blocks(network, job.experiment.train, job.recipe)
+    unfreeze(network, trained, job.recipe.batchnorm)
     unfrozen = tuple(block for block in network.blocks if block in trained)
     return Candidate(
-        fit.name,
-        strategy_of(unfrozen, network.blocks, fit.experiment.start == "scratch"),
+        job.name,
+        strategy_of(unfrozen, network.blocks, job.experiment.start == "scratch"),
         unfrozen,
         sum(p.numel() for p in network.parameters() if p.requires_grad),
-        epoch_flops(fit) * fit.experiment.epochs / flops_per_second,
+        epoch_flops(job) * job.experiment.epochs / flops_per_second,
     )
 
 
 def outcome(advice: Advice, measured: MeasuredResults) -> Outcome:
-    """Hold the advice against what was measured of the experiments that it ranks."""
+    """Compare the advice with the results of the experiments that it ranks."""
     from scipy.stats import kendalltau
 
     from src.evaluation.significance import mcnemar

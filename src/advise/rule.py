@@ -1,9 +1,9 @@
-"""From a situation to a ranking: the four-quadrant rule, refined by where the probes are best.
+"""The ranking: the four-quadrant rule, refined by the block whose probe is best.
 
-The rule is that of transfer learning's course notes (Karpathy, CS231n): with few images near the
-source train only the head, with few far from it the last blocks, with many everything. How many
-last blocks is read from the probes: features grow specific to the source with depth (Yosinski
-et al., 2014), so what lies above the best-probing block is worth training.
+The rule is that of the CS231n course notes on transfer learning (Karpathy): with few images similar
+to the source's, train only the head; with few unlike them, the last blocks; with many, everything.
+The probes tell how many last blocks: features become more specific to the source with depth
+(Yosinski et al., 2014), so the blocks above the one with the best probe are worth training.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from src.advise.situation import FEW, NEAR, Situation
 
 Strategy = Literal["head", "last blocks", "everything", "from scratch"]
 
-RULE: Mapping[tuple[bool, bool], tuple[Strategy, ...]] = {  # (small, similar) to best first
+RULE: Mapping[tuple[bool, bool], tuple[Strategy, ...]] = {  # (small, similar): best first
     (True, True): ("head", "last blocks", "everything", "from scratch"),
     (True, False): ("last blocks", "everything", "head", "from scratch"),
     (False, True): ("everything", "last blocks", "head", "from scratch"),
@@ -26,17 +26,17 @@ RULE: Mapping[tuple[bool, bool], tuple[Strategy, ...]] = {  # (small, similar) t
 
 @dataclass(frozen=True)
 class Candidate:
-    """An experiment that could be run. `seconds` is what its training should cost here."""
+    """An experiment to rank. `seconds` is the expected training time on this machine."""
 
     name: str
     strategy: Strategy
-    unfrozen: tuple[str, ...]  # blocks that train below the head
-    parameters: int  # that train
+    unfrozen: tuple[str, ...]  # blocks below the head that are trained
+    parameters: int  # trainable ones
     seconds: float
 
 
 def strategy_of(unfrozen: Sequence[str], blocks: Sequence[str], scratch: bool) -> Strategy:
-    """Which of the rule's strategies trains `unfrozen` of a network's `blocks`."""
+    """The strategy that trains the blocks `unfrozen` among all `blocks` of a network."""
     if scratch:
         return "from scratch"
     if not unfrozen:
@@ -47,8 +47,8 @@ def strategy_of(unfrozen: Sequence[str], blocks: Sequence[str], scratch: bool) -
 def rank(situation: Situation, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """Candidates from the most to the least promising.
 
-    Strategies in the rule's order; last blocks by how near their number is to the probes';
-    then, where images are few, fewer parameters first, else more.
+    Strategies are in the rule's order; among last blocks, the closer their number to that of
+    `blocks_above`, the better. Ties go to fewer parameters if images are few, else to more.
     """
     order = RULE[situation.small, situation.similar]
     above = blocks_above(situation)
@@ -63,30 +63,31 @@ def rank(situation: Situation, candidates: Sequence[Candidate]) -> tuple[Candida
 
 
 def blocks_above(situation: Situation) -> tuple[str, ...]:
-    """Blocks above the best-probing one; at least the last, which is where unfreezing begins."""
+    """The blocks above the one with the best probe; at least the last block."""
     blocks = list(situation.probes)
     return tuple(blocks[min(blocks.index(situation.best_block), len(blocks) - 2) + 1 :])
 
 
 def reasons(situation: Situation) -> tuple[str, ...]:
-    """Why, one plain sentence each."""
+    """The reasons for the ranking, one sentence each."""
     each = situation.images / situation.classes
     size = "few" if situation.small else "many"
     near = "similar to" if situation.similar else "unlike"
     order = RULE[situation.small, situation.similar]
     probes = ", ".join(f"{block} {value:.0%}" for block, value in situation.probes.items())
-    said = [
+    sentences = [
         f"{situation.images:,} training images of {situation.classes} classes, "
-        f"{each:.0f} each, are {size} (the line is {FEW}).",
-        f"A linear probe on the frozen features names {situation.probes[situation.last]:.0%} of "
-        f"them right by cross-validation, {max(situation.skill, 0):.0%} of the way from chance to "
-        f"perfect; the line is {NEAR:.0%}, so the dataset counts as {near} the source's.",
-        f"{size.capitalize()} images {near} the source's: the four-quadrant rule says {order[0]}.",
+        f"{each:.0f} each, are {size} (many is from {FEW} each).",
+        f"A linear probe of the frozen features has an accuracy of "
+        f"{situation.probes[situation.last]:.0%} in cross-validation, "
+        f"{max(situation.skill, 0):.0%} of the way from chance to perfect; similar is from "
+        f"{NEAR:.0%}, so the images count as {near} the source's.",
+        f"For {size} images {near} the source's, the four-quadrant rule says: {order[0]}.",
         f"Probes by block: {probes}. LogME of the last: {situation.log_me:.3f}.",
     ]
     if order[0] == "last blocks":
-        said.append(
-            f"The probe is best on {situation.best_block}; what lies above it "
-            f"({', '.join(blocks_above(situation))}) is worth training."
+        sentences.append(
+            f"The probe of {situation.best_block} is best; training is worthwhile above it: "
+            f"{', '.join(blocks_above(situation))}."
         )
-    return tuple(said)
+    return tuple(sentences)

@@ -1,4 +1,4 @@
-"""What advice goes by: how many images there are, and how near the source network is to them."""
+"""What the advice depends on: the number of images, and their similarity to the source's."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from src.training.job import TrainingJob
 
 FEW = 100  # training images per class; below it a dataset is small
-NEAR = 0.8  # share of the way from chance to perfect that a probe goes on a similar dataset
+NEAR = 0.8  # a dataset is similar if its probe goes this far from chance (0) to perfect (1)
 
 
 @dataclass(frozen=True)
 class Situation:
-    """A dataset before a source network. `probes` is accuracy by block, from the image upwards."""
+    """A dataset seen by a source network; `probes` are accuracies by block, the lowest first."""
 
-    images: int  # for training
+    images: int  # training images
     classes: int
     probes: Mapping[str, float]
     log_me: float  # of the last block's features
-    flops_per_second: float  # of this machine, in the pass that made the features
+    flops_per_second: float  # of this machine, while the features were made
 
     @property
     def small(self) -> bool:
@@ -38,7 +38,7 @@ class Situation:
 
     @property
     def best_block(self) -> str:
-        """The block whose features a probe does best on; of equals the highest."""
+        """The block with the best probe; of several, the highest."""
         return max(reversed(list(self.probes)), key=lambda block: self.probes[block])
 
     @property
@@ -49,7 +49,7 @@ class Situation:
 
     @property
     def similar(self) -> bool:
-        """Whether the source's own features already tell the classes apart."""
+        """Whether the source network's features already tell the classes apart."""
         return self.skill >= NEAR
 
 

@@ -1,6 +1,6 @@
-"""How well a network's features already fit the labels: the probe, and LogME.
+"""Two scores of how well a network's features fit the labels: a linear probe, and LogME.
 
-Both look at training images only and take seconds, where fine-tuning takes minutes.
+Both use training images only, and take seconds where fine-tuning takes minutes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ ROUNDS, TOLERANCE = 100, 1e-6
 def probe(features: NDArray[Any], labels: NDArray[Any], seed: int) -> float:
     """Accuracy of logistic regression on (N, D) features by stratified cross-validation.
 
-    The linear probe of Alain and Bengio (2017). Every image is named once by a classifier that
-    has not seen it. At least two images of each of the (N,) labels are needed.
+    The linear probe of Alain and Bengio (2017). Each image is classified once, by a classifier that
+    was not fitted on it. Each class needs at least two images among the (N,) labels.
     """
     import numpy as np
     from sklearn.linear_model import LogisticRegression
@@ -39,7 +39,7 @@ def log_me(features: NDArray[Any], labels: NDArray[Any]) -> float:
 
     Each class's 0/1 label is regressed on the (N, D) features by a Bayesian linear model with
     prior precision alpha and noise precision beta; the evidence is maximised over both by
-    MacKay's fixed point. Higher is better; only differences on the same labels mean anything.
+    MacKay's fixed point. Higher is better; values for different labels cannot be compared.
     """
     import numpy as np
 

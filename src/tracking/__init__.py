@@ -1,7 +1,7 @@
-"""MLflow: the only room that imports it.
+"""Runs, models and the registry in MLflow; no other package imports MLflow.
 
-The environment is set here, before any module below can import MLflow: nothing is reported to
-its makers, and it keeps quiet about migrations, copies of files and environments without pip.
+The environment variables are set before any module of this package can import MLflow. They turn
+off its telemetry, and its messages about migrations, copied files and environments without pip.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""`python -m src.tracking reconcile`: make the MLflow runs that restored outputs speak of."""
+"""`python -m src.tracking reconcile`: rebuild MLflow runs from outputs that DVC restored."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from src import paths
 from src.cli import parser, run
 from src.errors import UserError
-from src.tracking.reconcile import MODEL_FILE, log_test, reconcile
+from src.tracking.reconcile import log_test, reconcile
 from src.tracking.record import RunRecord
 from src.tracking.registry import DIGITS, promote
 
-RECORDS, TEST, CHAMPION = "runs/*.json", "metrics/test.json", "metrics/champion.json"
-TEST_FOLDER = "plots/test"
-ACCURACY = "best_val/accuracy"  # among the record's figures
+ACCURACY = "best_val/accuracy"  # among a record's final metrics
 EXAMPLES = """\
   dvc pull && python -m src.tracking reconcile
   python -m src.tracking reconcile ../other-clone"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Rebuild every run that DVC restored and MLflow does not have, and files that runs lost."""
+    """Rebuild the runs that are missing in MLflow, and lost files of others, from runs/*.json.
+
+    After `dvc pull` on a fresh clone, MLflow then has the runs, the test scores and the champion.
+    """
     arguments = parser("src.tracking", str(main.__doc__), EXAMPLES)
     arguments.add_argument("command", choices=["reconcile"])
     arguments.add_argument(
@@ -31,12 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         nargs="?",
         type=Path,
         default=Path(),
-        help="where runs/*.json are; by default here",
+        help="folder that holds runs/; by default this one",
     )
     folder, code = arguments.parse_args(argv).folder, 0
-    records = sorted(folder.glob(RECORDS))
+    pattern = paths.run_record("*")
+    records = sorted(folder.glob(str(pattern)))
     if not records:
-        print(f"{folder / RECORDS}: no record of a run, so there is nothing to reconcile")
+        print(f"{folder / pattern}: no such file, so there is nothing to reconcile")
     for record in records:
         try:
             reconcile_one(record, folder)
@@ -47,21 +50,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def reconcile_one(path: Path, folder: Path) -> None:
-    """One record's run, its test metrics, and its promotion if it was the chosen one.
+    """Rebuild the run of one record, its test metrics, and its promotion if it was the best.
 
-    Figures and choices of another network than the record's are not taken for its own: a stage
-    that was stopped leaves earlier ones behind.
+    Test scores and promotion count only if they are of the record's own network: a pipeline that
+    was stopped leaves those of an earlier one behind.
     """
     done, record = reconcile(path), RunRecord.read(path)
     print(f"{path}: {done.state} as run {done.run_id}")
     if record.model is None:
         return
-    scored = folder / TEST_FOLDER / record.name / MODEL_FILE
-    scores = _read(folder / TEST).get(record.name)
+    scored = folder / paths.evaluated_model(record.name)
+    scores = _read(folder / paths.TEST_METRICS).get(record.name)
     if scores and scored.is_file() and scored.read_text().strip() == record.model.md5:
         files = sorted(scored.parent.iterdir())
         log_test(path, scores, [(file, "test") for file in files])
-    accuracy, champion = record.finals.get(ACCURACY, 0.0), _read(folder / CHAMPION)
+    accuracy, champion = record.finals.get(ACCURACY, 0.0), _read(folder / paths.REGISTERED)
     chosen = {"name": record.name, "val_accuracy": round(accuracy, DIGITS)}
     if chosen.items() <= champion.items() and "model" in champion:
         print(f"{path}: {promote(path, accuracy, champion['model']).sentence}")

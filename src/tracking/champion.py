@@ -1,4 +1,4 @@
-"""The model that is in use: the version of a registered model that bears the alias `champion`."""
+"""The model in use: the version of a registered model with the alias `champion`."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ CLASSES, SIZE = "data.classes", "data.image_size"
 
 @dataclass(frozen=True)
 class Champion:
-    """A model file that was found as it was registered, and in words which one it is."""
+    """A checked model file, and the `name` to show for it."""
 
     path: Path
     name: str
 
 
 def champion_of(model: str) -> Champion:
-    """The champion of the registered `model`, fetched if the store is remote.
+    """The champion of the registered `model`, downloaded if the store is remote.
 
-    Raises TrackingError where there is none, or its file is gone or another.
+    Raises TrackingError if there is none, or if its file is missing or has changed.
     """
     backend = open_backend()
     version = find_champion(backend, model)
@@ -40,11 +40,13 @@ def champion_of(model: str) -> Champion:
             "no champion yet",
             "run `dvc repro register`, or `python -m src.tracking reconcile` after `dvc pull`",
         )
-    return Champion(weights_of(backend, version), f"{address(version)} ({made_of(version)})")
+    return Champion(
+        weights_of(backend, version), f"{version_uri(version)} ({description(version)})"
+    )
 
 
 def find_champion(backend: Backend, model: str) -> ModelVersion | None:
-    """The version that bears the alias, or None."""
+    """The version with the alias, or None."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -56,32 +58,29 @@ def find_champion(backend: Backend, model: str) -> ModelVersion | None:
 
 
 def weights_of(backend: Backend, version: ModelVersion) -> Path:
-    """The model file of a version, checked against the md5 that it was registered with.
-
-    Raises TrackingError.
-    """
+    """The model file of a version, checked against its registered md5; raises TrackingError."""
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
-    where = address(version)
-    mend = "run `dvc pull` and `python -m src.tracking reconcile` to have it again"
+    where = version_uri(version)
+    mend = "run `dvc pull` and `python -m src.tracking reconcile` to restore it"
     try:
         folder = download_artifacts(f"{version.source}/artifacts", tracking_uri=backend.uri)
     except (MlflowException, OSError):
-        raise TrackingError(where, "its files are gone", mend) from None
+        raise TrackingError(where, "its files are missing", mend) from None
     path = next(Path(folder).glob("*.safetensors"), None)
     if path is None:
-        raise TrackingError(where, "its model file is gone", mend)
+        raise TrackingError(where, "its model file is missing", mend)
     if digest(path) != version.tags.get(MODEL_MD5):
         raise TrackingError(str(path), f"not the file that was registered as {where}", mend)
     return path
 
 
-def address(version: ModelVersion) -> str:
-    """How MLflow names a version."""
+def version_uri(version: ModelVersion) -> str:
+    """The URI by which MLflow loads a version."""
     return f"models:/{version.name}/{version.version}"
 
 
-def made_of(version: ModelVersion) -> str:
-    """Which experiment and which dataset a version comes from."""
+def description(version: ModelVersion) -> str:
+    """The experiment and the dataset that a version comes from."""
     return f"{version.tags.get(NAME, 'unnamed')} on {version.tags.get(ORIGIN) or 'unknown data'}"

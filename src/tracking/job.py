@@ -1,4 +1,4 @@
-"""What decides a trained network's bits, as its run says it: parameters, code, weights, machine."""
+"""A job as its run describes it: all that decides the bits of the trained network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CODE, WEIGHTS = "code.digest", "weights.md5"  # tags
 
 
 def job_params(job: TrainingJob) -> dict[str, Any]:
-    """The parameters that an experiment trains by, defaults and its recipe in place."""
+    """The run's parameters, including defaults and the recipe of the experiment."""
     experiment, params = job.experiment, job.params
     return {
         "seed": params.seed,
@@ -22,7 +22,7 @@ def job_params(job: TrainingJob) -> dict[str, Any]:
         "model": params.model.model_dump(),
         "experiment": experiment.model_dump(exclude={"recipe", "learning_rate"}),
         "recipe": {"name": experiment.recipe or params.recipe, **job.recipe.model_dump()},
-        "engine": {  # what of it can change a result
+        "engine": {  # the keys that can change a result
             "device": params.engine.device,
             "precision": params.engine.precision,
             "cache_prefix": params.engine.cache_prefix,

@@ -25,7 +25,7 @@ def log_model(
 ) -> str:
     """Log the model file `weights` under a run; returns the new model's id.
 
-    `example` is (N ≥ 2, S, S, 3) uint8 RGB pictures, stored as the model's input example. Their
+    `example` is (N ≥ 2, S, S, 3) uint8 RGB images, stored as the model's input example. Their
     size decides the signature.
     """
     from mlflow.entities import LoggedModelOutput
@@ -42,7 +42,7 @@ def log_model(
 
 
 def has_files(store: Store, model_id: str, md5: str) -> bool:
-    """Whether a logged model's files are there; where they are local, also as they were logged."""
+    """Whether a logged model has its files; if they are local, also whether the md5 is right."""
     client = store.client
     listed = [
         file.path
@@ -57,7 +57,7 @@ def has_files(store: Store, model_id: str, md5: str) -> bool:
 
 
 def write_files(store: Store, model_id: str, weights: Path, example: NDArray[np.uint8]) -> None:
-    """Write, or write again, the files of a logged model; arguments as for `log_model`."""
+    """Write the files of a logged model, replacing any; arguments as for `log_model`."""
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
 
@@ -101,5 +101,5 @@ def _signature(size: int) -> ModelSignature:
 
 
 def _public(package: str) -> str:
-    """The installed version without its local part (`+cpu`), which no index has."""
+    """The installed version without its local part (`+cpu`), which package indexes lack."""
     return version(package).split("+")[0]

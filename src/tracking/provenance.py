@@ -1,4 +1,4 @@
-"""What a run was made from: dataset version, code, stage, machine, libraries."""
+"""Where a run comes from: dataset version, code, stage, machine, libraries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from src.data.faceset import FaceSet
 
 LIBRARIES = ("torch", "torchvision", "numpy", "mlflow", "dvc")
-# What decides a result, wherever in the repository; outputs are no changes.
+# Files that decide a result; changed outputs do not make a work tree dirty.
 SOURCES = tuple(f":(top)*.{kind}" for kind in ("py", "yaml", "toml", "dvc"))
 STATUS = ("status", "--porcelain", "--untracked-files=all", "--", *SOURCES)
 HOST, PROCESS = "process.host", "process.id"
@@ -30,8 +30,7 @@ def dataset_version(
 ) -> DatasetVersion:
     """The version of the packed dataset `faces` in `path`, made from `origin`.
 
-    The origin's md5 is the one DVC recorded in `lock` (a folder's ends in `.dir`); None where DVC
-    has not recorded it.
+    The origin's md5 is the one that DVC recorded in `lock` (`.dir` ends that of a folder), or None.
     """
     return DatasetVersion(
         name=Path(origin).name.split(".")[0] or origin,
@@ -48,7 +47,7 @@ def _recorded_md5(lock: Path, path: str) -> str | None:
     if not lock.exists():
         return None
 
-    import yaml  # by libyaml: a lock is long, and the reader of params.yaml takes a second for it
+    import yaml  # with libyaml: the reader of params.yaml takes a second for a long lock
 
     stages = yaml.load(lock.read_bytes(), Loader=yaml.CSafeLoader).get("stages", {})
     wanted = (lock.parent / path).resolve()
@@ -60,7 +59,7 @@ def _recorded_md5(lock: Path, path: str) -> str | None:
 
 
 def provenance(stage: str, dataset: DatasetVersion | None) -> dict[str, str]:
-    """A run's tags. `mlflow.*` fill the columns that MLflow's own pages have for them."""
+    """A run's tags; those that start with `mlflow.` fill columns of MLflow's pages."""
     commit, dirty = _git("rev-parse", "HEAD"), _git(*STATUS)
     data = (
         {
@@ -96,7 +95,7 @@ def _user() -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What a git command prints, stripped; None outside a repository or without git."""
+    """The stripped output of a git command; None outside a repository or without git."""
     git = shutil.which("git")
     if git is None:
         return None
@@ -107,7 +106,7 @@ def _git(*arguments: str) -> str | None:
 
 
 def process_tags() -> dict[str, str]:
-    """Which process writes a run: its host, number and start, by which an orphan is known."""
+    """The host, id and start time of this process, by which `is_orphan` knows its runs."""
     import psutil
 
     process = psutil.Process()
@@ -115,7 +114,7 @@ def process_tags() -> dict[str, str]:
 
 
 def is_orphan(tags: dict[str, str]) -> bool:
-    """Whether the process that opened a run, on this machine, is gone."""
+    """Whether the run was started on this machine by a process that has ended."""
     import psutil
 
     if tags.get(HOST) != socket.gethostname() or PROCESS not in tags:

@@ -1,6 +1,6 @@
-"""Making the runs that DVC's restored outputs speak of and the store does not have, once each.
+"""Rebuilding runs that are missing in the store from the records that DVC restored.
 
-A run whose files are gone from the store gets them again, under its own id.
+A run that is there but lacks files gets them again.
 """
 
 from __future__ import annotations
@@ -25,32 +25,31 @@ if TYPE_CHECKING:
 
 FROM, MODEL_MD5, WITHOUT = "reconciled.from", "reconciled.model_md5", "reconciled.without"
 TEST_SCORES = ("accuracy", "accuracy_low", "accuracy_high", "top5")
-MODEL_FILE = "model.md5"  # beside test figures: the network that they are of
-EXAMPLES = 2  # pictures in a rebuilt model's input example
+EXAMPLES = 2  # images in a rebuilt model's input example
 
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """The run that a record speaks of: as it was, with files put back, or made anew."""
+    """The run of a record: found complete, found and its files restored, or rebuilt."""
 
     run_id: str
     state: Literal["present", "restored", "rebuilt"]
 
 
 def ensure_run(path: Path) -> str:
-    """The id of the run that the record in `path` describes, made whole first where it is not.
+    """The id of the run of the record in `path`, rebuilt or completed first where needed.
 
-    Raises TrackingError where the record is none, or where the model file that it names is needed
-    and missing or another.
+    Raises TrackingError if the record is invalid, or if the model file is needed and is missing or
+    has changed.
     """
     return reconcile(path).run_id
 
 
 def reconcile(path: Path) -> Reconciliation:
-    """As `ensure_run`, telling what was done."""
+    """The same as `ensure_run`, returning also what was done."""
     record = RunRecord.read(path)
     store = open_store(record.experiment)
-    with locked(store.uri):  # two commands may find it missing at once
+    with locked(store.uri):  # so that two commands do not both rebuild it
         found = _find(store, record)
         if found is None:
             return Reconciliation(_rebuild(store, record, path.parent), "rebuilt")
@@ -59,10 +58,10 @@ def reconcile(path: Path) -> Reconciliation:
 
 
 def _find(store: Store, record: RunRecord) -> str | None:
-    """The id of a record's run: its own, or that of the run rebuilt from it; None if neither is.
+    """The id of a record's run, or of the run rebuilt from it; None if there is neither.
 
-    A run that was deleted in MLflow's pages counts, and is restored; one whose process was killed
-    after its record was written is ended.
+    A run that was deleted in MLflow's pages is restored; one whose process was killed after it had
+    written the record is set to FINISHED.
     """
     from mlflow.entities import ViewType
     from mlflow.exceptions import MlflowException
@@ -83,15 +82,17 @@ def _find(store: Store, record: RunRecord) -> str | None:
 
 
 def _restore(store: Store, run_id: str, record: RunRecord, folder: Path) -> bool:
-    """Put back what is gone of a run's files, or of its model's; returns whether anything was."""
-    there = _artifacts(store, run_id, {file.folder for file in record.artifacts})
-    gone = [
-        file for file in record.artifacts if _name(folder / file.path, file.folder) not in there
+    """Log missing files of a run and its model again; returns whether there were any."""
+    logged = _artifacts(store, run_id, {file.folder for file in record.artifacts})
+    missing = [
+        file
+        for file in record.artifacts
+        if _artifact_path(folder / file.path, file.folder) not in logged
     ]
-    found = [file for file in gone if (folder / file.path).is_file()]
-    for file in found:
+    restored = [file for file in missing if (folder / file.path).is_file()]
+    for file in restored:
         log_file(store, run_id, folder / file.path, file.folder)
-    return _restore_model(store, run_id, record, folder) or bool(found)
+    return _restore_model(store, run_id, record, folder) or bool(restored)
 
 
 def _restore_model(store: Store, run_id: str, record: RunRecord, folder: Path) -> bool:
@@ -111,18 +112,18 @@ def _restore_model(store: Store, run_id: str, record: RunRecord, folder: Path) -
 
 
 def _artifacts(store: Store, run_id: str, folders: Iterable[str]) -> set[str]:
-    """Paths of a run's artifacts in these folders of it."""
+    """Paths of a run's artifacts in the given folders."""
     listed = (store.client.list_artifacts(run_id, folder or None) for folder in folders)
     return {file.path for files in listed for file in files}
 
 
-def _name(path: Path, folder: str) -> str:
-    """What a file is called among a run's artifacts."""
+def _artifact_path(path: Path, folder: str) -> str:
+    """The path of a file among a run's artifacts."""
     return f"{folder}/{path.name}" if folder else path.name
 
 
 def _rebuild(store: Store, record: RunRecord, folder: Path) -> str:
-    """The run once more, with its times and under a new id."""
+    """A new run with everything from the record but the id."""
     weights = _checked_model(record.model, record.name, folder) if record.model else None
     close_orphans(store)
     tags = {**record.tags, **process_tags(), FROM: record.run_id}
@@ -163,7 +164,7 @@ def _checked_model(model: ModelFile, name: str, folder: Path) -> Path:
 
 
 def _example(record: RunRecord, folder: Path, weights: Path) -> NDArray[np.uint8]:
-    """(EXAMPLES, S, S, 3) uint8: the dataset's first pictures where it is there, else noise."""
+    """(EXAMPLES, S, S, 3) uint8: the first images of the dataset, or noise if it is missing."""
     import numpy as np
 
     from src.data.faceset import FaceSet
@@ -180,18 +181,18 @@ def log_test(
 ) -> str:
     """Add test scores and (file, folder) artifacts to the run of the record in `path`.
 
-    Of `scores`, those that every run has are logged, as `test/accuracy` and so on. The run is
-    made whole first where it is not; where it has all this already nothing is written. The scores
-    come last, so that a run that has them has the artifacts. Returns the run's id; raises
+    Those of `scores` that every run has are logged, as `test/accuracy` and so on. The run is
+    rebuilt or completed first where needed. What it already has is not written again; the scores
+    are written last, so that a run with scores has the artifacts too. Returns the run's id; raises
     TrackingError.
     """
     run_id = ensure_run(path)
     store = open_store(RunRecord.read(path).experiment)
     metrics = {f"test/{key}": float(scores[key]) for key in TEST_SCORES if key in scores}
     scored = metrics.items() <= store.client.get_run(run_id).data.metrics.items()
-    there = _artifacts(store, run_id, {folder for _, folder in artifacts})
+    logged = _artifacts(store, run_id, {folder for _, folder in artifacts})
     for file, folder in artifacts:
-        if not scored or _name(file, folder) not in there:
+        if not scored or _artifact_path(file, folder) not in logged:
             log_file(store, run_id, file, folder)
     if not scored:
         log_points(store, run_id, [MetricPoint(step=0, time=now(), metrics=metrics)])

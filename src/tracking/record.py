@@ -1,8 +1,8 @@
-"""All that a finished run told MLflow, as one JSON file that DVC can keep.
+"""Everything that a finished run logged to MLflow, as one JSON file that DVC can version.
 
 MLflow's database is not versioned; stage outputs are. When DVC restores a stage's outputs without
-running it, this file is what the run is rebuilt from. Paths in it are relative to its own folder;
-times are milliseconds since 1970, UTC, as MLflow counts them.
+running it, the run is rebuilt from this file. Paths in it are relative to its own folder; times are
+milliseconds since 1970 UTC, as in MLflow.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class RecordPart(BaseModel):
 
 
 class DatasetVersion(RecordPart):
-    """Which packed dataset a run saw, and what that was made from. `md5` is DVC's name for it."""
+    """The packed dataset of a run, with the md5 that DVC uses, and the origin it was made from."""
 
     name: str
     path: str
@@ -38,7 +38,7 @@ class DatasetVersion(RecordPart):
 
 
 class MetricPoint(RecordPart):
-    """Metrics of one moment."""
+    """Metrics with a common step and time."""
 
     step: int
     time: int
@@ -46,21 +46,21 @@ class MetricPoint(RecordPart):
 
 
 class ArtifactFile(RecordPart):
-    """An artifact: where it lies, and the folder of the run it goes to ("" for the top)."""
+    """A file, and the folder among the run's artifacts that it is copied to ("" for the root)."""
 
     path: str
     folder: str = ""
 
 
 class ModelFile(RecordPart):
-    """A model file and the fingerprint it had."""
+    """A model file and its md5."""
 
     path: str
     md5: str
 
 
 class RunRecord(RecordPart):
-    """A finished run, and the experiment of MLflow's that holds it."""
+    """A finished run, and the MLflow experiment that holds it."""
 
     run_id: str
     experiment: str
@@ -78,7 +78,7 @@ class RunRecord(RecordPart):
 
     @property
     def points(self) -> tuple[MetricPoint, ...]:
-        """Everything measured: per epoch, of the machine, and at the end."""
+        """All metrics: of the epochs, of the machine, and of the whole run."""
         return (
             *self.epochs,
             *self.system,
@@ -98,7 +98,7 @@ class RunRecord(RecordPart):
             what = "no such record of a run"
         except (OSError, ValidationError):
             what = "not a record of a run"
-        raise TrackingError(str(path), what, "run `dvc pull` or `dvc repro` to have it") from None
+        raise TrackingError(str(path), what, "run `dvc pull` or `dvc repro`") from None
 
 
 def now() -> int:
@@ -107,5 +107,5 @@ def now() -> int:
 
 
 def relative(path: Path, record: Path) -> str:
-    """`path` as the record in `record` names it."""
+    """`path` relative to the folder of the record in `record`."""
     return Path(os.path.relpath(path, record.parent)).as_posix()

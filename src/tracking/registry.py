@@ -1,4 +1,4 @@
-"""Registering a model, and whether it takes the champion's place."""
+"""Registering a model, and deciding whether it becomes the champion."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from src.tracking.champion import (
     ORIGIN,
     REASON,
     SIZE,
+    description,
     find_champion,
-    made_of,
     weights_of,
 )
 from src.tracking.reconcile import ensure_run
@@ -30,12 +30,12 @@ from src.tracking.store import Backend, Store, locked, open_store
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-DIGITS = 6  # of the accuracies that training writes down, and that are compared
+DIGITS = 6  # of the accuracies that training writes, and that are compared here
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What became of a candidate, and why."""
+    """Whether a version of the registered model became the champion, and the reason."""
 
     model: str
     version: int
@@ -44,7 +44,7 @@ class Promotion:
 
     @property
     def sentence(self) -> str:
-        """The verdict in words."""
+        """The result as a sentence."""
         verdict = "is now the champion" if self.promoted else "is not promoted"
         return f"{self.model} version {self.version} {verdict}: {self.reason}"
 
@@ -52,14 +52,14 @@ class Promotion:
 def promote(path: Path, val_accuracy: float, model: str) -> Promotion:
     """Register the model of the run in the record `path`; make it the champion if it is better.
 
-    Better is a higher validation accuracy on the candidate's dataset; a tie keeps the champion.
+    Better means a higher validation accuracy on the candidate's dataset; a tie keeps the champion.
     A champion of another version of that dataset is scored on the candidate's validation images,
-    and gives way where it was made for other subjects. Pictures keep their split from version to
-    version nearly always (`src.data.split`), so it has seen few of them in training. A champion of
-    another origin, other classes or another size is for another purpose, and stays, as does one
-    whose files are lost.
+    and is replaced if it was trained for other subjects. Nearly all images keep their split from
+    version to version (`src.data.split`), so it has seen few of them in training. A champion of
+    another origin, other classes or another image size serves another purpose and stays; so does
+    one whose files are lost.
 
-    The run is rebuilt first where it is missing. Raises TrackingError.
+    The run is rebuilt first if it is missing. Raises TrackingError.
     """
     run_id, record = ensure_run(path), RunRecord.read(path)
     store = open_store(record.experiment)
@@ -67,7 +67,7 @@ def promote(path: Path, val_accuracy: float, model: str) -> Promotion:
         version = _register(store, run_id, record, val_accuracy, model)
         champion = find_champion(store, model)
         if champion is not None and champion.version == version.version:
-            return Promotion(model, int(version.version), False, "it is the champion already")
+            return Promotion(model, int(version.version), False, "it already is the champion")
         promoted, reason = _verdict(store, version, champion, _dataset(record, path))
         store.client.set_model_version_tag(model, str(version.version), REASON, reason)
         if promoted:
@@ -78,15 +78,15 @@ def promote(path: Path, val_accuracy: float, model: str) -> Promotion:
 def _verdict(
     backend: Backend, candidate: ModelVersion, champion: ModelVersion | None, faces: Path | None
 ) -> tuple[bool, str]:
-    """Whether the candidate takes the champion's place, and why."""
+    """Whether the candidate becomes the champion, and the reason."""
     if champion is None:
-        return True, "the first champion"
-    name = f"version {champion.version} ({made_of(champion)})"
+        return True, "there was none before"
+    name = f"version {champion.version} ({description(champion)})"
     for key in (ORIGIN, CLASSES, SIZE):
         if champion.tags.get(key, "") != candidate.tags[key]:
             return False, (
                 f"the champion, {name}, is for another purpose than this one "
-                f"({made_of(candidate)}): their {key} differ; "
+                f"({description(candidate)}): their {key} differ; "
                 "keep one beside the other with `-S tracking.model=NAME`"
             )
     theirs, whose = float(champion.tags[ACCURACY]), name
@@ -110,24 +110,28 @@ def _verdict(
 def _score(backend: Backend, champion: ModelVersion, path: Path | None) -> float:
     """Validation accuracy of a version on the packed dataset in `path`, in full precision.
 
-    Raises StaleInputError where the version was made for other subjects, TrackingError where its
-    file or the dataset is gone.
+    Raises StaleInputError if the version was trained for other subjects, TrackingError if its file
+    or the dataset is missing.
     """
     from src.data.faceset import FaceSet, Split
     from src.models.classifier import Classifier
 
     if path is None:
-        raise TrackingError("the dataset", "not here as the run saw it", "run `dvc checkout`")
+        raise TrackingError(
+            "the dataset",
+            "missing, or not the version that the run was trained on",
+            "run `dvc checkout`",
+        )
     classifier, faces = Classifier.load(weights_of(backend, champion)), FaceSet.load(path)
     images, labels = faces.part(Split.val)
     if classifier.subjects != faces.subjects:
-        raise StaleInputError("its network", "made for other subjects", "train it again")
+        raise StaleInputError("its network", "trained for other subjects", "train it again")
     right = classifier.logits(images).argmax(1) == labels
     return round(right.float().mean().item(), DIGITS)
 
 
 def _dataset(record: RunRecord, path: Path) -> Path | None:
-    """The packed dataset that the run saw; None where it is gone or another."""
+    """The packed dataset of the run; None if it is missing or has changed."""
     if record.dataset is None:
         return None
     faces = path.parent / record.dataset.path
@@ -137,7 +141,7 @@ def _dataset(record: RunRecord, path: Path) -> Path | None:
 def _register(
     store: Store, run_id: str, record: RunRecord, val_accuracy: float, model: str
 ) -> ModelVersion:
-    """The run's version of the registered model, made if need be."""
+    """The run's version of the registered model, created if there is none."""
     from mlflow.exceptions import MlflowException
 
     client = store.client
@@ -167,6 +171,6 @@ def _register(
 
 
 def _classes(record: RunRecord) -> str:
-    """`data.classes` as the run's parameters have it, in one text; empty where there are none."""
+    """`data.classes` from the run's parameters as one string, empty if there are none."""
     given = {k: v for k, v in record.params.items() if k.startswith(CLASSES) and v != "{}"}
     return json.dumps(given, sort_keys=True) if given else ""

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FLUSH = 2.0  # seconds that metrics may wait to be written together
+FLUSH = 2.0  # seconds that metrics may wait to be written in one batch
 
 
 @dataclass
 class TrackedRun:
-    """A run being written. Metrics reach MLflow every few seconds and at the end."""
+    """A run in progress. Metrics reach MLflow every few seconds and at the end."""
 
     store: Store
     run_id: str
@@ -47,25 +47,25 @@ class TrackedRun:
     _model: ModelFile | None = None
     _flushed: float = field(default_factory=time.monotonic)
 
-    def epoch(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Metrics of one epoch."""
+    def log_epoch(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Log the metrics of one epoch."""
         values = {key: float(value) for key, value in metrics.items()}
         self._epochs.append(MetricPoint(step=step, time=now(), metrics=values))
         self._pending.append(self._epochs[-1])
         if time.monotonic() - self._flushed > FLUSH:
             self._flush()
 
-    def finals(self, metrics: Mapping[str, float]) -> None:
-        """Metrics of the whole run."""
+    def log_finals(self, metrics: Mapping[str, float]) -> None:
+        """Log metrics of the whole run, at its end."""
         self._finals |= {key: float(value) for key, value in metrics.items()}
 
-    def artifact(self, path: Path, folder: str = "") -> None:
-        """Copy a file among the run's artifacts; a rebuilt run takes it from the same path."""
+    def log_artifact(self, path: Path, folder: str = "") -> None:
+        """Copy a file to the run's artifacts; a rebuilt run takes it from the same path."""
         log_file(self.store, self.run_id, path, folder)
         self._artifacts.append(ArtifactFile(path=relative(path, self.record), folder=folder))
 
-    def model(self, weights: Path, example: NDArray[np.uint8]) -> None:
-        """Log the model file `weights`; `example` is (N ≥ 2, S, S, 3) uint8 RGB pictures."""
+    def log_model(self, weights: Path, example: NDArray[np.uint8]) -> None:
+        """Log the model file `weights`; `example` is (N ≥ 2, S, S, 3) uint8 RGB images."""
         log_model(self.store, self.run_id, self.name, weights, example)
         self._model = ModelFile(path=relative(weights, self.record), md5=digest(weights))
 
@@ -86,10 +86,10 @@ def track(
     record: Path,
     tags: Mapping[str, str] | None = None,
 ) -> Iterator[TrackedRun]:
-    """Track what happens in a `with` block as the run `name` of `stage`, in MLflow's `experiment`.
+    """Track a `with` block as the run `name` of `stage`, in MLflow's `experiment`.
 
-    Ends FINISHED and writes `record`, or FAILED on an exception, KILLED on KeyboardInterrupt.
-    Runs that a killed process of this machine left open are closed first.
+    The run ends FINISHED and writes `record`; or FAILED on an exception, KILLED on
+    KeyboardInterrupt. Runs that a killed process of this machine left RUNNING are ended first.
     """
     store = open_store(experiment)
     close_orphans(store)
@@ -135,7 +135,7 @@ def track(
 
 
 def close_orphans(store: Store) -> None:
-    """End as KILLED what a process of this machine left RUNNING when it was killed."""
+    """Set runs to KILLED that a killed process of this machine left RUNNING."""
     running = "attributes.status = 'RUNNING'"
     for run in store.client.search_runs([store.experiment_id], running):
         if is_orphan(run.data.tags):

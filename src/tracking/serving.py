@@ -1,7 +1,6 @@
-"""The code MLflow runs to serve a logged model; a script by its contract, never imported here.
+"""The script that MLflow runs to load a logged model; this project never imports it.
 
-MLflow copies this file and the package beside the weights and executes it to load the model, so
-that no pickle is ever read.
+MLflow copies it and the package `src` beside the weights, so that no pickle is needed.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 TOP = 5
 
-# MLflow advises a type hint for `predict`, but takes it for a second schema beside the signature.
+# MLflow warns that `predict` has no type hint, but would take one for a second signature.
 with warnings.catch_warnings(record=True):
 
     class FaceClassifier(PythonModel):  # type: ignore[misc]
-        """Pictures in, subjects and their probabilities out."""
+        """From images to subjects and their probabilities."""
 
         def load_context(self, context: PythonModelContext) -> None:
             """Read the weights that were logged with the model."""
@@ -29,7 +28,7 @@ with warnings.catch_warnings(record=True):
             self.classifier = Classifier.load(Path(context.artifacts["weights"]))
 
         def predict(self, model_input) -> pd.DataFrame:  # type: ignore[no-untyped-def]
-            """(N, S, S, 3) uint8 RGB to N rows: the likeliest subject, and the likeliest five."""
+            """(N, S, S, 3) uint8 RGB to N rows: the likeliest subject, and the TOP likeliest."""
             import torch
 
             images = torch.from_numpy(np.asarray(model_input).transpose(0, 3, 1, 2))

@@ -1,8 +1,8 @@
-"""Where runs are kept: one MLflow database for the whole project, an experiment per purpose.
+"""The MLflow store: one database for the whole project.
 
-MLflow writes absolute artifact paths into a local database and has no relative ones: a relative
-location is resolved when it is given, and `mlflow-artifacts:` needs a server. So a database whose
-project was moved or copied has its paths rewritten, once, when it is next opened.
+MLflow writes absolute artifact paths into a local database and supports no relative ones: it
+resolves them when they are set, and `mlflow-artifacts:` needs a server. If the project was moved or
+copied, the paths in its database are therefore rewritten when it is next opened.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SQLITE = "sqlite:///"
 DATABASE, ARTIFACTS = "mlruns/mlflow.db", "mlruns/artifacts"  # under the project's root
-PATH_COLUMNS = {  # where MLflow keeps absolute paths of artifacts
+PATH_COLUMNS = {  # the columns of MLflow's tables that hold absolute paths
     "experiments": ("artifact_location",),
     "runs": ("artifact_uri",),
     "logged_models": ("artifact_location",),
@@ -47,10 +47,10 @@ class Store(Backend):
 
 
 def project_root() -> Path:
-    """The nearest folder upwards that holds `.dvc`, else the working directory.
+    """The nearest parent folder with `.dvc` in it, or the working directory.
 
-    The copies of the project that DVC makes under `.dvc/tmp` for experiments do not count, so
-    that their runs land in the real project's store.
+    Copies of the project that DVC makes under `.dvc/tmp` for experiments do not count, so that
+    their runs are written to the store of the project itself.
     """
     here = Path.cwd()
     for folder in (here, *here.parents):
@@ -60,7 +60,7 @@ def project_root() -> Path:
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, else the project's own SQLite database."""
+    """`MLFLOW_TRACKING_URI`, or the project's own SQLite database."""
     return os.environ.get("MLFLOW_TRACKING_URI") or _own_uri(project_root())
 
 
@@ -73,12 +73,12 @@ def _database(uri: str) -> Path:
 
 
 def open_store(experiment: str) -> Store:
-    """Open the store and `experiment` in it, each made first if need be; raises TrackingError."""
+    """Open the store and `experiment`, creating what is missing; raises TrackingError."""
     return _open_store(tracking_uri(), project_root(), experiment)
 
 
 def open_backend() -> Backend:
-    """Open the store to read from it; raises TrackingError where there is none."""
+    """Open the store to read from it; raises TrackingError if there is none."""
     uri, root = tracking_uri(), project_root()
     if uri == _own_uri(root) and not _database(uri).is_file():
         mend = "run from the project's folder, after `dvc repro`"
@@ -90,11 +90,11 @@ def open_backend() -> Backend:
 def _open_backend(uri: str, root: Path) -> Backend:
     from mlflow import MlflowClient
 
-    with locked(uri), _one_line(uri):
+    with locked(uri), _as_tracking_error(uri):
         backend = Backend(MlflowClient(tracking_uri=uri, registry_uri=uri), uri)
-        backend.client.search_experiments(max_results=1)  # makes the database, or finds it broken
+        backend.client.search_experiments(max_results=1)  # creates the database, or fails
         if uri == _own_uri(root):
-            _follow_move(_database(uri), str(root / ARTIFACTS))
+            _relocate_if_moved(_database(uri), str(root / ARTIFACTS))
     return backend
 
 
@@ -102,7 +102,7 @@ def _open_backend(uri: str, root: Path) -> Backend:
 def _open_store(uri: str, root: Path, name: str) -> Store:
     backend = _open_backend(uri, root)
     client = backend.client
-    with locked(uri), _one_line(uri):
+    with locked(uri), _as_tracking_error(uri):
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
             location = str(root / ARTIFACTS) if uri == _own_uri(root) else None
@@ -113,8 +113,8 @@ def _open_store(uri: str, root: Path, name: str) -> Store:
 
 
 @contextmanager
-def _one_line(uri: str) -> Iterator[None]:
-    """What MLflow raises inside, as a TrackingError."""
+def _as_tracking_error(uri: str) -> Iterator[None]:
+    """Turn what MLflow raises in a `with` block into a TrackingError."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -125,8 +125,8 @@ def _one_line(uri: str) -> Iterator[None]:
         raise TrackingError(uri, what, "check MLFLOW_TRACKING_URI, or move it away") from None
 
 
-def _follow_move(database: Path, artifacts: str) -> None:
-    """Rewrite the paths of a project that has been somewhere else."""
+def _relocate_if_moved(database: Path, artifacts: str) -> None:
+    """Rewrite artifact paths if the project was in another folder when they were written."""
     with closing(sqlite3.connect(database, timeout=60)) as connection:
         locations = connection.execute("SELECT DISTINCT artifact_location FROM experiments")
         known = [location for (location,) in locations if location]
@@ -149,7 +149,7 @@ def _relocate(database: Path, old: str, new: str) -> None:
 
 @contextmanager
 def locked(uri: str) -> Iterator[None]:
-    """Hold the store for one process: MLflow's own creation of a database is no single step."""
+    """Lock a SQLite store for this process: MLflow does not create a database atomically."""
     if not uri.startswith(SQLITE):
         yield
         return

@@ -1,9 +1,9 @@
-"""Samples of the machine while a run lasts, by MLflow's own monitors.
+"""System metrics of a run, sampled by MLflow's own monitors in a thread of ours.
 
-MLflow's sampling thread asks the database for the run's state at every sample, and a run shorter
-than one interval gets none. This one keeps samples in memory, takes the first at the end of the
-shortest run too, and waits longer the longer a run lasts, so that a second and a day alike have
-between one and some hundred samples.
+The thread of `mlflow.enable_system_metrics_logging` queries the database for the run at every
+sample, and logs nothing in a run shorter than one interval (10 s by default). This one keeps the
+samples in memory, where the run's record takes them from; samples even the shortest run once; and
+lengthens the interval as a run goes on, so that a day has some two hundred samples.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 from src.tracking.record import MetricPoint, now
 
 FIRST = 0.5  # seconds to the first sample
-GROWTH = 1.05  # of the interval, from sample to sample
+GROWTH = 1.05  # factor from one interval to the next
 
 
 class SystemSampler:
-    """Samples within a `with` block; `points` are complete after it. Keys start `system/`."""
+    """Samples during a `with` block; `points`, keyed `system/...`, are complete after it."""
 
     def __init__(self) -> None:
         from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
@@ -68,5 +68,5 @@ def _gpu() -> list[Any]:
 
     try:
         return [GPUMonitor()]
-    except Exception:  # no GPU, no driver or no library for it: all the same here
+    except Exception:  # it raises different ones for no GPU, no driver and no library
         return []

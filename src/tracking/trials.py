@@ -1,7 +1,7 @@
-"""A search as MLflow shows it: a parent run per study, a child run per trial.
+"""A study in MLflow: a parent run for the study, and a child run for each trial.
 
-Trials are written after the fact, in batches, from what the search's own storage says of them;
-so a stopped search leaves nothing open but the parent, which its process closes.
+Trials are logged after they have finished, from Optuna's storage. A search that is stopped thus
+leaves only the parent run open, and ends it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 STUDY, TRIAL, PARENT = "study.id", "study.trial", "mlflow.parentRunId"
 Status = Literal["FINISHED", "KILLED", "FAILED"]
-PAGE = 50_000  # MLflow's most for one search
+MAX_RESULTS = 50_000  # MLflow's limit for one search
 
 
 @dataclass(frozen=True)
 class TrialRun:
-    """A finished trial. `status` is MLflow's: FINISHED, KILLED where pruned, or FAILED."""
+    """A finished trial. `status` is MLflow's: FINISHED, KILLED if pruned, or FAILED."""
 
     number: int
     params: Mapping[str, Any]
@@ -43,27 +43,29 @@ class TrialRun:
 
 @dataclass(frozen=True)
 class StudyRun:
-    """The parent run of a study, being written."""
+    """The parent run of a study in progress."""
 
     store: Store
     run_id: str
     name: str
     dataset: DatasetVersion
 
-    def trials(self, trials: Iterable[TrialRun]) -> None:
-        """Write those that are not there yet, each as a finished child run."""
-        with locked(self.store.uri):  # several commands may go on with one study
-            there = self._logged()
+    def log_trials(self, trials: Iterable[TrialRun]) -> None:
+        """Log each trial that is not logged yet as a finished child run."""
+        with locked(self.store.uri):  # several commands may run the same study
+            logged = self._logged_numbers()
             for trial in trials:
-                if trial.number not in there:
-                    self._trial(trial)
+                if trial.number not in logged:
+                    self._log_trial(trial)
 
-    def _logged(self) -> set[int]:
+    def _logged_numbers(self) -> set[int]:
         children = f"tags.`{PARENT}` = '{self.run_id}'"
-        runs = self.store.client.search_runs([self.store.experiment_id], children, max_results=PAGE)
+        runs = self.store.client.search_runs(
+            [self.store.experiment_id], children, max_results=MAX_RESULTS
+        )
         return {int(run.data.tags[TRIAL]) for run in runs}
 
-    def _trial(self, trial: TrialRun) -> None:
+    def _log_trial(self, trial: TrialRun) -> None:
         tags = {PARENT: self.run_id, TRIAL: str(trial.number), "data.md5": self.dataset.md5}
         run_id = start_run(
             self.store,
@@ -76,18 +78,18 @@ class StudyRun:
         log_points(self.store, run_id, trial.points)
         self.store.client.set_terminated(run_id, trial.status, trial.ended)
 
-    def metrics(self, metrics: Mapping[str, float]) -> None:
-        """Final figures of the study."""
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Log metrics of the whole study."""
         log_points(
             self.store, self.run_id, [MetricPoint(step=0, time=now(), metrics=dict(metrics))]
         )
 
-    def artifact(self, path: Path, folder: str = "") -> None:
-        """Copy a file among the study's artifacts."""
+    def log_artifact(self, path: Path, folder: str = "") -> None:
+        """Copy a file to the study's artifacts."""
         log_file(self.store, self.run_id, path, folder)
 
-    def model(self, weights: Path, example: NDArray[np.uint8]) -> None:
-        """Log the best model; `example` is (N ≥ 2, S, S, 3) uint8 RGB pictures."""
+    def log_model(self, weights: Path, example: NDArray[np.uint8]) -> None:
+        """Log the best model; `example` is (N ≥ 2, S, S, 3) uint8 RGB images."""
         log_model(self.store, self.run_id, self.name, weights, example)
 
 
@@ -101,15 +103,15 @@ def track_study(
     dataset: DatasetVersion,
     tags: Mapping[str, str],
 ) -> Iterator[StudyRun]:
-    """Track a `with` block as the study of this `identity`: its own run again if it has one.
+    """Track a `with` block as the study with this `identity`, resuming its run if it has one.
 
     The run ends FINISHED, FAILED on an exception, or KILLED on KeyboardInterrupt.
     """
     store = open_store(experiment)
     close_orphans(store)
-    with locked(store.uri):  # several commands may start one study at once
+    with locked(store.uri):  # several commands may start the same study at once
         own = {STUDY: identity, **provenance("tune", dataset), **tags}
-        run_id = _reopened(store, identity, own)
+        run_id = _resume_run(store, identity, own)
         if run_id is None:
             run_id = start_run(store, name, now(), flatten(params), own, dataset)
     status = "FAILED"
@@ -123,8 +125,8 @@ def track_study(
         store.client.set_terminated(run_id, status)
 
 
-def _reopened(store: Store, identity: str, tags: Mapping[str, str]) -> str | None:
-    """The id of the study's run, RUNNING again and with `tags` of who goes on; None without one."""
+def _resume_run(store: Store, identity: str, tags: Mapping[str, str]) -> str | None:
+    """The id of the study's run, set to RUNNING and given `tags`; None if it has no run."""
     from mlflow.entities import RunTag
 
     runs = store.client.search_runs([store.experiment_id], f"tags.`{STUDY}` = '{identity}'")

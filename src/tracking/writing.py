@@ -1,4 +1,4 @@
-"""What a live run and a rebuilt one write alike: parameters, dataset, metrics in batches."""
+"""Writing parameters, datasets and metrics of live and rebuilt runs to MLflow, in batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_PARAMS, MAX_METRICS = 100, 1000  # MLflow's limits for one call
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested parameters as `a.b.c: text`; what is not text is written as JSON."""
+    """Nested parameters as `a.b.c: text`; values that are not strings become JSON."""
     flat: dict[str, str] = {}
     for key, value in params.items():
         name = f"{prefix}{key}"
@@ -34,7 +34,7 @@ def start_run(
     tags: Mapping[str, str],
     dataset: DatasetVersion | None,
 ) -> str:
-    """Open a run, RUNNING, with its parameters, tags and input; returns its id."""
+    """Create a run with its parameters, tags and dataset; returns its id."""
     from mlflow.entities import Param
 
     run = store.client.create_run(store.experiment_id, started, dict(tags), name)
@@ -63,7 +63,7 @@ def _log_dataset(store: Store, run_id: str, dataset: DatasetVersion) -> None:
 
 
 def log_points(store: Store, run_id: str, points: Iterable[MetricPoint]) -> None:
-    """Write metrics in as few transactions as MLflow allows."""
+    """Log metrics in as few transactions as MLflow allows."""
     from mlflow.entities import Metric
 
     metrics = [
@@ -76,7 +76,7 @@ def log_points(store: Store, run_id: str, points: Iterable[MetricPoint]) -> None
 
 
 def log_file(store: Store, run_id: str, path: Path, folder: str) -> None:
-    """Copy a file among a run's artifacts."""
+    """Copy a file to a run's artifacts."""
     store.client.log_artifact(run_id, str(path), folder or None)
 
 

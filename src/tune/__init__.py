@@ -1,6 +1,6 @@
-"""The search for ModelD's head: the only room that imports Optuna.
+"""The search for ModelD's head; no other package imports Optuna.
 
-The Optuna storage is the one record of a study. Workers add trials to it in waves that train as
-one batched problem (`search`); MLflow's runs (`mirror`), the live table, the pictures and the
-final figures are all read from it.
+The Optuna storage is the one record of a study. Workers add trials to it in waves, whose heads
+train as one batch (`search`). MLflow's runs (`trial_logger`), the live table, the figures and the
+final results are all read from it.
 """

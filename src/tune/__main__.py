@@ -1,4 +1,4 @@
-"""`python -m src.tune`: let Optuna find ModelD's head."""
+"""`python -m src.tune`: search ModelD's head with Optuna."""
 
 from __future__ import annotations
 
@@ -19,27 +19,35 @@ EXAMPLES = """\
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Search for the best head over cached features and write it to tune/best.yaml.
+    """Search for the best MLP head on cached features and write it to tune/best.yaml.
 
-    What is not given is taken from `tune` in params.yaml. A study that was stopped goes on.
+    Options that are not given are taken from `tune` in params.yaml. A study that was stopped is
+    resumed by the same command.
     """
     given = sys.argv[1:] if argv is None else list(argv)
     parser = cli.parser("src.tune", str(main.__doc__), EXAMPLES)
     add_options(parser)
-    parser.add_argument("--timeout", type=float, help="seconds until no new wave is started")
-    parser.add_argument("--workers", type=int, default=1, help="processes that share the study")
-    parser.add_argument("--no-mlflow", action="store_true", help="keep the study in its storage")
+    parser.add_argument("--timeout", type=float, help="seconds after which no new wave starts")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="processes (1); several need PostgreSQL",
+    )
+    parser.add_argument("--no-mlflow", action="store_true", help="log nothing to MLflow")
     parser.add_argument("--as-worker", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(given)
     params = with_options(load_params(), options)
     if options.workers < 1 or (options.timeout is not None and options.timeout <= 0):
-        raise ConfigError("command line", "--workers and --timeout are above 0", "mend them")
+        raise ConfigError(
+            "command line", "--workers or --timeout is not above 0", "give a positive number"
+        )
 
     from src.tune.command import Command
 
     command = Command(params, options.timeout, mlflow=not options.no_mlflow)
     if options.as_worker:
-        command.job(options.as_worker)
+        command.run_worker(options.as_worker)
     else:
         command.run(given, options.workers)
 

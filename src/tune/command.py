@@ -1,4 +1,4 @@
-"""The command from end to end: features, study, search, and what comes out of it."""
+"""The command from end to end: features, study, search, and the files that it writes."""
 
 from __future__ import annotations
 
@@ -6,36 +6,37 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from optuna import Study
 
+from src import paths
 from src.config import BEST, Params
 from src.data.faceset import Split
 from src.errors import TuneError
 from src.tracking.provenance import dataset_version
 from src.tracking.trials import StudyRun, track_study
 from src.training.fingerprint import Fingerprint
-from src.tune.best import Retraining, retrain, rows, write_best, write_trials
-from src.tune.figures import write_pictures
+from src.tune.best import retrain, table_rows, write_best, write_trials
+from src.tune.figures import write_figures
 from src.tune.heartbeat import Heartbeats
-from src.tune.mirror import Mirror
-from src.tune.problem import Files, Problem
+from src.tune.objective import Objective
 from src.tune.search import Search
 from src.tune.storage import (
-    Orphans,
-    alone,
+    StaleTrials,
+    exclusive_access,
     is_sqlite,
     open_storage,
     parse_url,
-    shown,
+    safe_url,
     silence_optuna,
 )
 from src.tune.study import IDENTITY, open_study
-from src.tune.table import Watch, print_closing
+from src.tune.table import LiveTable, print_closing
+from src.tune.trial_logger import TrialLogger
 from src.tune.workers import run_workers, stop_without
 
 WEIGHTS, TRIALS = "ModelD-best.safetensors", "trials.csv"  # in the folder of BEST
@@ -48,116 +49,110 @@ class Command:
     params: Params
     timeout: float | None = None
     mlflow: bool = True
-    files: Files = field(default_factory=Files)
 
     def run(self, argv: Sequence[str], workers: int) -> None:
-        """Search until the study has its trials, then report on it."""
+        """Search until the study has its trials, then write and print the results."""
         silence_optuna()
         url = parse_url(self.params.tune.storage)
         if workers > 1 and is_sqlite(url):
             raise TuneError(
-                shown(url),
-                "SQLite locks the whole file for one writer, so it cannot serve several workers",
-                "give --storage postgresql://..., or leave out --workers: a wave uses all cores",
+                safe_url(url),
+                "SQLite allows only one writer, so several workers cannot share it",
+                "give --storage postgresql://..., or leave out --workers: one uses all cores",
             )
-        make_features()
-        problem = Problem.load(self.params, self.files)
-        with alone(url):
-            study = self._study(problem)
-            with self._log(study, problem) as log:
-                mirror: Callable[[], None] = Mirror(study, log).update if log else _nothing
-                with Watch(study, self.params.tune) as watch:
+        update_features()
+        objective = Objective.load(self.params)
+        with exclusive_access(url):
+            study = self._open_study(objective)
+            with self._track(study, objective) as study_run:
+                log = TrialLogger(study, study_run).update if study_run else _nothing
+                with LiveTable(study, self.params.tune) as table:
                     if workers == 1:
-                        self._search(study, problem, watch.look, mirror)
+                        self._search(study, objective, table.refresh, log)
                     else:
-                        run_workers(argv, workers, watch.look, mirror)
-                mirror()
-                self._close(study, problem, log)
+                        run_workers(argv, workers, table.refresh, log)
+                log()
+                self._report(study, objective, study_run)
 
-    def job(self, parent: int) -> None:
-        """One of several workers, until the study has its trials or the parent is gone."""
+    def run_worker(self, parent: int) -> None:
+        """Search as one of several workers, at most until the parent process has ended."""
         silence_optuna()
-        problem = Problem.load(self.params, self.files)
-        self._search(self._study(problem), problem, lambda: stop_without(parent), _nothing)
+        objective = Objective.load(self.params)
+        study = self._open_study(objective)
+        self._search(study, objective, lambda: stop_without(parent), _nothing)
 
-    def _study(self, problem: Problem) -> Study:
+    def _open_study(self, objective: Objective) -> Study:
         url = parse_url(self.params.tune.storage)
         storage = open_storage(url, self.params.tune.heartbeat)
-        return open_study(storage, self.params, problem.objective)
+        return open_study(storage, self.params, objective.definition)
 
     def _search(
         self,
         study: Study,
-        problem: Problem,
+        objective: Objective,
         on_change: Callable[[], None],
         on_wave: Callable[[], None],
     ) -> None:
         url, heartbeat = parse_url(self.params.tune.storage), self.params.tune.heartbeat
         deadline = time.monotonic() + (self.timeout or float("inf"))
-        orphans = Orphans(study, url, heartbeat)
+        stale_trials = StaleTrials(study, url, heartbeat)
         with Heartbeats(study, None if is_sqlite(url) else heartbeat) as heartbeats:
-            Search(study, problem, orphans, heartbeats, deadline, on_change, on_wave).run()
+            Search(study, objective, stale_trials, heartbeats, deadline, on_change, on_wave).run()
 
-    @contextmanager
-    def _log(self, study: Study, problem: Problem) -> Iterator[StudyRun | None]:
+    def _track(self, study: Study, objective: Objective) -> AbstractContextManager[StudyRun | None]:
         if not self.mlflow:
-            yield None
-            return
-        params, faces = self.params, problem.starting_point.faces
-        with track_study(
+            return nullcontext()
+        params, faces = self.params, objective.starting_point.faces
+        source = objective.starting_point.source
+        return track_study(
             experiment=params.tracking.experiment,
             name=f"tune-{params.tune.study}",
             identity=study.user_attrs[IDENTITY],
             params={
                 "seed": params.seed,
                 "data": params.data.model_dump(),
-                "weights": {
-                    "origin": problem.starting_point.source.origin,
-                    "licence": problem.starting_point.source.licence,
-                },
+                "weights": {"origin": source.origin, "licence": source.licence},
                 "model": params.model.model_dump(),
                 "tune": params.tune.model_dump(exclude={"storage"}),
-                "recipe": problem.recipe.model_dump(),
+                "recipe": objective.recipe.model_dump(),
             },
-            dataset=dataset_version(self.files.faces, faces, params.data.origin),
-            tags={"device": problem.compute.name, **Fingerprint.of(problem.compute).tags},
-        ) as log:
-            yield log
+            dataset=dataset_version(paths.FACES, faces, params.data.origin),
+            tags={"device": objective.compute.name, **Fingerprint.of(objective.compute).tags},
+        )
 
-    def _close(self, study: Study, problem: Problem, log: StudyRun | None) -> None:
-        """best.yaml, the trials as a table, pictures; the closing table and MLflow's copy."""
-        found = rows(study, problem)
-        again = retrain(study, problem, BEST.parent / WEIGHTS)
-        write_best(BEST, study, problem)
+    def _report(self, study: Study, objective: Objective, study_run: StudyRun | None) -> None:
+        """Write best.yaml, weights, trials and figures, print the closing table, log to MLflow."""
+        rows = table_rows(study, objective)
+        retraining = retrain(study, objective, BEST.parent / WEIGHTS)
+        write_best(BEST, study, objective)
         write_trials(BEST.parent / TRIALS, study)
-        pictures = write_pictures(study, BEST.parent)
-        print_closing(found, again)
+        figures = write_figures(study, BEST.parent)
+        print_closing(rows, retraining)
         print(f"written to {BEST}; `dvc repro` trains it beside the others")
-        if log is None:
+        if study_run is None:
             return
-        log.metrics(_finals(found[0].val.value, again))
-        for path in (BEST, BEST.parent / TRIALS, *pictures):
-            log.artifact(path, "study")
-        images, _ = problem.starting_point.faces.part(Split.train)
-        log.model(BEST.parent / WEIGHTS, images[:2].permute(0, 2, 3, 1).contiguous().numpy())
-
-
-def _finals(best: float, again: Retraining) -> dict[str, float]:
-    return {"best_val/accuracy": best, "seeds_val/accuracy": sum(again.val) / len(again.val)}
+        mean = sum(retraining.val) / len(retraining.val)
+        best = rows[0].val.value
+        study_run.log_metrics({"best_val/accuracy": best, "seeds_val/accuracy": mean})
+        for path in (BEST, BEST.parent / TRIALS, *figures):
+            study_run.log_artifact(path, "study")
+        images, _ = objective.starting_point.faces.part(Split.train)
+        example = images[:2].permute(0, 2, 3, 1).contiguous().numpy()
+        study_run.log_model(BEST.parent / WEIGHTS, example)
 
 
 def _nothing() -> None:
     return
 
 
-def make_features() -> None:
-    """Have DVC bring the features up to date; its words are shown only where it fails.
+def update_features() -> None:
+    """Bring the features up to date with `dvc repro embed`, its output shown only if it fails.
 
-    Nothing where the folder is no DVC project. Raises TuneError.
+    Does nothing outside a DVC project. Raises TuneError.
     """
     if not Path(".dvc").is_dir():
         return
-    # Stages call `python`, which must be the one that runs, whatever is activated.
+    # Stages call `python`: it has to be this one, whether or not its environment is activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     done = subprocess.run(
         [sys.executable, "-m", "dvc", "repro", "embed"],

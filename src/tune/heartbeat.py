@@ -1,4 +1,4 @@
-"""Telling a shared storage, while a wave trains, that its worker is alive."""
+"""Heartbeats, which tell a shared storage that the worker of a trial is alive."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 
 class Heartbeats:
-    """Beats for the trials added to it, within a `with` block; nothing for a SQLite file."""
+    """Records heartbeats of the trials added to it, within a `with` block.
+
+    `interval` is in seconds; None, for a SQLite file, records none.
+    """
 
     def __init__(self, study: Study, interval: int | None) -> None:
         self._storage, self._interval = study._storage, interval
-        self._open: dict[int, int] = {}
+        self._running: dict[int, int] = {}
         self._stop = Event()
         self._thread = Thread(target=self._beat, daemon=True, name="heartbeats")
 
@@ -36,17 +39,17 @@ class Heartbeats:
             self._thread.join()
 
     def add(self, trial: Trial) -> None:
-        """Begin to beat for a trial, at once."""
-        self._open[trial.number] = trial._trial_id
+        """Record heartbeats for a trial from now on."""
+        self._running[trial.number] = trial._trial_id
         self._record(trial._trial_id)
 
     def remove(self, trial: Trial) -> None:
-        """The trial is finished or given back."""
-        self._open.pop(trial.number, None)
+        """Stop: the trial has finished, or waits again."""
+        self._running.pop(trial.number, None)
 
     def _beat(self) -> None:
         while not self._stop.wait(self._interval):
-            for trial_id in list(self._open.values()):
+            for trial_id in list(self._running.values()):
                 self._record(trial_id)
 
     def _record(self, trial_id: int) -> None:
@@ -55,4 +58,4 @@ class Heartbeats:
             try:
                 storage.record_heartbeat(trial_id)
             except (UpdateFinishedTrialError, SQLAlchemyError):
-                return  # finished meanwhile, or the next beat will get through
+                return  # it has just finished, or the next heartbeat will get through

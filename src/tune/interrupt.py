@@ -1,7 +1,7 @@
-"""Ctrl-C at the points where a search can stop, and nowhere else.
+"""Handling Ctrl-C only where a search can stop.
 
-Python raises KeyboardInterrupt between any two instructions: in the middle of a trial's claim, or
-in a destructor, where it is printed and forgotten.
+Python raises KeyboardInterrupt between any two instructions: while a trial is half written, or in
+a destructor, where it is printed and ignored.
 """
 
 from __future__ import annotations
@@ -15,27 +15,28 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def held() -> Iterator[Callable[[], None]]:
-    """Note Ctrl-C, and SIGTERM, which counts as one here; the block gets what raises it.
+def deferred_interrupts() -> Iterator[Callable[[], None]]:
+    """Hold back Ctrl-C and SIGTERM during a `with` block, which is given a function.
 
-    Its call raises KeyboardInterrupt where one has come, as does the end of the block.
+    If a signal has arrived, KeyboardInterrupt is raised by that function when it is next called, or
+    at the end of the block.
     """
     received: list[int] = []
 
-    def stop_if_asked() -> None:
+    def check_interrupt() -> None:
         if received:
             raise KeyboardInterrupt
 
     if current_thread() is not main_thread():
-        yield stop_if_asked
+        yield check_interrupt
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:
         if before[number] is not signal.SIG_IGN:
             signal.signal(number, lambda which, _frame: received.append(which))
     try:
-        yield stop_if_asked
+        yield check_interrupt
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    stop_if_asked()
+    check_interrupt()

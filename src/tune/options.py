@@ -1,4 +1,4 @@
-"""The command line's say over params.yaml, checked by the same rules."""
+"""Command-line options that override `tune` of params.yaml, validated like it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,35 @@ from src.config.presets import merged, read_preset
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What stands in `tune` of params.yaml, as options of the command line."""
+    """Add an option for each key of `tune` in params.yaml, and for the seed and the device."""
     add = parser.add_argument
-    add("--preset", help="a file of conf/, without .yaml, whose `tune` counts here: tune-mission")
-    add("--trials", type=int, help="of the study in all, however often it is stopped and started")
-    add("--study", help="its name in the storage")
-    add("--storage", help="any Optuna URL; several processes need a server, as PostgreSQL")
-    add("--wave", type=int, help="trials that train together as one batched problem")
-    add("--seed", type=int, help="of the search and of every head")
-    add("--epochs", type=int, help="of a trial that is not pruned")
+    add(
+        "--preset",
+        help="file of conf/, without .yaml, whose `tune` is used: tune-mission",
+    )
+    add(
+        "--trials",
+        type=int,
+        help="trials of the study in total, over all runs of this command",
+    )
+    add("--study", help="name of the study in the storage")
+    add(
+        "--storage",
+        help="sqlite:///FILE or postgresql://USER@HOST/DATABASE",
+    )
+    add("--wave", type=int, help="number of trials whose heads train together as one batch")
+    add("--seed", type=int, help="seed of the sampler and of every head")
+    add("--epochs", type=int, help="epochs of a trial that is not pruned")
     add("--device", help="auto, cpu or cuda")
     add("--sampler", help="tpe or random")
     add("--pruner", help="halving, median or none")
-    space = parser.add_argument_group("space", "LOW:HIGH, or one value to fix it")
-    space.add_argument("--layers", type=_bounds(int), help="hidden layers")
-    space.add_argument("--width", type=_bounds(int), help="units of each")
-    space.add_argument("--dropout", type=_bounds(float), help="rate of each")
-    space.add_argument("--learning-rate", type=_bounds(float), help="peak")
-    space.add_argument("--weight-decay", type=_bounds(float))
-    space.add_argument("--batch-size", type=_bounds(int, ","), help="the choices: 32,64,128")
+    space = parser.add_argument_group("search space", "LOW:HIGH, or one value to fix it")
+    space.add_argument("--layers", type=_bounds(int), help="number of hidden layers")
+    space.add_argument("--width", type=_bounds(int), help="units of each hidden layer")
+    space.add_argument("--dropout", type=_bounds(float), help="dropout rate of each hidden layer")
+    space.add_argument("--learning-rate", type=_bounds(float), help="peak learning rate")
+    space.add_argument("--weight-decay", type=_bounds(float), help="weight decay")
+    space.add_argument("--batch-size", type=_bounds(int, ","), help="choices, such as 32,64,128")
 
 
 def _bounds(number: Callable[[str], float], between: str = ":") -> Callable[[str], list[float]]:
@@ -45,7 +55,7 @@ def _bounds(number: Callable[[str], float], between: str = ":") -> Callable[[str
 
 
 def with_options(params: Params, options: argparse.Namespace) -> Params:
-    """params.yaml with what the command line says instead; raises ConfigError."""
+    """`params` with the preset and the options given in place; raises ConfigError."""
     given = {key: value for key, value in vars(options).items() if value is not None}
     preset = read_preset(options.preset) if options.preset else {}
     tune: dict[str, Any] = merged(params.tune.model_dump(), preset.get("tune", {}))

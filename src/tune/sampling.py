@@ -1,4 +1,4 @@
-"""How the next trial is chosen and a poor one is stopped, each a function of seed and history."""
+"""The sampler and the pruner, each a function of the seed and of earlier trials alone."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from optuna.trial import FrozenTrial
 
 from src.config import Tune
 
-FIRST_RUNG, KEPT_ONE_IN = 5, 3  # successive halving: Jamieson and Talwalkar, 2016; Li et al., 2020
+MIN_RESOURCE, REDUCTION_FACTOR = (
+    5,
+    3,
+)  # successive halving: Jamieson and Talwalkar, 2016; Li et al., 2020
 MEDIAN_AFTER, MEDIAN_EVERY, MEDIAN_TRIALS = 10, 5, 6  # epochs, epochs, trials to compare with
-STARTUP_TRIALS = 10  # drawn at random before TPE (Bergstra et al., 2011) has a model
+STARTUP_TRIALS = 10  # drawn at random before TPE (Bergstra et al., 2011) fits its model
 
 
 class SeededByTrial(BaseSampler):  # type: ignore[misc]
-    """A sampler made anew for every trial, from the study's seed and the trial's number.
+    """A new sampler for every trial, seeded by the study's seed and the trial's number.
 
-    So a study that was stopped goes on as if it had not been, and no two workers draw alike.
+    So a study that was stopped and resumed has the same trials as one that was not, and no two
+    workers draw the same.
     """
 
     def __init__(self, kind: str, seed: int) -> None:
@@ -43,14 +47,14 @@ class SeededByTrial(BaseSampler):  # type: ignore[misc]
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """As the inner sampler does."""
+        """Delegate to the sampler of this trial."""
         space: dict[str, BaseDistribution] = self._sampler.infer_relative_search_space(study, trial)
         return space
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """As the inner sampler does."""
+        """Delegate to the sampler of this trial."""
         sampled: dict[str, Any] = self._sampler.sample_relative(study, trial, search_space)
         return sampled
 
@@ -61,26 +65,29 @@ class SeededByTrial(BaseSampler):  # type: ignore[misc]
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """As the inner sampler does."""
+        """Delegate to the sampler of this trial."""
         return self._sampler.sample_independent(study, trial, param_name, param_distribution)
 
 
 def build_pruner(tune: Tune) -> BasePruner:
-    """Optuna's pruner by the name in params.yaml."""
+    """The pruner that params.yaml names."""
     if tune.pruner == "halving":
-        return SuccessiveHalvingPruner(min_resource=FIRST_RUNG, reduction_factor=KEPT_ONE_IN)
+        return SuccessiveHalvingPruner(min_resource=MIN_RESOURCE, reduction_factor=REDUCTION_FACTOR)
     if tune.pruner == "median":
         return MedianPruner(MEDIAN_TRIALS, MEDIAN_AFTER)
     return NopPruner()
 
 
 def rungs(tune: Tune) -> frozenset[int]:
-    """The epochs after which a trial is reported and may be pruned: each costs transactions."""
+    """The epochs after which a trial is reported and may be pruned.
+
+    Not after every one, as each report takes transactions.
+    """
     if tune.pruner == "halving":
-        rung, found = FIRST_RUNG, set()
+        rung, found = MIN_RESOURCE, set()
         while rung < tune.epochs:
             found.add(rung)
-            rung *= KEPT_ONE_IN
+            rung *= REDUCTION_FACTOR
         return frozenset(found)
     if tune.pruner == "median":
         return frozenset(range(MEDIAN_AFTER, tune.epochs, MEDIAN_EVERY))

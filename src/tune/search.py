@@ -1,4 +1,4 @@
-"""The search: ask for a wave of trials, train them as one batched problem, tell what came out."""
+"""The search: ask for a wave of trials, train their heads as one batch, tell the results."""
 
 from __future__ import annotations
 
@@ -17,139 +17,148 @@ from optuna.trial import FrozenTrial, TrialState
 from src.training.heads import HeadResult, train_heads
 from src.training.result import Epoch
 from src.tune.heartbeat import Heartbeats
-from src.tune.interrupt import held
-from src.tune.problem import Problem
+from src.tune.interrupt import deferred_interrupts
+from src.tune.objective import Objective
 from src.tune.sampling import rungs
-from src.tune.space import TrialParams, suggest, trial_params
-from src.tune.storage import WORKER, Orphans, release
-from src.tune.study import PUBLISHED, finished, started
+from src.tune.space import TrialParams, suggest
+from src.tune.storage import WORKER, StaleTrials, return_to_queue
+from src.tune.study import PUBLISHED, finished_trials, started_trials
 
 HISTORY, BEST_EPOCH, VAL_LOSS, SAME_AS = "history", "best_epoch", "val_loss", "same_as"
-IDLE = 0.3  # seconds between looks at a study whose last trials others run
+IDLE = 0.3  # seconds between polls of a study whose last trials other processes run
 
 
 @dataclass(frozen=True)
-class OpenTrial:
-    """A trial that this process runs."""
+class RunningTrial:
+    """A trial that this process runs, and the parameters suggested for it."""
 
     trial: Trial
-    candidate: TrialParams
+    params: TrialParams
 
 
 @dataclass
 class Search:
-    """One worker's part in a study. `deadline` is a time.monotonic() after which no wave starts.
+    """One worker's part in a study.
 
-    `on_change` is called after every epoch of a head and after every wave, and may raise
-    KeyboardInterrupt to stop.
+    No wave starts after `deadline`, a time of `time.monotonic()`. `on_change` is called after every
+    epoch of a head and after every wave, and may raise KeyboardInterrupt to stop the search;
+    `on_wave` is called after every wave.
     """
 
     study: Study
-    problem: Problem
-    orphans: Orphans
+    objective: Objective
+    stale_trials: StaleTrials
     heartbeats: Heartbeats
     deadline: float = float("inf")
     on_change: Callable[[], None] = lambda: None
     on_wave: Callable[[], None] = lambda: None
-    _open: dict[int, Trial] = field(default_factory=dict)
-    _stop_if_asked: Callable[[], None] = lambda: None
+    _running: dict[int, Trial] = field(default_factory=dict)
+    _check_interrupt: Callable[[], None] = lambda: None
 
     def run(self) -> None:
-        """Until the study has its trials, or the time is up; open trials are given back if stopped.
+        """Run waves until the study has its trials or the deadline has passed.
 
-        A trial that fails raises what it failed of, and the trials of its wave end as failed.
+        On KeyboardInterrupt the running trials return to the queue; on any other exception, which
+        is raised again, they are told as failed.
         """
         try:
-            with held() as self._stop_if_asked:
+            with deferred_interrupts() as self._check_interrupt:
                 self._search()
         except KeyboardInterrupt:
-            for trial in list(self._open.values()):
-                self._give_back(trial)
+            for trial in list(self._running.values()):
+                self._return_to_queue(trial)
             raise
         except BaseException:
-            for trial in list(self._open.values()):
+            for trial in list(self._running.values()):
                 self._tell(trial, state=TrialState.FAIL)
             raise
 
     def _search(self) -> None:
-        while len(finished(self.study)) < self.total and time.monotonic() < self.deadline:
-            self.orphans.requeue(own=frozenset(self._open))
+        while len(finished_trials(self.study)) < self.total and time.monotonic() < self.deadline:
+            self.stale_trials.requeue(own=frozenset(self._running))
             wave = self._ask()
             if wave:
-                self._train(wave)
+                self._run_wave(wave)
                 self.on_wave()
             else:
                 time.sleep(IDLE)
-            self._stop_if_asked()
+            self._check_interrupt()
             self.on_change()
 
     @property
     def total(self) -> int:
-        """The study's trials in all, this process's and others'."""
-        return self.problem.params.tune.trials
+        """The number of trials that the study shall have, those of all processes together."""
+        return self.objective.params.tune.trials
 
-    def _ask(self) -> list[OpenTrial]:
-        """Up to a wave of trials, each claimed by this process alone."""
-        wave: list[OpenTrial] = []
-        while len(wave) < self.problem.params.tune.wave and len(started(self.study)) < self.total:
+    def _ask(self) -> list[RunningTrial]:
+        """Ask for up to a wave of trials, which no other process runs."""
+        wave: list[RunningTrial] = []
+        size = self.objective.params.tune.wave
+        while len(wave) < size and self._started() < self.total:
             trial = self.study.ask()
             self.heartbeats.add(trial)
-            self._open[trial.number] = trial
+            self._running[trial.number] = trial
             trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
-            if len(started(self.study)) > self.total:  # another process claimed the last one too
-                self._give_back(trial)
+            if self._started() > self.total:  # another process asked for the last one too
+                self._return_to_queue(trial)
                 time.sleep(IDLE * (1 + os.getpid() % 7) / 7)
                 break
-            wave.append(OpenTrial(trial, suggest(trial, self.problem.params.tune.space)))
+            wave.append(RunningTrial(trial, suggest(trial, self.objective.params.tune.space)))
         return wave
 
-    def _train(self, wave: list[OpenTrial]) -> None:
-        known = self._known()
-        first = {entry.candidate: entry for entry in reversed(wave) if entry.candidate not in known}
-        new = [entry for entry in wave if first.get(entry.candidate) is entry]
-        for entry, head, pruned in self._fit(new):
-            self._finish(entry, head, pruned)
-        known = self._known()
-        for entry in wave:
-            if entry.trial.number not in self._open:
-                continue
-            if entry.candidate in known:
-                self._answer(entry, known[entry.candidate])
-            else:  # its twin was lost to another worker, as in _prunes
-                self._give_back(entry.trial)
+    def _started(self) -> int:
+        return len(started_trials(self.study))
 
-    def _fit(self, entries: list[OpenTrial]) -> list[tuple[OpenTrial, HeadResult, bool]]:
-        """Train heads together; the share of the batch of one that is pruned goes to the rest."""
-        reported = rungs(self.problem.params.tune)
-        latest = self.problem.recipe.select == "last"
-        merits, pruned = [0.0] * len(entries), [False] * len(entries)
+    def _run_wave(self, wave: list[RunningTrial]) -> None:
+        known = self._finished_by_params()  # a point that has been tried is not trained again
+        first = {entry.params: entry for entry in reversed(wave) if entry.params not in known}
+        new = [entry for entry in wave if first.get(entry.params) is entry]
+        for entry, head, pruned in self._train_heads(new):
+            self._tell_result(entry, head, pruned)
+        known = self._finished_by_params()
+        for entry in wave:
+            if entry.trial.number not in self._running:
+                continue
+            if entry.params in known:
+                self._copy_result(entry, known[entry.params])
+            else:  # another worker took over the trial it duplicates, as in _should_prune
+                self._return_to_queue(entry.trial)
+
+    def _train_heads(
+        self, entries: list[RunningTrial]
+    ) -> list[tuple[RunningTrial, HeadResult, bool]]:
+        """Train heads as one batch, which shrinks as heads are pruned; the bool says which were."""
+        reported = rungs(self.objective.params.tune)
+        latest = self.objective.recipe.select == "last"
+        reached, pruned = [0.0] * len(entries), [False] * len(entries)
 
         def on_epoch(slot: int, epoch: Epoch) -> bool:
-            self._stop_if_asked()
+            self._check_interrupt()
             self.on_change()
-            merits[slot] = epoch.val_accuracy if latest else max(merits[slot], epoch.val_accuracy)
+            reached[slot] = epoch.val_accuracy if latest else max(reached[slot], epoch.val_accuracy)
             if epoch.number in reported:
-                pruned[slot] = self._prunes(entries[slot].trial, epoch.number, merits[slot])
+                pruned[slot] = self._should_prune(entries[slot].trial, epoch.number, reached[slot])
             return not pruned[slot]
 
-        tasks = [self.problem.task(entry.candidate) for entry in entries]
-        fitted = train_heads(tasks, self.problem.features, self.problem.classes, on_epoch)
-        return list(zip(entries, fitted, pruned, strict=True))
+        tasks = [self.objective.task(entry.params) for entry in entries]
+        heads = train_heads(tasks, self.objective.features, self.objective.classes, on_epoch)
+        return list(zip(entries, heads, pruned, strict=True))
 
-    def _prunes(self, trial: Trial, step: int, merit: float) -> bool:
-        """Report, and ask; a published head is the yardstick, and trained to its end."""
+    def _should_prune(self, trial: Trial, step: int, accuracy: float) -> bool:
+        """Report to the pruner and ask it; a published head, as the yardstick, is never pruned."""
         try:
-            trial.report(merit, step)
+            trial.report(accuracy, step)
             return trial.should_prune() and PUBLISHED not in trial.user_attrs
-        except UpdateFinishedTrialError:  # taken for dead by another worker, which runs it now
+        except UpdateFinishedTrialError:  # another worker took this process for dead
             return True
 
-    def _known(self) -> dict[TrialParams, FrozenTrial]:
-        """What finished trials have found, the first of each candidate."""
-        space = self.problem.params.tune.space
-        return {trial_params(trial.params, space): trial for trial in finished(self.study)[::-1]}
+    def _finished_by_params(self) -> dict[TrialParams, FrozenTrial]:
+        """Finished trials by their parameters, the first of each."""
+        space = self.objective.params.tune.space
+        trials = reversed(finished_trials(self.study))
+        return {TrialParams.of(trial.params, space): trial for trial in trials}
 
-    def _finish(self, entry: OpenTrial, head: HeadResult, pruned: bool) -> None:
+    def _tell_result(self, entry: RunningTrial, head: HeadResult, pruned: bool) -> None:
         result = {
             HISTORY: columns(head.history),
             BEST_EPOCH: head.chosen.number,
@@ -160,16 +169,16 @@ class Search:
         else:
             self._tell(entry.trial, result, head.chosen.val_accuracy)
 
-    def _answer(self, entry: OpenTrial, known: FrozenTrial) -> None:
-        """Tell a duplicate what is known of its candidate."""
-        result = {key: known.user_attrs[key] for key in (HISTORY, BEST_EPOCH, VAL_LOSS)}
-        result[SAME_AS] = known.user_attrs.get(SAME_AS, known.number)
-        for step, value in known.intermediate_values.items():
+    def _copy_result(self, entry: RunningTrial, original: FrozenTrial) -> None:
+        """Tell a duplicate the result of the trial that had its parameters."""
+        result = {key: original.user_attrs[key] for key in (HISTORY, BEST_EPOCH, VAL_LOSS)}
+        result[SAME_AS] = original.user_attrs.get(SAME_AS, original.number)
+        for step, value in original.intermediate_values.items():
             entry.trial.report(value, step)
-        if known.state == TrialState.PRUNED:
+        if original.state == TrialState.PRUNED:
             self._tell(entry.trial, result, state=TrialState.PRUNED)
         else:
-            self._tell(entry.trial, result, known.value)
+            self._tell(entry.trial, result, original.value)
 
     def _tell(
         self,
@@ -178,24 +187,24 @@ class Search:
         value: float | None = None,
         state: TrialState | None = None,
     ) -> None:
-        with suppress(UpdateFinishedTrialError):  # as in _prunes
-            for key, found in (result or {}).items():
-                trial.set_user_attr(key, found)
+        with suppress(UpdateFinishedTrialError):  # as in _should_prune
+            for key, content in (result or {}).items():
+                trial.set_user_attr(key, content)
         self.study.tell(trial, value, state, skip_if_finished=True)
-        self._close(trial)
+        self._forget(trial)
 
-    def _give_back(self, trial: Trial) -> None:
-        with suppress(UpdateFinishedTrialError):  # as in _prunes
-            release(self.study, trial)
-        self._close(trial)
+    def _return_to_queue(self, trial: Trial) -> None:
+        with suppress(UpdateFinishedTrialError):  # as in _should_prune
+            return_to_queue(self.study, trial)
+        self._forget(trial)
 
-    def _close(self, trial: Trial) -> None:
+    def _forget(self, trial: Trial) -> None:
         self.heartbeats.remove(trial)
-        del self._open[trial.number]
+        del self._running[trial.number]
 
 
 def columns(history: tuple[Epoch, ...]) -> dict[str, list[float]]:
-    """A history as lists by the names of Epoch's fields, in six digits."""
+    """A history as one list per field of Epoch, rounded to six significant digits."""
     rows = [asdict(epoch) for epoch in history]
     return {key: [float(f"{row[key]:.6g}") for row in rows] for key in rows[0] if key != "number"}
 

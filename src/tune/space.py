@@ -1,4 +1,4 @@
-"""What is searched: from a trial's parameters to a head and how it trains, and back."""
+"""The search space, and the conversion between a trial's parameters and a head to train."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrialParams:
-    """One point of the space."""
+    """One point of the space: a head, and the settings that it trains with."""
 
     hidden: tuple[int, ...]
     dropout: tuple[float, ...]
@@ -22,8 +22,20 @@ class TrialParams:
     weight_decay: float
     batch_size: int
 
+    @classmethod
+    def of(cls, params: Mapping[str, Any], space: Space) -> TrialParams:
+        """From the parameters of an Optuna trial, which lack what `space` fixes."""
+        layers = range(1, params.get("layers", space.layers[0]) + 1)
+        return cls(
+            tuple(params.get(f"width_{layer}", space.width[0]) for layer in layers),
+            tuple(params.get(f"dropout_{layer}", space.dropout[0]) for layer in layers),
+            params.get("learning_rate", space.learning_rate[0]),
+            params.get("weight_decay", space.weight_decay[0]),
+            params.get("batch_size", space.batch_size[0]),
+        )
+
     def experiment(self, epochs: int, recipe: str | None) -> Experiment:
-        """The candidate as an entry of params.yaml's `experiments`."""
+        """The same as an entry under `experiments` in params.yaml."""
         return Experiment(
             train=("head",),
             head=Head(hidden=self.hidden, dropout=self.dropout),
@@ -38,13 +50,13 @@ class TrialParams:
         layers = zip(self.hidden, self.dropout, strict=True)
         head = " + ".join(f"{width} (dropout {rate:.2f})" for width, rate in layers)
         return (
-            f"{head}, batch {self.batch_size}, rate {self.learning_rate:.2g}, "
-            f"decay {self.weight_decay:.2g}"
+            f"{head}, batch size {self.batch_size}, learning rate {self.learning_rate:.2g}, "
+            f"weight decay {self.weight_decay:.2g}"
         )
 
 
 def suggest(trial: Trial, space: Space) -> TrialParams:
-    """Ask the trial's sampler for a point; what `space` fixes is no parameter of the trial."""
+    """Have the trial's sampler choose a point; what `space` fixes is not suggested."""
     if len(space.layers) > 1:
         trial.suggest_int("layers", *space.layers)
     for layer in range(1, trial.params.get("layers", space.layers[0]) + 1):
@@ -58,31 +70,19 @@ def suggest(trial: Trial, space: Space) -> TrialParams:
         trial.suggest_float("weight_decay", *space.weight_decay, log=True)
     if len(space.batch_size) > 1:
         trial.suggest_categorical("batch_size", space.batch_size)
-    return trial_params(trial.params, space)
-
-
-def trial_params(params: Mapping[str, Any], space: Space) -> TrialParams:
-    """The point that a trial's parameters stand for."""
-    layers = range(1, params.get("layers", space.layers[0]) + 1)
-    return TrialParams(
-        tuple(params.get(f"width_{layer}", space.width[0]) for layer in layers),
-        tuple(params.get(f"dropout_{layer}", space.dropout[0]) for layer in layers),
-        params.get("learning_rate", space.learning_rate[0]),
-        params.get("weight_decay", space.weight_decay[0]),
-        params.get("batch_size", space.batch_size[0]),
-    )
+    return TrialParams.of(trial.params, space)
 
 
 def published_heads(params: Params) -> dict[str, dict[str, Any]]:
-    """Trial parameters of the MLP heads under `experiments`, where the space holds their shape.
+    """Trial parameters, by name, of the MLP heads under `experiments` whose shape is in the space.
 
-    Rate, decay and batch size are theirs too, moved to the nearest that the space allows.
+    A learning rate, weight decay or batch size outside the space is moved to the nearest in it.
     """
     space, found = params.tune.space, {}
     for name, experiment in params.experiments.items():
         head = experiment.head
         published = name != BEST_NAME and experiment.train == ("head",) and head.hidden
-        if not published or not _holds(space, head):
+        if not published or not _contains(space, head):
             continue
         recipe = experiment.adapted(params.recipes[params.tune.recipe or params.recipe])
         batch_size = min(space.batch_size, key=lambda size: abs(size - experiment.batch_size))
@@ -96,7 +96,7 @@ def published_heads(params: Params) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _holds(space: Space, head: Head) -> bool:
+def _contains(space: Space, head: Head) -> bool:
     return (
         space.layers[0] <= len(head.hidden) <= space.layers[-1]
         and all(space.width[0] <= width <= space.width[-1] for width in head.hidden)

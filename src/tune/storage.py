@@ -1,9 +1,8 @@
-"""Opening the database that a study lives in, and giving back the trials of dead workers.
+"""Opening a study's storage, and queueing the trials of dead workers again.
 
-A SQLite file belongs to one process at a time, by a lock: whatever is open in it when that
-process starts was left by one that was killed, and is run again under its own number. A server
-is shared: there a trial whose worker has been silent is failed, and a copy of it is queued, which
-only one worker can do (Optuna's own way).
+A lock gives a SQLite file to one process at a time. A trial that is running when that process
+starts was left behind by a killed one, and is run again under the same number. A server is shared:
+as Optuna does it, a trial whose worker has sent no heartbeat is failed and a copy of it queued.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ from src.errors import TuneError
 if TYPE_CHECKING:
     from optuna import Study
 
-CONNECT = 10  # seconds to wait for a server
-SILENCES = 3  # heartbeats that a worker may miss before it is taken for dead
-WORKER = "worker"  # a trial's attribute: host and process that run it
+CONNECT_TIMEOUT = 10  # seconds
+MISSED_HEARTBEATS = 3  # after so many a worker is taken for dead
+WORKER = "worker"  # user attribute of a trial: the host and process id of its worker
 
 
 def silence_optuna() -> None:
-    """Leave the terminal to the table: no line per trial, no warning of what is meant."""
+    """Keep log lines per trial, and warnings about what is intended, off the terminal."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("sqlalchemy").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
@@ -46,32 +45,32 @@ def silence_optuna() -> None:
 
 
 def parse_url(url: str) -> URL:
-    """An Optuna URL taken apart; raises TuneError where it is none."""
+    """Parse the URL of an Optuna storage; raises TuneError."""
     try:
         parsed = make_url(url)
         parsed.get_dialect()
     except (ArgumentError, NoSuchModuleError, ImportError):
         raise TuneError(
             url.rsplit("@", maxsplit=1)[-1],
-            "not a storage that Optuna can open",
+            "not the URL of an Optuna storage",
             "use sqlite:///FILE, or postgresql://USER@HOST/DATABASE",
         ) from None
     return parsed
 
 
 def is_sqlite(url: URL) -> bool:
-    """Whether the storage is a file of one process."""
+    """Whether the storage is a file, which one process has to itself."""
     return url.get_backend_name() == "sqlite"
 
 
-def shown(url: URL) -> str:
+def safe_url(url: URL) -> str:
     """The URL without its password."""
     return url.render_as_string(hide_password=True)
 
 
 @contextmanager
-def alone(url: URL) -> Iterator[None]:
-    """Hold a SQLite file for this process; nothing to hold on a server. Raises TuneError."""
+def exclusive_access(url: URL) -> Iterator[None]:
+    """Lock a SQLite file for this process; on a server, lock nothing. Raises TuneError."""
     if not is_sqlite(url) or url.database in (None, "", ":memory:"):
         yield
         return
@@ -80,16 +79,16 @@ def alone(url: URL) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TuneError(
-            shown(url), f"cannot be opened ({error.strerror})", "choose another folder"
+            safe_url(url), f"cannot be opened ({error.strerror})", "choose another folder"
         ) from None
     lock = FileLock(path.with_name(f"{path.name}.lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise TuneError(
-            shown(url),
-            "another process is tuning in it",
-            "wait for it, or share a PostgreSQL URL between them",
+            safe_url(url),
+            "another process is using it",
+            "wait until it has ended, or give both a PostgreSQL URL",
         ) from None
     try:
         yield
@@ -98,43 +97,44 @@ def alone(url: URL) -> Iterator[None]:
 
 
 def open_storage(url: URL, heartbeat: int) -> RDBStorage:
-    """Connect, making Optuna's tables if need be; raises TuneError with the server's own words."""
-    whole = url.render_as_string(hide_password=False)
+    """Connect, and create Optuna's tables if they are missing; raises TuneError."""
+    full_url = url.render_as_string(hide_password=False)
     try:
         if is_sqlite(url):
-            storage = RDBStorage(whole, engine_kwargs={"connect_args": {"timeout": 60}})
+            storage = RDBStorage(full_url, engine_kwargs={"connect_args": {"timeout": 60}})
             event.listen(storage.engine, "connect", _write_ahead)
             storage.engine.dispose()
             return storage
-        wait = {"connect_timeout": CONNECT} if url.get_backend_name() == "postgresql" else {}
+        postgresql = url.get_backend_name() == "postgresql"
+        options = {"connect_timeout": CONNECT_TIMEOUT} if postgresql else {}
         return RDBStorage(
-            whole,
-            engine_kwargs={"connect_args": wait, "pool_pre_ping": True},
+            full_url,
+            engine_kwargs={"connect_args": options, "pool_pre_ping": True},
             heartbeat_interval=heartbeat,
-            grace_period=heartbeat * SILENCES,
+            grace_period=heartbeat * MISSED_HEARTBEATS,
             heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
         )
     except ImportError as error:
         what = f"its driver is not installed ({error})"
-        raise TuneError(shown(url), what, "install it, or use postgresql://") from None
+        raise TuneError(safe_url(url), what, "install it, or use postgresql://") from None
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
-        words = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        what = f"cannot be opened ({words})"
-        raise TuneError(shown(url), what, "check the URL, and that the server runs") from None
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        what = f"cannot be opened ({reason})"
+        raise TuneError(safe_url(url), what, "check the URL and the server") from None
 
 
 def _write_ahead(connection: Any, _record: object) -> None:
-    """A trial costs some twenty transactions: log them, without waiting for the disk at each.
+    """Use the write-ahead log, since a trial takes some twenty transactions.
 
-    What is committed outlives a killed process all the same.
+    They are not synced to disk one by one, yet outlive a process that is killed.
     """
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
 @dataclass
-class Orphans:
-    """Finds trials whose worker is gone, and queues them again."""
+class StaleTrials:
+    """Running trials whose worker has died."""
 
     study: Study
     url: URL
@@ -142,7 +142,7 @@ class Orphans:
     _first_seen: dict[int, float] = field(default_factory=dict)
 
     def requeue(self, own: frozenset[int] = frozenset()) -> None:
-        """Give back what nobody runs; `own` are the numbers of this process's open trials."""
+        """Queue them again; `own` are the numbers of the trials that this process runs."""
         running = [
             trial
             for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -150,19 +150,19 @@ class Orphans:
         ]
         if is_sqlite(self.url):
             for trial in running:
-                release(self.study, trial)
+                return_to_queue(self.study, trial)
             return
         fail_stale_trials(self.study)
         for trial in running:
             seen = self._first_seen.setdefault(trial.number, time.monotonic())
-            if time.monotonic() - seen > self.heartbeat * SILENCES:
-                self._fail_unborn(trial)
+            if time.monotonic() - seen > self.heartbeat * MISSED_HEARTBEATS:
+                self._fail_without_heartbeat(trial)
 
-    def _fail_unborn(self, trial: FrozenTrial) -> None:
-        """A worker killed between asking and its first heartbeat leaves no heartbeat to miss."""
+    def _fail_without_heartbeat(self, trial: FrozenTrial) -> None:
+        """Optuna never fails a trial whose worker was killed before its first heartbeat."""
         with self.study._storage._backend.engine.connect() as connection:
-            born = connection.scalars(text("SELECT trial_id FROM trial_heartbeats")).all()
-        if trial._trial_id in born:
+            beating = connection.scalars(text("SELECT trial_id FROM trial_heartbeats")).all()
+        if trial._trial_id in beating:
             return
         try:
             failed = self.study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
@@ -172,6 +172,6 @@ class Orphans:
             RetryHeartbeatStaleTrialCallback()(self.study, trial)
 
 
-def release(study: Study, trial: FrozenTrial | optuna.Trial) -> None:
-    """Put an open trial back in the queue, under its own number and with its parameters."""
+def return_to_queue(study: Study, trial: FrozenTrial | optuna.Trial) -> None:
+    """Make a running trial wait again, with the same number and parameters."""
     study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)

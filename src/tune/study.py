@@ -1,4 +1,4 @@
-"""A study: opened or made, and only ever gone on with by who searches the same thing."""
+"""Opening a study: created if it is new, resumed only with the settings it was created with."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from src.errors import TuneError
 from src.tune.sampling import SeededByTrial, build_pruner
 from src.tune.space import published_heads
 
-OBJECTIVE, IDENTITY, PUBLISHED = "objective", "identity", "published"
+DEFINITION, IDENTITY, PUBLISHED = "objective", "identity", "published"
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 STARTED = (TrialState.RUNNING, *FINISHED)
-MAKER_WAIT = 10.0  # seconds that another process may take between making a study and filling it
+CREATOR_WAIT = 10.0  # seconds that another process may take to fill a study it has created
 
 
-def open_study(storage: RDBStorage, params: Params, objective: Mapping[str, Any]) -> Study:
+def open_study(storage: RDBStorage, params: Params, definition: Mapping[str, Any]) -> Study:
     """The study named in params.yaml; a new one starts with the published heads in its queue.
 
-    `objective` is all that a trial's value depends on, as JSON. Raises TuneError where the study
-    that is there searches something else; it is left untouched.
+    `definition` is everything that decides the trials and their values (`Objective.definition`).
+    Raises TuneError if the existing study has another definition; the study is left as it is.
     """
     tune = params.tune
     sampler, pruner = SeededByTrial(tune.sampler, params.seed), build_pruner(tune)
-    made = True
+    created = True
     try:
         study = optuna.create_study(
             storage=storage,
@@ -42,48 +42,48 @@ def open_study(storage: RDBStorage, params: Params, objective: Mapping[str, Any]
             direction="maximize",
         )
     except DuplicatedStudyError:
-        made = False
+        created = False
         study = optuna.load_study(
             study_name=tune.study, storage=storage, sampler=sampler, pruner=pruner
         )
-        _await_objective(study)
-    if made or OBJECTIVE not in study.user_attrs:
+        _await_definition(study)
+    if created or DEFINITION not in study.user_attrs:
         if study.get_trials(deepcopy=False, states=(*STARTED, TrialState.FAIL)):
-            what = "has trials that were not made here"
+            what = "has trials that `python -m src.tune` did not run"
             raise TuneError(f"study {tune.study}", what, "choose another name with --study")
-        _fill(study, params, objective)
-    _check(study, objective)
+        _initialise(study, params, definition)
+    _refuse_other_definition(study, definition)
     return study
 
 
-def _await_objective(study: Study) -> None:
-    deadline = time.monotonic() + MAKER_WAIT
-    while OBJECTIVE not in study.user_attrs and time.monotonic() < deadline:
+def _await_definition(study: Study) -> None:
+    deadline = time.monotonic() + CREATOR_WAIT
+    while DEFINITION not in study.user_attrs and time.monotonic() < deadline:
         if study.get_trials(deepcopy=False, states=STARTED):
             return
         time.sleep(0.1)
 
 
-def _fill(study: Study, params: Params, objective: Mapping[str, Any]) -> None:
+def _initialise(study: Study, params: Params, definition: Mapping[str, Any]) -> None:
     heads = published_heads(params)
     study.set_user_attr(IDENTITY, uuid.uuid4().hex)
     for name, chosen in heads.items():
         study.enqueue_trial(chosen, user_attrs={PUBLISHED: name}, skip_if_exists=True)
-    study.set_user_attr(OBJECTIVE, dict(objective))
+    study.set_user_attr(DEFINITION, dict(definition))
 
 
-def _check(study: Study, objective: Mapping[str, Any]) -> None:
-    before, now = study.user_attrs[OBJECTIVE], dict(objective)
+def _refuse_other_definition(study: Study, definition: Mapping[str, Any]) -> None:
+    before, now = study.user_attrs[DEFINITION], dict(definition)
     differ = list(_differences(before, now))
     if not differ:
         return
     where, mend = f"study {study.study_name}", "choose another name with --study"
     if any(key.startswith("features.faces") for key in differ):
-        raise TuneError(where, "was made on another version of the dataset", mend)
+        raise TuneError(where, "was run on another version of the dataset", mend)
     if any(key.startswith("features.") for key in differ):
-        raise TuneError(where, "was made on features of another network", mend)
-    changes = ", ".join(f"{key} {_at(before, key)} there, {_at(now, key)} here" for key in differ)
-    raise TuneError(where, f"searches something else ({changes})", mend)
+        raise TuneError(where, "was run on features of another network", mend)
+    changes = ", ".join(f"{key} was {_at(before, key)} and is {_at(now, key)}" for key in differ)
+    raise TuneError(where, f"was created with other settings ({changes})", mend)
 
 
 def _differences(before: Any, now: Any, prefix: str = "") -> Iterator[str]:
@@ -94,19 +94,27 @@ def _differences(before: Any, now: Any, prefix: str = "") -> Iterator[str]:
         yield prefix.rstrip(".")
 
 
-def _at(objective: Any, key: str) -> Any:
+def _at(definition: Any, key: str) -> Any:
     for part in key.split("."):
-        objective = objective.get(part) if isinstance(objective, dict) else None
-    return objective
+        definition = definition.get(part) if isinstance(definition, dict) else None
+    return definition
 
 
-def started(study: Study) -> list[FrozenTrial]:
-    """Trials that run or have run to an end."""
-    trials: list[FrozenTrial] = study.get_trials(deepcopy=False, states=STARTED)
-    return trials
+def started_trials(study: Study) -> list[FrozenTrial]:
+    """Trials that are running, complete or pruned."""
+    return _trials(study, STARTED)
 
 
-def finished(study: Study) -> list[FrozenTrial]:
-    """Trials that count: complete, or pruned."""
-    trials: list[FrozenTrial] = study.get_trials(deepcopy=False, states=FINISHED)
+def finished_trials(study: Study) -> list[FrozenTrial]:
+    """Trials that are complete or pruned, by number."""
+    return _trials(study, FINISHED)
+
+
+def complete_trials(study: Study) -> list[FrozenTrial]:
+    """Trials that were trained to the end."""
+    return _trials(study, (TrialState.COMPLETE,))
+
+
+def _trials(study: Study, states: tuple[TrialState, ...]) -> list[FrozenTrial]:
+    trials: list[FrozenTrial] = study.get_trials(deepcopy=False, states=states)
     return trials

@@ -1,4 +1,4 @@
-"""Several processes on one machine, each running waves of one study in a shared storage."""
+"""Several worker processes on one machine, each running waves of the same study."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ WORKER_FLAG = "--as-worker"
 
 
 def run_workers(argv: Sequence[str], number: int, *on_poll: Callable[[], None]) -> None:
-    """Start `number` workers on the command line `argv` and wait until all have ended.
+    """Start `number` workers with the command line `argv` and wait until all have ended.
 
-    A worker that dies leaves its trials to the others. Raises TuneError where all died, and stops
-    them on KeyboardInterrupt, so that each gives back what it has open.
+    The trials of a worker that dies are run by the others; raises TuneError if all die. On
+    KeyboardInterrupt the workers are terminated, and return their running trials to the queue.
     """
     threads = str(max((os.cpu_count() or 1) // number, 1))
     command = [sys.executable, "-m", "src.tune", *argv, WORKER_FLAG, str(os.getpid())]
@@ -26,7 +26,7 @@ def run_workers(argv: Sequence[str], number: int, *on_poll: Callable[[], None]) 
         subprocess.Popen(  # noqa: S603
             command,
             env={"OMP_NUM_THREADS": threads, **os.environ},
-            start_new_session=True,  # Ctrl-C reaches this process, which tells them in its own time
+            start_new_session=True,  # Ctrl-C reaches only this process, which then terminates them
         )
         for _ in range(number)
     ]
@@ -44,11 +44,11 @@ def run_workers(argv: Sequence[str], number: int, *on_poll: Callable[[], None]) 
     if codes := [worker.returncode for worker in workers if worker.returncode]:
         what = f"{len(codes)} of {number} workers died (exit codes {', '.join(map(str, codes))})"
         if len(codes) == number:
-            raise TuneError("src.tune", what, "see their messages above, and run it again")
+            raise TuneError("src.tune", what, "see their messages above")
         print(f"warning: {what}; the others ran their trials", file=sys.stderr)
 
 
 def stop_without(parent: int) -> None:
-    """Raise KeyboardInterrupt in a worker whose parent is gone."""
+    """Raise KeyboardInterrupt in a worker whose parent has ended."""
     if os.getppid() != parent:
         raise KeyboardInterrupt

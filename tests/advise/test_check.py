@@ -54,7 +54,7 @@ def evaluated_without() -> None:
     [
         (untrained, "metrics/train/ModelA.json"),
         (unevaluated, "data/predictions.safetensors"),
-        (evaluated_without, "no answers of ModelA"),
+        (evaluated_without, "no predictions of ModelA"),
     ],
 )
 def test_a_check_that_cannot_be_made_is_refused_before_any_work(
@@ -69,10 +69,10 @@ def test_a_check_that_cannot_be_made_is_refused_before_any_work(
         main(["--check"])
 
 
-def test_the_outcome_is_what_the_answers_say(project: Path) -> None:
+def test_the_outcome_is_that_of_the_predictions(project: Path) -> None:
     known = Predictions.load(paths.PREDICTIONS)
     names = ("ModelD-256-128-dropout", "Baseline", "ModelC", "ModelA")  # from worst to best
-    found = outcome(advice(*names), MeasuredResults.read(names, Path("metrics"), paths.PREDICTIONS))
+    found = outcome(advice(*names), MeasuredResults.read(names))
     assert (found.advised, found.best) == (names[0], "ModelA")
     assert found.test == {name: known.correct(name).mean() for name in names}
     assert found.p == mcnemar(known.correct(names[0]), known.correct("ModelA")).p

@@ -38,7 +38,7 @@ def trained(project: Project) -> dict[str, float]:
     with track(
         experiment=EXPERIMENT, name="ModelB", params={}, dataset=None, stage="s", record=record
     ) as run:
-        run.model(project.model, np.zeros((2, 32, 32, 3), np.uint8))
+        run.log_model(project.model, np.zeros((2, 32, 32, 3), np.uint8))
     return params
 
 
@@ -56,7 +56,7 @@ def test_the_best_on_validation_becomes_champion_and_of_equals_the_smaller(
     }
     assert champion_of(MODEL).path.is_file()
     main([])
-    assert "version 1 is not promoted: it is the champion already" in capsys.readouterr().out
+    assert "version 1 is not promoted: it already is the champion" in capsys.readouterr().out
     assert paths.REGISTERED.read_bytes() == first
 
 

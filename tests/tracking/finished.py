@@ -40,8 +40,8 @@ def finish_run(
         tags={"device": "cpu"},
     ) as run:
         for step in (1, 2, 3):
-            run.epoch(step, dict.fromkeys(EPOCH_KEYS, step / 10))
-        run.finals({"best_epoch": 3, "best_val/accuracy": 0.7, "trainable_parameters": 1539})
-        run.artifact(project.curves, "curves")
-        run.model(project.model, faces.images[:2].permute(0, 2, 3, 1).numpy())
+            run.log_epoch(step, dict.fromkeys(EPOCH_KEYS, step / 10))
+        run.log_finals({"best_epoch": 3, "best_val/accuracy": 0.7, "trainable_parameters": 1539})
+        run.log_artifact(project.curves, "curves")
+        run.log_model(project.model, faces.images[:2].permute(0, 2, 3, 1).numpy())
     return RunRecord.read(path)

@@ -91,7 +91,7 @@ def test_no_file_of_a_model_is_a_pickle(project: Project) -> None:
     assert all("==" in line and "+" not in line for line in requirements)
 
 
-def test_pictures_of_another_size_or_type_are_refused(project: Project) -> None:
+def test_images_of_another_size_or_type_are_refused(project: Project) -> None:
     from mlflow.exceptions import MlflowException
     from mlflow.pyfunc import load_model
 

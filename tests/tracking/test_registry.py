@@ -29,7 +29,7 @@ def promoted(
 
 
 def new_version(project: Project, subjects: tuple[str, ...] | None = None, size: int = 32) -> float:
-    """Pack other pictures as the dataset; returns the model file's accuracy on those of val."""
+    """Pack other images as the dataset; returns the model file's validation accuracy on them."""
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(256, (30, 3, size, size), generator=generator, dtype=torch.uint8)
     labels, split = torch.arange(30) % 3, torch.tensor([0, 1], dtype=torch.uint8).repeat(15)
@@ -49,7 +49,7 @@ def test_only_a_better_model_of_the_same_dataset_replaces_the_champion(project: 
         return made.promoted, made.reason
 
     first = f"version 1 (A on {A})"
-    assert verdict("A", 0.8) == (True, "the first champion")
+    assert verdict("A", 0.8) == (True, "there was none before")
     assert verdict("B", 0.8) == (False, f"a tie with 0.8000 of {first}")
     assert verdict("C", 0.7) == (False, f"below 0.8000 of {first}")
     assert verdict("D", 0.9) == (True, f"0.9000 against 0.8000 of {first}")
@@ -79,7 +79,7 @@ def test_a_champion_of_other_subjects_gives_way_and_the_reason_says_so(project: 
     made = promoted(project, "B", 0.1)
     assert made.promoted
     assert made.reason.endswith(
-        "cannot be scored on this one (its network: made for other subjects)"
+        "cannot be scored on this one (its network: trained for other subjects)"
     )
 
 
@@ -105,11 +105,11 @@ def test_a_champion_or_a_dataset_that_is_gone_is_not_beaten(project: Project) ->
     finish_run(project, Path("runs/B.json"), A)
     aside = project.faces.rename("aside")
     made = promote(Path("runs/B.json"), 1.0, MODEL)
-    assert not made.promoted and "the dataset: not here as the run saw it" in made.reason
+    assert not made.promoted and "the dataset: missing, or not the version" in made.reason
     aside.rename(project.faces)
     champion_of(MODEL).path.unlink()
     made = promoted(project, "C", 1.0)
-    assert not made.promoted and "its model file is gone" in made.reason
+    assert not made.promoted and "its model file is missing" in made.reason
 
 
 def test_a_champion_of_another_origin_stays_and_the_line_names_both(project: Project) -> None:
@@ -129,7 +129,7 @@ def test_the_reason_stays_with_the_version(project: Project) -> None:
     promote(project.record.with_name("B.json"), 0.9, MODEL)
     versions = open_backend().client.search_model_versions(f"name = '{MODEL}'")
     assert {int(v.version): v.tags["reason"] for v in versions} == {
-        1: "the first champion",
+        1: "there was none before",
         2: f"0.9000 against 0.8000 of version 1 (A on {A})",
     }
 
@@ -155,7 +155,7 @@ def test_a_model_file_that_is_gone_or_another_is_refused(project: Project) -> No
         champion_of(MODEL)
     path.unlink()
     with pytest.raises(
-        TrackingError, match=f"^models:/{MODEL}/1: its model file is gone; run `dvc"
+        TrackingError, match=f"^models:/{MODEL}/1: its model file is missing; run `dvc"
     ):
         champion_of(MODEL)
 

@@ -42,7 +42,7 @@ def main(argv):
         stage="s",
         record=Path("runs/W.json"),
     ) as r:
-        r.epoch(1, {"train/loss": 1.0})
+        r.log_epoch(1, {"train/loss": 1.0})
         print("open", flush=True)
         time.sleep(60)
 
@@ -153,7 +153,7 @@ def test_an_exception_ends_the_run_failed_without_a_record(project: Project) -> 
             record=project.record,
         ) as run,
     ):
-        run.epoch(1, {"train/loss": 1.0})
+        run.log_epoch(1, {"train/loss": 1.0})
         _ = 1 / 0
     found = only_run("Bad")
     assert found.info.status == "FAILED"
@@ -236,7 +236,7 @@ def test_sixty_quick_epochs_are_written_together_and_leave_no_thread(
         record=project.record,
     ) as run:
         for step in range(60):
-            run.epoch(step, dict.fromkeys(EPOCH_KEYS, 0.5))
+            run.log_epoch(step, dict.fromkeys(EPOCH_KEYS, 0.5))
         assert written == []
     assert written.count(60) == 1
     names = {thread.name for thread in threading.enumerate()}
@@ -251,7 +251,7 @@ def test_a_loss_that_became_nan_is_kept(project: Project) -> None:
     with track(
         experiment=EXPERIMENT, name="Nan", params={}, dataset=None, stage="s", record=project.record
     ) as run:
-        run.epoch(1, {"train/loss": float("nan"), "val/loss": float("inf")})
+        run.log_epoch(1, {"train/loss": float("nan"), "val/loss": float("inf")})
     (epoch,) = RunRecord.read(project.record).epochs
     assert repr(epoch.metrics) == "{'train/loss': nan, 'val/loss': inf}"
 

@@ -1,4 +1,4 @@
-"""A study has one parent run, whoever starts or goes on with it."""
+"""A study has one parent run, whichever command starts or resumes it."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from ruamel.yaml import YAML
 
+from src import paths
 from src.config import PARAMS, Params, load_params, validate
 from tests.shipped import SHIPPED
 
@@ -41,7 +42,6 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from src.data.faceset import FaceSet
     from src.models.weights import random_weights
-    from src.tune.problem import Files
 
     root = tmp_path_factory.mktemp("searched")
     raw = YAML(typ="safe").load((SHIPPED / PARAMS).read_text(encoding="utf-8"))
@@ -58,10 +58,9 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images[:, :, :8] += (labels * 40).to(torch.uint8).view(-1, 1, 1, 1)
     split = torch.tensor([0] * 10 + [1] * 6 + [2] * 4, dtype=torch.uint8).repeat(4)
     faces = FaceSet(images, labels, split, ("ann", "bob", "cyd", "dee"))
-    files = Files(*(root / path for path in vars(Files()).values()))
-    for path in (files.faces, files.source):
-        path.parent.mkdir(parents=True)
-    random_weights("resnet18", 0).save(files.source)
+    for path in (paths.FACES, paths.SOURCE):
+        (root / path).parent.mkdir(parents=True)
+    random_weights("resnet18", 0).save(root / paths.SOURCE)
     write_faces(root, faces)
     return root
 
@@ -70,15 +69,14 @@ def write_faces(root: Path, faces: FaceSet) -> None:
     """The dataset of a project that has weights, and its features."""
     from src.training.device import resolve
     from src.training.job import StartingPoint, make_features
-    from src.tune.problem import Files, Problem
+    from src.tune.objective import Objective
 
-    files = Files(*(root / path for path in vars(Files()).values()))
-    faces.save(files.faces)
-    starting_point = StartingPoint.load(files.faces, files.source)
+    faces.save(root / paths.FACES)
+    starting_point = StartingPoint.load(root / paths.FACES, root / paths.SOURCE)
     features: object = None
     params = load_params(root / PARAMS)
-    problem = Problem(params, starting_point, features, resolve("cpu", "float32"))
-    make_features(problem.any_fit).save(files.features)
+    objective = Objective(params, starting_point, features, resolve("cpu", "float32"))
+    make_features(objective.any_job).save(root / paths.FEATURES)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ UNPRIVILEGED = "nobody"
 
 
 def binaries() -> Path:
-    """The folder of initdb and pg_ctl; skips where there is none."""
+    """The folder of initdb and pg_ctl; skips the tests if there is none."""
     folders = [*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
     if found := shutil.which("initdb"):
         folders.insert(0, Path(found).parent)

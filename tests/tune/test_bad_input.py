@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from src import paths
 from src.cli import run
 from src.config import load_params
 from src.data.faceset import FaceSet
 from src.tune.__main__ import main
-from src.tune.problem import Files, Problem
+from src.tune.objective import Objective
 from src.tune.storage import open_storage, parse_url
 from src.tune.study import open_study
 
@@ -40,8 +41,8 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["--workers", "0"], "--workers"),
         (["--timeout", "-1"], "--timeout"),
         (["--sampler", "grid"], "sampler"),
-        (["--storage", "mongodb://here/there"], "not a storage that Optuna can open"),
-        (["--storage", "nonsense"], "not a storage that Optuna can open"),
+        (["--storage", "mongodb://here/there"], "not the URL of an Optuna storage"),
+        (["--storage", "nonsense"], "not the URL of an Optuna storage"),
         (["--workers", "2"], "SQLite"),
         (["--storage", "postgresql://me:secret@127.0.0.1:9/studies"], "cannot be opened"),
         (["--storage", "sqlite:////proc/none/optuna.db"], "cannot be opened"),
@@ -61,9 +62,9 @@ def begun() -> bytes:
     """A study of the project's space and features, not yet run; returns its file."""
     params = load_params()
     DATABASE.parent.mkdir()
-    problem = Problem.load(params, Files())
+    objective = Objective.load(params)
     storage = open_storage(parse_url(params.tune.storage), 1)
-    open_study(storage, params, problem.objective)
+    open_study(storage, params, objective.definition)
     storage.engine.dispose()
     return DATABASE.read_bytes()
 
@@ -71,15 +72,15 @@ def begun() -> bytes:
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
-        (["--width", "4:32"], "space.width [4, 16] there, [4, 32] here"),
-        (["--epochs", "9"], "epochs 6 there, 9 here"),
+        (["--width", "4:32"], "space.width was [4, 16] and is [4, 32]"),
+        (["--epochs", "9"], "epochs was 6 and is 9"),
         (["--seed", "5"], "seed"),
-        (["--pruner", "median"], "pruner halving there, median here"),
-        (["--sampler", "random"], "sampler tpe there, random here"),
-        (["--wave", "2"], "wave 4 there, 2 here"),
+        (["--pruner", "median"], "pruner was halving and is median"),
+        (["--sampler", "random"], "sampler was tpe and is random"),
+        (["--wave", "2"], "wave was 4 and is 2"),
     ],
 )
-def test_a_study_of_something_else_is_refused_untouched(
+def test_a_study_with_other_settings_is_refused_and_left_as_it_is(
     capsys: pytest.CaptureFixture[str], begun: bytes, argv: list[str], told: str
 ) -> None:
     line = refused(capsys, *argv)
@@ -91,20 +92,20 @@ def test_a_study_in_another_precision_is_refused_by_name(
     capsys: pytest.CaptureFixture[str], begun: bytes
 ) -> None:
     text = Path("params.yaml").read_text(encoding="utf-8")
-    there = Problem.load(load_params(), Files()).objective["precision"]
-    here = "float32" if there == "bfloat16" else "bfloat16"
+    before = Objective.load(load_params()).definition["precision"]
+    now = "float32" if before == "bfloat16" else "bfloat16"
     Path("params.yaml").unlink()
-    Path("params.yaml").write_text(text.replace("precision: auto", f"precision: {here}"))
-    assert f"precision {there} there, {here} here" in refused(capsys)
+    Path("params.yaml").write_text(text.replace("precision: auto", f"precision: {now}"))
+    assert f"precision was {before} and is {now}" in refused(capsys)
     assert DATABASE.read_bytes() == begun
 
 
 def repacked() -> None:
-    """Another version of the dataset: one picture differs."""
-    faces = FaceSet.load(Files().faces)
+    """Another version of the dataset: one image differs."""
+    faces = FaceSet.load(paths.FACES)
     images = faces.images.clone()
     images[0] += 1
-    FaceSet(images, faces.labels, faces.split, faces.subjects).save(Files().faces)
+    FaceSet(images, faces.labels, faces.split, faces.subjects).save(paths.FACES)
 
 
 def test_features_of_another_dataset_version_are_refused(
@@ -126,16 +127,15 @@ def test_a_study_of_another_dataset_version_is_refused(
     from src.training.job import StartingPoint, make_features
 
     repacked()
-    files = Files()
     starting_point = StartingPoint(
-        FaceSet.load(files.faces),
-        SourceWeights.load(files.source),
-        digest(files.faces),
-        digest(files.source),
+        FaceSet.load(paths.FACES),
+        SourceWeights.load(paths.SOURCE),
+        digest(paths.FACES),
+        digest(paths.SOURCE),
     )
-    old = Features.load(files.features)
-    problem = Problem(load_params(), starting_point, old, resolve("cpu", "float32"))
-    make_features(problem.any_fit).save(files.features)
+    old = Features.load(paths.FEATURES)
+    objective = Objective(load_params(), starting_point, old, resolve("cpu", "float32"))
+    make_features(objective.any_job).save(paths.FEATURES)
     assert "another version of the dataset" in refused(capsys)
     assert DATABASE.read_bytes() == begun
 
@@ -143,7 +143,7 @@ def test_a_study_of_another_dataset_version_is_refused(
 def test_missing_features_are_named_with_the_command_that_makes_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Files().features.unlink()
+    paths.FEATURES.unlink()
     assert "dvc repro embed" in refused(capsys)
 
 
@@ -172,7 +172,7 @@ def test_a_second_process_in_one_sqlite_file_is_refused(
     capsys: pytest.CaptureFixture[str], begun: bytes
 ) -> None:
     with FileLock(f"{DATABASE}.lock"):
-        assert "another process is tuning in it" in refused(capsys)
+        assert "another process is using it" in refused(capsys)
     assert DATABASE.read_bytes() == begun
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from src import paths
 from src.config import BEST_NAME, load_params
 from src.data.faceset import FaceSet, Split
 from src.models.classifier import Classifier
@@ -34,7 +35,7 @@ def trials() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_command_finds_a_head_tracks_it_and_goes_on_later(
+def test_the_command_finds_a_head_tracks_it_and_is_resumed_later(
     tracked: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["--trials", "8"])
@@ -60,7 +61,7 @@ def test_the_test_split_is_left_to_the_evaluation(
 
     before = search()
     shutil.rmtree("mlruns")
-    faces = FaceSet.load(Path("data/faces.safetensors"))
+    faces = FaceSet.load(paths.FACES)
     tests = faces.split == Split.test.value
     if change == "empty":
         faces = FaceSet(
@@ -85,7 +86,7 @@ def assert_best_is_an_experiment_and_a_model() -> None:
     assert experiment.head.hidden[0] == int(best["width_1"])
     assert params.recipe_of(BEST_NAME).weight_decay == float(best["weight_decay"])
     classifier = Classifier.load(Path("tune/ModelD-best.safetensors"))
-    images, labels = FaceSet.load(Path("data/faces.safetensors")).part(Split.val)
+    images, labels = FaceSet.load(paths.FACES).part(Split.val)
     accuracy = (classifier.logits(images).argmax(1) == labels).float().mean().item()
     assert accuracy == pytest.approx(float(best["val_accuracy"]))
     for name in ("history", "parallel", "slices"):
@@ -116,23 +117,23 @@ def assert_tracked(number: int) -> None:
     assert {"study/best.yaml", "study/trials.csv", "study/history.png"} <= names
     logged = store.client.get_logged_model(parent.outputs.model_outputs[-1].model_id)
     model = load_model(logged.artifact_location)
-    pictures = torch.zeros(2, 16, 16, 3, dtype=torch.uint8).numpy()
-    assert set(model.predict(pictures)["subject"]) <= {"ann", "bob", "cyd", "dee"}
+    images = torch.zeros(2, 16, 16, 3, dtype=torch.uint8).numpy()
+    assert set(model.predict(images)["subject"]) <= {"ann", "bob", "cyd", "dee"}
 
 
-def test_a_stopped_command_ends_its_run_as_killed_and_takes_it_up_again(
+def test_a_stopped_command_ends_its_run_as_killed_and_resumes_it(
     tracked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from src.tune.table import Watch
+    from src.tune.table import LiveTable
 
-    looks = iter(range(20))
+    refreshes = iter(range(20))
 
-    def stop(_watch: Watch) -> None:
-        if next(looks, None) is None:
+    def stop(_table: LiveTable) -> None:
+        if next(refreshes, None) is None:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Watch, "look", stop)
+        patch.setattr(LiveTable, "refresh", stop)
         with pytest.raises(KeyboardInterrupt):
             main(["--trials", "8"])
     store = open_store(EXPERIMENT)

@@ -99,7 +99,7 @@ def test_a_sqlite_study_killed_in_the_middle_ends_with_its_trials_and_no_other()
     assert len(trials(url)) == 14
 
 
-def test_ctrl_c_leaves_no_trial_running_and_the_next_call_goes_on() -> None:
+def test_ctrl_c_leaves_no_trial_running_and_the_next_call_resumes() -> None:
     url, argv = "sqlite:///mlruns/optuna.db", ("--trials", "14", "--epochs", "60")
     process = start(*argv)
     wait_for(lambda: Path("mlruns/optuna.db").exists() and finished(url) >= 4, process)

@@ -15,10 +15,10 @@ from src.training.heads import train_heads
 from src.training.result import choose
 from src.tune.best import best_trial
 from src.tune.heartbeat import Heartbeats
-from src.tune.problem import Files, Problem
+from src.tune.objective import Objective
 from src.tune.search import SAME_AS, Search, history_of
-from src.tune.space import trial_params
-from src.tune.storage import Orphans, open_storage, parse_url, silence_optuna
+from src.tune.space import TrialParams
+from src.tune.storage import StaleTrials, open_storage, parse_url, silence_optuna
 from src.tune.study import FINISHED, PUBLISHED, open_study
 from tests.tune.conftest import tuned
 
@@ -29,14 +29,14 @@ def nothing() -> None:
     return
 
 
-def search(params: Params, on_change: Callable[[], None] = nothing) -> tuple[Study, Problem]:
+def search(params: Params, on_change: Callable[[], None] = nothing) -> tuple[Study, Objective]:
     silence_optuna()
-    url, problem = parse_url(params.tune.storage), Problem.load(params, Files())
+    url, objective = parse_url(params.tune.storage), Objective.load(params)
     Path("mlruns").mkdir(exist_ok=True)
-    study = open_study(open_storage(url, 1), params, problem.objective)
+    study = open_study(open_storage(url, 1), params, objective.definition)
     with Heartbeats(study, None) as heartbeats:
-        Search(study, problem, Orphans(study, url, 1), heartbeats, on_change=on_change).run()
-    return study, problem
+        Search(study, objective, StaleTrials(study, url, 1), heartbeats, on_change=on_change).run()
+    return study, objective
 
 
 def outcome(study: Study) -> list[tuple[object, ...]]:
@@ -81,10 +81,10 @@ def test_the_published_head_is_the_first_trial_and_never_pruned() -> None:
 
 
 def test_a_trial_is_worth_what_its_head_reaches_when_trained_alone() -> None:
-    study, problem = search(tuned())
+    study, objective = search(tuned())
     for trial in (t for t in study.trials if t.state == TrialState.COMPLETE):
-        task = problem.task(trial_params(trial.params, problem.params.tune.space))
-        (alone,) = train_heads([task], problem.features, problem.classes)
+        task = objective.task(TrialParams.of(trial.params, objective.params.tune.space))
+        (alone,) = train_heads([task], objective.features, objective.classes)
         assert trial.value == pytest.approx(alone.chosen.val_accuracy, abs=1e-6)
         assert choose(history_of(trial), "best").val_accuracy == pytest.approx(trial.value, 1e-4)
 
@@ -102,7 +102,7 @@ def test_running_it_again_with_more_trials_runs_only_the_rest() -> None:
     assert len(study.trials) == 9
 
 
-def test_a_stopped_search_leaves_nothing_running_and_goes_on_as_if_never_stopped() -> None:
+def test_a_stopped_search_leaves_nothing_running_and_resumes_as_if_never_stopped() -> None:
     whole, _ = search(tuned(study="whole"))
     with pytest.raises(KeyboardInterrupt):
         search(tuned(study="stopped"), stopping_after(30))
@@ -113,20 +113,20 @@ def test_a_stopped_search_leaves_nothing_running_and_goes_on_as_if_never_stopped
     assert outcome(stopped) == outcome(whole)
 
 
-def test_a_killed_search_is_gone_on_with_under_the_same_numbers() -> None:
-    whole, problem = search(tuned(study="whole"))
+def test_a_killed_search_is_resumed_with_the_same_trial_numbers() -> None:
+    whole, objective = search(tuned(study="whole"))
     params = tuned(study="killed")
     url = parse_url(params.tune.storage)
-    study = open_study(open_storage(url, 1), params, problem.objective)
+    study = open_study(open_storage(url, 1), params, objective.definition)
     with Heartbeats(study, None) as heartbeats:
-        worker = Search(study, problem, Orphans(study, url, 1), heartbeats)
+        worker = Search(study, objective, StaleTrials(study, url, 1), heartbeats)
         worker._ask()  # and no more: as SIGKILL would leave it
     assert {trial.state for trial in study.trials} == {TrialState.RUNNING}
     study, _ = search(params)
     assert outcome(study) == outcome(whole)
 
 
-def test_a_duplicate_is_answered_from_memory() -> None:
+def test_a_duplicate_gets_the_result_of_the_first_without_training() -> None:
     space = {
         "layers": [1],
         "width": [4, 6],

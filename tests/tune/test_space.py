@@ -7,7 +7,7 @@ import pytest
 
 from src.config import BEST_NAME, Params, Space, load_params
 from src.errors import ConfigError
-from src.tune.space import published_heads, suggest, trial_params
+from src.tune.space import TrialParams, published_heads, suggest
 from tests.shipped import SHIPPED
 
 FIXED = Space(learning_rate=(0.001,), weight_decay=(0.05,), batch_size=(64,), layers=(2,))
@@ -28,32 +28,32 @@ def test_every_suggestion_lies_in_the_space_and_is_read_back_from_its_parameters
     depths = set()
     for _ in range(40):
         trial = study.ask()
-        candidate = suggest(trial, space)
-        depths.add(len(candidate.hidden))
-        assert candidate == trial_params(trial.params, space)
-        assert all(64 <= width <= 2048 for width in candidate.hidden)
-        assert all(0 <= rate <= 0.7 for rate in candidate.dropout)
-        assert 1e-4 <= candidate.learning_rate <= 1e-2
-        assert candidate.batch_size in space.batch_size
+        trial_params = suggest(trial, space)
+        depths.add(len(trial_params.hidden))
+        assert trial_params == TrialParams.of(trial.params, space)
+        assert all(64 <= width <= 2048 for width in trial_params.hidden)
+        assert all(0 <= rate <= 0.7 for rate in trial_params.dropout)
+        assert 1e-4 <= trial_params.learning_rate <= 1e-2
+        assert trial_params.batch_size in space.batch_size
     assert depths == {1, 2, 3}
 
 
 def test_what_is_fixed_is_no_parameter_of_a_trial() -> None:
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(0)).ask()
-    candidate = suggest(trial, FIXED)
+    trial_params = suggest(trial, FIXED)
     assert set(trial.params) == {"width_1", "width_2", "dropout_1", "dropout_2"}
-    assert (candidate.learning_rate, candidate.weight_decay) == (0.001, 0.05)
-    assert candidate.batch_size == 64
+    assert (trial_params.learning_rate, trial_params.weight_decay) == (0.001, 0.05)
+    assert trial_params.batch_size == 64
 
 
 def test_the_six_published_heads_are_found_and_rebuilt_exactly(params: Params) -> None:
     heads = published_heads(params)
     assert len(heads) == 6
     for name, chosen in heads.items():
-        candidate = trial_params(chosen, params.tune.space)
-        assert candidate.hidden == params.experiments[name].head.hidden
-        assert candidate.dropout == params.experiments[name].head.rates
-        assert candidate.batch_size == params.experiments[name].batch_size
+        trial_params = TrialParams.of(chosen, params.tune.space)
+        assert trial_params.hidden == params.experiments[name].head.hidden
+        assert trial_params.dropout == params.experiments[name].head.rates
+        assert trial_params.batch_size == params.experiments[name].batch_size
 
 
 def test_heads_outside_a_narrowed_space_are_left_out(params: Params) -> None:
@@ -77,13 +77,15 @@ def test_a_rate_outside_the_space_moves_to_its_edge(params: Params) -> None:
 
 
 def test_a_candidate_becomes_an_experiment_that_trains_the_same_way(params: Params) -> None:
-    candidate = trial_params(published_heads(params)["ModelD-256-128-dropout"], params.tune.space)
-    experiment = candidate.experiment(100, "tuned")
+    trial_params = TrialParams.of(
+        published_heads(params)["ModelD-256-128-dropout"], params.tune.space
+    )
+    experiment = trial_params.experiment(100, "tuned")
     recipe = experiment.adapted(params.recipes["tuned"])
     assert experiment.head == params.experiments["ModelD-256-128-dropout"].head
     assert (recipe.learning_rate, recipe.weight_decay) == (
-        candidate.learning_rate,
-        candidate.weight_decay,
+        trial_params.learning_rate,
+        trial_params.weight_decay,
     )
 
 

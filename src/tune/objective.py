@@ -1,4 +1,4 @@
-"""What a trial's value depends on: features, recipe, seed and length; and how a head is fitted."""
+"""The objective of a study: validation accuracy of a head on given features, by one recipe."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from src import paths
 from src.config import Params, Recipe
 from src.errors import ConfigError, StaleInputError
 from src.training.device import Compute, resolve
@@ -19,18 +20,8 @@ from src.tune.space import TrialParams
 
 
 @dataclass(frozen=True)
-class Files:
-    """The pipeline's outputs that a search starts from, and the folder it may throw away."""
-
-    faces: Path = Path("data/faces.safetensors")
-    source: Path = Path("models/source.safetensors")
-    features: Path = Path("data/features.safetensors")
-    scratch: Path = Path(".cache")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Heads to be fitted on one set of features by one recipe."""
+class Objective:
+    """Everything but the trial's parameters that its validation accuracy depends on."""
 
     params: Params
     starting_point: StartingPoint
@@ -38,10 +29,10 @@ class Problem:
     compute: Compute
 
     @classmethod
-    def load(cls, params: Params, files: Files) -> Problem:
-        """Read what the stages wrote; raises StaleInputError, ConfigError or WeightsError.
+    def load(cls, params: Params) -> Objective:
+        """Read the stages' outputs; raises StaleInputError, ConfigError or WeightsError.
 
-        Features that were made for another recipe are made anew, once, in the scratch folder.
+        If the features were made for another recipe, suitable ones are made in the scratch folder.
         """
         recipe = params.tune.recipe or params.recipe
         chosen = params.recipes[recipe]
@@ -57,26 +48,25 @@ class Problem:
                 f"the multipliers of {recipe!r} make the head's learning rate 0",
                 "give `head` more than 0",
             )
-        for path in (files.faces, files.source, files.features):
+        for path in (paths.FACES, paths.SOURCE, paths.FEATURES):
             if not path.is_file():
                 raise StaleInputError(str(path), "no such file", "run `dvc repro embed`")
-        starting_point = StartingPoint.load(files.faces, files.source)
-        features = Features.load(files.features)
+        starting_point = StartingPoint.load(paths.FACES, paths.SOURCE)
+        features = Features.load(paths.FEATURES)
         compute = resolve(params.engine.device, params.engine.precision)
-        problem = cls(params, starting_point, features, compute)
-        return problem._with_suited_features(files)
+        return cls(params, starting_point, features, compute)._with_suitable_features()
 
-    def _with_suited_features(self, files: Files) -> Problem:
-        job, made = self.any_fit, self.features.made
+    def _with_suitable_features(self) -> Objective:
+        job, made = self.any_job, self.features.made
         wanted = job.made()
         if (made.faces, made.source) != (wanted.faces, wanted.source):
             what = "made from another version of the dataset, or from other weights"
-            raise StaleInputError(str(files.features), what, "run `dvc repro embed`")
+            raise StaleInputError(str(paths.FEATURES), what, "run `dvc repro embed`")
         features = self.features
         if not suits(features, job):
-            features = kept_features(job, files.scratch)
+            features = kept_features(job, paths.SCRATCH)
         moved = features.to(self.compute.device)
-        return Problem(self.params, self.starting_point, moved, self.compute)
+        return Objective(self.params, self.starting_point, moved, self.compute)
 
     @property
     def recipe(self) -> Recipe:
@@ -85,22 +75,23 @@ class Problem:
 
     @property
     def classes(self) -> int:
-        """Subjects that a head tells apart."""
+        """The number of subjects."""
         return len(self.starting_point.faces.subjects)
 
     @property
     def val_images(self) -> int:
-        """What a validation accuracy is a share of."""
+        """The number of validation images."""
         return len(self.features.val_labels)
 
     @cached_property
-    def objective(self) -> dict[str, Any]:
-        """All that decides which trials there are and what each finds, as JSON.
+    def definition(self) -> dict[str, Any]:
+        """Everything that decides the trials of a study and their values, in JSON types.
 
-        Of a wave, no trial knows of the others' values when it is drawn, nor when it is pruned.
+        The wave's size is part of it: the trials of a wave are suggested before any of them has a
+        value.
         """
         tune = self.params.tune
-        features = asdict(self.any_fit.made())
+        features = asdict(self.any_job.made())
         facts = {
             "space": tune.space.model_dump(),
             "epochs": tune.epochs,
@@ -116,13 +107,13 @@ class Problem:
         return content
 
     @property
-    def any_fit(self) -> TrainingJob:
-        """A fit that stands for all of them, where the head does not matter."""
-        return self.fit(TrialParams((64,), (0.0,), 1e-3, 1e-3, 64))
+    def any_job(self) -> TrainingJob:
+        """A job with some head, for what does not depend on the head."""
+        return self.job(TrialParams((64,), (0.0,), 1e-3, 1e-3, 64))
 
-    def fit(self, candidate: TrialParams) -> TrainingJob:
-        """The candidate as the experiment that `dvc repro` would run, by `recipe`."""
-        experiment = candidate.experiment(self.params.tune.epochs, self.params.tune.recipe)
+    def job(self, trial_params: TrialParams) -> TrainingJob:
+        """The job that `dvc repro` would run for this head."""
+        experiment = trial_params.experiment(self.params.tune.epochs, self.params.tune.recipe)
         return TrainingJob(
             self.starting_point,
             experiment,
@@ -133,6 +124,6 @@ class Problem:
             "tune",
         )
 
-    def task(self, candidate: TrialParams) -> HeadTask:
-        """The candidate as the batched engine takes it."""
-        return head_task(self.fit(candidate))
+    def task(self, trial_params: TrialParams) -> HeadTask:
+        """The same as a task of the batched engine."""
+        return head_task(self.job(trial_params))

@@ -1,4 +1,4 @@
-"""What MLflow is told of a study: every finished trial that this machine ran."""
+"""Logging a study to MLflow: a run for every finished trial of this machine."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ STATUS: dict[TrialState, Status] = {
 
 
 @dataclass(frozen=True)
-class Mirror:
-    """Writes trials of `study` to `log`; those of other machines are theirs to write."""
+class TrialLogger:
+    """Logs trials of `study` as child runs of `study_run`; other machines log their own."""
 
     study: Study
-    log: StudyRun
+    study_run: StudyRun
 
     def update(self) -> None:
-        """Write what has finished and is not there yet."""
+        """Log the trials that have finished since the last call."""
         finished = self.study.get_trials(deepcopy=False, states=tuple(STATUS))
         host = socket.gethostname()
-        self.log.trials(
-            trial_log(trial)
+        self.study_run.log_trials(
+            trial_run(trial)
             for trial in finished
             if trial.user_attrs.get(WORKER, "").rsplit(":", 1)[0] == host
         )
 
 
-def trial_log(trial: FrozenTrial) -> TrialRun:
-    """A finished trial as MLflow takes it; its epochs are spread over its time."""
+def trial_run(trial: FrozenTrial) -> TrialRun:
+    """A finished trial as a run, its epochs spread evenly over its duration."""
     history = history_of(trial)
     begun, ended = (
         int(moment.timestamp() * 1000) if moment else 0
