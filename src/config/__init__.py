@@ -6,12 +6,20 @@ keys, and what one key demands of another. Units are beside the fields.
 
 from src.config.data import Audit, Data
 from src.config.literature import Claim, LiteratureStudy
+from src.config.origin_file import read_origin_file
 from src.config.params import BEST, BEST_NAME, PARAMS, Params, load_params
 from src.config.section import Count, Policy, Section, read_yaml, validate
 from src.config.tracking import Tracking
 from src.config.training import Augment, Engine, Experiment, Head, Model, Recipe
 from src.config.tune import SearchResult, Space, Tune
-from src.config.weights import Imagenet, Pretrain, Scratch, Source, Weights, read_source
+from src.config.weights import (
+    ImagenetWeights,
+    RandomWeights,
+    SourceTask,
+    Weights,
+    WeightsOrigin,
+    read_weights_origin,
+)
 
 __all__ = [
     "BEST",
@@ -25,23 +33,24 @@ __all__ = [
     "Engine",
     "Experiment",
     "Head",
-    "Imagenet",
+    "ImagenetWeights",
     "LiteratureStudy",
     "Model",
     "Params",
     "Policy",
-    "Pretrain",
+    "RandomWeights",
     "Recipe",
-    "Scratch",
     "SearchResult",
     "Section",
-    "Source",
+    "SourceTask",
     "Space",
     "Tracking",
     "Tune",
     "Weights",
+    "WeightsOrigin",
     "load_params",
-    "read_source",
+    "read_origin_file",
+    "read_weights_origin",
     "read_yaml",
     "validate",
 ]

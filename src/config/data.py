@@ -1,4 +1,4 @@
-"""Where the target's pictures come from."""
+"""Settings of the dataset: where its images come from, how they are packed and audited."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from src.config.section import Count, Fraction, Name, Policy, Section
 
 
 class Audit(Section):
-    """What to do about each kind of finding; `drop` takes images from training, never from test."""
+    """The policy for each kind of finding; `drop` never drops test images."""
 
     unreadable: Policy = "warn"
     empty_subject: Policy = "warn"
@@ -25,10 +25,10 @@ class Data(Section):
 
     origin: str = Field(min_length=1)
     image_size: Annotated[int, Field(ge=16, le=1024)] = 64  # pixels, square
-    fit: Literal["crop", "stretch", "pad"] = "crop"  # how a non-square picture becomes square
+    fit: Literal["crop", "stretch", "pad"] = "crop"  # how a non-square image becomes square
     val_fraction: Fraction = 0.15  # of each subject's training images
     test_fraction: Fraction = 0.2  # of each subject's images, where the origin has no test split
-    max_pixels: Count = 50_000_000  # a larger picture is refused unread
-    # Patterns of subjects for each class; {} takes every subject as one.
+    max_pixels: Count = 50_000_000  # a larger image is refused before it is decoded
+    # The subjects of each class, as patterns; {} makes every subject a class.
     classes: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
     audit: Audit = Audit()

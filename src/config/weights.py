@@ -1,7 +1,6 @@
-"""Where source weights come from: one path, to a file of tensors or to a recipe.
+"""Where source weights come from: a file of tensors, or an origin file that says how to make them.
 
-A recipe is a small YAML file, as those of `data.origin` are. `kind` chooses a class of SOURCES, the
-other keys are its fields; `pipelines/weights.py` has what each kind does.
+`pipelines/weights.py` does what each kind of origin file says.
 """
 
 from __future__ import annotations
@@ -13,41 +12,41 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from src.config.section import Count, NonNegative, Positive, Section, read_yaml, validate
-from src.errors import ConfigError
+from src.config.origin_file import read_origin_file
+from src.config.section import Count, NonNegative, Positive, Section
 
 
 class Weights(Section):
     """The source network's weights."""
 
-    origin: str = Field(min_length=1)  # a recipe (.yaml), .safetensors, or a torch checkpoint
+    origin: str = Field(min_length=1)  # an origin file (.yaml), .safetensors, or a checkpoint
 
 
-class Source(Section):
-    """What every recipe of weights says."""
+class WeightsOrigin(Section):
+    """The keys that every kind of origin file for weights has."""
 
     kind: str
-    licence: str = Field(min_length=1)  # on whose terms the weights may be used
+    licence: str = Field(min_length=1)  # the terms under which the weights may be used
 
 
-class Imagenet(Source):
-    """torchvision's ImageNet weights, downloaded once and kept where torch.hub keeps them."""
+class ImagenetWeights(WeightsOrigin):
+    """torchvision's ImageNet weights, downloaded once into torch.hub's cache."""
 
     kind: Literal["imagenet"]
 
 
-class Scratch(Source):
+class RandomWeights(WeightsOrigin):
     """torchvision's initialisation from `seed`: the control that was never pretrained."""
 
     kind: Literal["scratch"]
 
 
-class Pretrain(Source):
-    """A source task made here: naming what shares nothing with the target."""
+class SourceTask(WeightsOrigin):
+    """Pretraining on images rendered here, none of which shares a subject with the target."""
 
     kind: Literal["pretrain"]
-    task: Literal["faces", "objects"] = "faces"  # synthetic identities, or kinds of objects
-    image_size: Annotated[int, Field(ge=16, le=1024)] | None = None  # pixels; null as the target's
+    task: Literal["faces", "objects"] = "faces"  # what is classified: identities, or kinds
+    image_size: Annotated[int, Field(ge=16, le=1024)] | None = None  # null for data.image_size
     subjects: Annotated[int, Field(ge=2)]
     images_per_subject: Count
     epochs: Count
@@ -56,20 +55,13 @@ class Pretrain(Source):
     weight_decay: NonNegative
 
 
-SOURCES: Mapping[str, type[Source]] = MappingProxyType(
-    {"imagenet": Imagenet, "pretrain": Pretrain, "scratch": Scratch}
+WEIGHTS_ORIGINS: Mapping[str, type[WeightsOrigin]] = MappingProxyType(
+    {"imagenet": ImagenetWeights, "pretrain": SourceTask, "scratch": RandomWeights}
 )
 
 
-def read_source(path: Path) -> Source:
-    """A recipe of weights; raises ConfigError that lists the kinds or keys there are."""
-    raw = read_yaml(path)
-    kind = raw.get("kind") if isinstance(raw, dict) else None
-    if not isinstance(kind, str) or kind not in SOURCES:
-        mend = f"use one of {', '.join(SOURCES)} (recipes of pictures belong to data.origin)"
-        raise ConfigError(f"{path}: kind", f"is {kind!r}", mend)
-    fields = SOURCES[kind].model_fields
-    if unknown := [str(key) for key in raw if key not in fields]:
-        what = f"{', '.join(unknown)} is not a key of {kind}"
-        raise ConfigError(str(path), what, f"use {', '.join(fields)}")
-    return validate(SOURCES[kind], raw, str(path))
+def read_weights_origin(path: Path) -> WeightsOrigin:
+    """An origin file for weights; raises ConfigError listing the known kinds or keys."""
+    return read_origin_file(
+        path, WEIGHTS_ORIGINS, "an origin file for images belongs in data.origin"
+    )

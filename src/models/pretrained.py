@@ -13,7 +13,8 @@ from src.errors import WeightsError
 from src.files import digest
 from src.models.backbones import BACKBONES
 from src.models.imports import without_dynamo
-from src.models.weights import SourceWeights, layout_of, read_safetensors, refuse_unless_whole
+from src.models.weights import SourceWeights, layout_of, refuse_unless_whole
+from src.tensors import load_tensors
 
 
 def imagenet_weights(backbone: str) -> SourceWeights:
@@ -56,7 +57,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """A state_dict from safetensors or a checkpoint, with the metadata that safetensors have."""
     try:
         if path.suffix == ".safetensors":
-            return read_safetensors(path)
+            return load_tensors(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # junk makes the unpickler raise anything
         raise WeightsError(

@@ -9,14 +9,12 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from src.errors import WeightsError
-from src.files import atomic
 from src.models.backbones import BACKBONES
 from src.models.network import Network
+from src.tensors import MALFORMED, load_tensors, save_tensors
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
@@ -46,22 +44,20 @@ class SourceWeights:
             "mean": self.mean,
             "deviation": self.deviation,
         }
-        tensors = {name: tensor.contiguous() for name, tensor in self.state.items()}
-        with atomic(path) as temporary:
-            save_file(tensors, temporary, metadata={"source": json.dumps(facts)})
+        save_tensors(path, self.state, source=facts)
 
     @classmethod
     def load(cls, path: Path) -> SourceWeights:
         """Read a file that `save` wrote; raises WeightsError, naming tensors that are not right."""
         mend = "run `dvc repro weights` to make them"
         try:
-            state, metadata = read_safetensors(path)
+            state, metadata = load_tensors(path)
             facts = json.loads(metadata["source"])
             mean, deviation = tuple(facts["mean"]), tuple(facts["deviation"])
             source = cls(
                 state, facts["backbone"], facts["origin"], facts["licence"], mean, deviation
             )
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        except MALFORMED:
             raise WeightsError(str(path), "not source weights", mend) from None
         refuse_unless_whole(state, source.backbone, str(path), mend)
         return source
@@ -73,13 +69,6 @@ def random_weights(backbone: str, seed: int) -> SourceWeights:
         torch.manual_seed(seed)
         network = BACKBONES[backbone].build("standard")
     return SourceWeights(network.state_dict(), backbone, "scratch")
-
-
-def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file."""
-    with safe_open(path, framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return state, file.metadata() or {}
 
 
 @cache

@@ -2,7 +2,7 @@
 
 Weights learnt from rendered images alone, as in formula-driven pretraining (Kataoka et al., 2020);
 the identities are disjoint from every target's. The standard stem makes an epoch twelve times
-cheaper than the stride-1 stem that fine-tuning uses on the same pictures; the weights are kept
+cheaper than the stride-1 stem that fine-tuning uses on the same images; the weights are kept
 when the stride changes, just as ImageNet's are.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from src.config import Params, Pretrain, Recipe
+from src.config import Params, Recipe, SourceTask
 from src.data.objects import FIRST_SOURCE, render_objects
 from src.data.synthetic import render_source
 from src.models.head import initialize_head
@@ -27,13 +27,13 @@ from src.training.order import stream
 from src.training.progress import epochs_bar
 
 HELD_OUT = 10  # one image in ten shows whether the source task is being learnt
-SMALLEST = 0.6  # side of the smallest crop, as a share of the picture's
+SMALLEST = 0.6  # side of the smallest crop, as a share of the image's
 
 
-def pretrain(task: Pretrain, params: Params) -> SourceWeights:
+def pretrain(task: SourceTask, params: Params) -> SourceWeights:
     """Render the source task, train on it, and give back the backbone."""
     compute = resolve_device(params.engine.device, params.engine.precision)
-    images, labels = _rendered(task, params)
+    images, labels = _render(task, params)
     mean, deviation = _statistics(images)
     subjects = tuple(map(str, range(task.subjects)))
     size = images.shape[-1]
@@ -77,8 +77,8 @@ def pretrain(task: Pretrain, params: Params) -> SourceWeights:
     return SourceWeights(state, params.model.backbone, origin, mean=mean, deviation=deviation)
 
 
-def _rendered(task: Pretrain, params: Params) -> tuple[torch.Tensor, torch.Tensor]:
-    """(N, 3, S, S) uint8 pictures and (N,) int64 identities."""
+def _render(task: SourceTask, params: Params) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, 3, S, S) uint8 images and (N,) int64 identities."""
     size = task.image_size or params.data.image_size
     if task.task == "objects":
         kinds = list(range(FIRST_SOURCE, FIRST_SOURCE + task.subjects))
@@ -92,7 +92,7 @@ def _rendered(task: Pretrain, params: Params) -> tuple[torch.Tensor, torch.Tenso
 
 
 def _zoomed(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Each picture replaced by a random square crop of it, resized to the same size.
+    """Each image replaced by a random square crop of it, resized to the same size.
 
     Crops of every scale are what makes features of one size transfer to another (Szegedy et al.,
     2015): a stride-1 stem sees faces four times as large as the stem that learns here.

@@ -1,4 +1,4 @@
-"""Pictures of made-up subjects, as files in folders and archives."""
+"""Images of made-up subjects, as files in folders and archives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from src.config import Data
 
 
-def picture(seed: int, size: int = 40) -> NDArray[np.uint8]:
+def noise(seed: int, size: int = 40) -> NDArray[np.uint8]:
     """(size, size, 3) uint8: smooth noise, different for every seed."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC))
@@ -31,7 +31,7 @@ def encoded(pixels: NDArray[np.uint8], kind: str = "PNG", **options: object) -> 
 def subjects(names: str = "abc", each: int = 6) -> dict[str, bytes]:
     """`SUBJECT/NUMBER.png` of every subject."""
     return {
-        f"{name}/{number}.png": encoded(picture(100 * place + number))
+        f"{name}/{number}.png": encoded(noise(100 * place + number))
         for place, name in enumerate(names)
         for number in range(each)
     }

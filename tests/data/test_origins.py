@@ -1,4 +1,4 @@
-"""Archives and folders: the same pictures from each, and nothing that leads outside."""
+"""Archives and folders: the same images from each, and nothing that leads outside."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from src.data.entries import Origin
 from src.data.faceset import Split
 from src.data.layout import read_layout, safe_parts
-from src.data.origin import open_origin
+from src.data.origins import open_origin
 from src.errors import OriginError, UserError
 from tests.data.conftest import settings, subjects, write_folder, write_tar, write_zip
 
@@ -23,14 +23,14 @@ def contents(origin: Origin) -> dict[str, object]:
     return {entry.file: content for entry, content in origin.read()}
 
 
-def test_folder_tar_and_zip_of_the_same_files_hold_the_same_pictures(tmp_path: Path) -> None:
+def test_folder_tar_and_zip_of_the_same_files_hold_the_same_images(tmp_path: Path) -> None:
     files = {f"faces/{name}": content for name, content in subjects().items()}
     folder = write_folder(tmp_path / "folder", files)
     tar, archive = write_tar(tmp_path / "a.tar.gz", files), write_zip(tmp_path / "a.zip", files)
     found = [open_origin(settings(path)) for path in (folder, tar, archive)]
     assert contents(found[0]) == contents(found[1]) == contents(found[2])
     assert {entry.subject for entry in found[0].entries} == {"a", "b", "c"}
-    assert all(entry.given is None for entry in found[0].entries)
+    assert all(entry.split is None for entry in found[0].entries)
 
 
 @pytest.mark.parametrize("prefix", ["", "facescrub_", "deep/in/"])
@@ -38,7 +38,7 @@ def test_a_split_that_the_origin_has_is_kept(tmp_path: Path, prefix: str) -> Non
     files = {f"{prefix}train/{name}": content for name, content in subjects(each=3).items()}
     files |= {f"{prefix}test/{name}": content for name, content in subjects(each=2).items()}
     origin = open_origin(settings(write_tar(tmp_path / "a.tgz", files)))
-    given = [entry.given for entry in origin.entries]
+    given = [entry.split for entry in origin.entries]
     assert given.count(Split.train) == 9 and given.count(Split.test) == 6
 
 
@@ -99,9 +99,9 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_missing_or_empty_origin_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OriginError, match="no such file or folder"):
         open_origin(settings(tmp_path / "nowhere"))
-    with pytest.raises(OriginError, match="no pictures"):
+    with pytest.raises(OriginError, match="no images"):
         open_origin(settings(tmp_path))
-    with pytest.raises(OriginError, match="no pictures"):
+    with pytest.raises(OriginError, match="no images"):
         open_origin(settings(write_tar(tmp_path / "a.tar.gz", {})))
 
 

@@ -76,10 +76,10 @@ def levels() -> list[tuple[str, ...]]:
 
 @pytest.mark.skipif(not FOUND, reason="numpy dispatches to nothing above its baseline here")
 @pytest.mark.parametrize("disabled", levels(), ids=lambda names: f"without-{names[0]}")
-def test_pictures_are_the_same_bytes_with_fewer_of_the_processors_features(
+def test_images_are_the_same_bytes_with_fewer_of_the_processors_features(
     disabled: tuple[str, ...], default: Drawn, tmp_path: Path
 ) -> None:
-    """Unrounded, they differ by so little that no other picture is likely to differ, either."""
+    """Unrounded, they differ by so little that no other image is likely to differ, either."""
     off = {"NPY_DISABLE_CPU_FEATURES": " ".join(disabled), "JSIMD_FORCENONE": "1"}  # and JPEG's own
     file = tmp_path / "drawn.npz"
     subprocess.run([sys.executable, "-c", SCRIPT, file], env={**os.environ, **off}, check=True)

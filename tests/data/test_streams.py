@@ -1,4 +1,4 @@
-"""Every picture is drawn from streams of its own."""
+"""Every image is drawn from streams of its own."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ Drawn = list[tuple[Identity, View]]
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Drawn]:
-    """Who and which view each picture of a call shows, in order, without painting any."""
+    """Who and which view each image of a call shows, in order, without painting any."""
 
     def record(render: Callable[..., object], *numbers: int) -> Drawn:
         shown: Drawn = []
@@ -64,7 +64,7 @@ def test_a_subjects_first_view_says_nothing_about_who_it_is(drawn: Callable[...,
     assert np.abs(correlations).max() < 0.25  # 5 standard deviations of what chance gives
 
 
-def test_every_picture_has_an_identity_and_a_view_of_its_own_subject_and_number(
+def test_every_image_has_an_identity_and_a_view_of_its_own_subject_and_number(
     drawn: Callable[..., Drawn],
 ) -> None:
     shown = [pair for seed in range(4) for pair in drawn(render_subjects, 6, 5, 16, seed)]
@@ -93,7 +93,7 @@ def test_freckles_belong_to_the_subject_and_not_to_the_width_of_the_head() -> No
     assert apart.max() <= 1
 
 
-def test_no_picture_divides_by_zero_or_leaves_the_numbers() -> None:
+def test_no_image_divides_by_zero_or_leaves_the_numbers() -> None:
     with np.errstate(divide="raise", invalid="raise", over="raise"):
         render_subjects(60, 5, 32, seed=7)
         render_subjects(4, 5, 32, seed=7, difficulty=2.0)
@@ -108,7 +108,7 @@ def test_raw_pixels_name_fewer_than_forty_percent() -> None:
     assert 0.05 < accuracy < 0.40
 
 
-def test_at_least_eight_nuisances_change_the_picture_of_the_same_face() -> None:
+def test_at_least_eight_nuisances_change_the_image_of_the_same_face() -> None:
     who = draw(Identity, np.random.default_rng(3))
     neutral = render(who, View(), 64).astype(int)
     changing = set()

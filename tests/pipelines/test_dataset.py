@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import dataset, paths
-from src import cli
-from tests.data.conftest import encoded, picture, subjects, write_folder, write_tar
+from pipelines import dataset
+from src import cli, paths
+from tests.data.conftest import encoded, noise, subjects, write_folder, write_tar
 from tests.shipped import SHIPPED
 
 
@@ -46,7 +46,7 @@ def test_what_the_audit_found_is_told_with_what_was_done_about_it(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = subjects()
-    write_folder(project / "faces", files | {"a/broken.png": b"no picture"})
+    write_folder(project / "faces", files | {"a/broken.png": b"not an image"})
     (project / "faces" / "empty").mkdir()
     dataset.main([])
     said = capsys.readouterr().err.splitlines()
@@ -66,15 +66,14 @@ def test_what_the_audit_found_is_told_with_what_was_done_about_it(
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({}, "no pictures"),
+        ({}, "no images"),
         (subjects("a"), "fewer than two subjects"),
         (subjects("ab", 1), "too few to split"),
         (
-            {f"train/{k}": v for k, v in subjects().items()}
-            | {"test/a/0.png": encoded(picture(9))},
+            {f"train/{k}": v for k, v in subjects().items()} | {"test/a/0.png": encoded(noise(9))},
             "differ",
         ),
-        (subjects() | {"stray.png": encoded(picture(0))}, "in no subject's folder"),
+        (subjects() | {"stray.png": encoded(noise(0))}, "outside of any subject's folder"),
     ],
 )
 def test_a_bad_origin_is_one_line_and_leaves_earlier_outputs_alone(

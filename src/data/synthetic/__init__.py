@@ -2,7 +2,7 @@
 
 A subject is a draw of identity traits, an image a draw of pose, expression, light, camera and
 surroundings; both depend on nothing but the seed and the numbers of subject and image, so sets
-of different sizes share their pictures.
+of different sizes share their images.
 
 numpy's functions differ in the last bit from one vector instruction set to another, so everything
 is worked out in double precision, where such a bit is too small to move a grey level. The bytes

@@ -1,4 +1,4 @@
-"""The picture in the making: its coordinates, and soft-edged painting into part of it.
+"""The image in the making: its coordinates, and soft-edged painting into part of it.
 
 Shapes are signed distances (negative inside, in head units) whose edges fade over one pixel,
 and features are painted in the window they need only: most of the renderer's speed. Facial
@@ -22,13 +22,13 @@ Window = tuple[slice, slice]
 Colour = tuple[float, float, float] | Plane
 
 SUPERSAMPLING = 2
-HEAD_SCALE = 0.60  # head units to half pictures
+HEAD_SCALE = 0.60  # head units to half images
 ALL: Window = (slice(None), slice(None))
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A window of the picture with the surface coordinates (x, y) of its pixels, (h, w) float64."""
+    """A window of the image with the surface coordinates (x, y) of its pixels, (h, w) float64."""
 
     window: Window
     x: Plane
@@ -36,7 +36,7 @@ class Patch:
 
 
 class Canvas:
-    """A square linear RGB picture, (3, C, C) float64, C = 2 `size`, with a posed head's axes.
+    """A square linear RGB image, (3, C, C) float64, C = 2 `size`, with a posed head's axes.
 
     x, y: (C, C) in head units, upright with the head, ignoring its turn. u, v: the same on
     the turned head's surface. pixel: the side of one pixel in head units.
@@ -99,7 +99,7 @@ class Canvas:
         return np.clip(0.5 - distance / (self.pixel + softness), 0, 1)
 
     def paint(self, colour: Colour, opacity: Plane, window: Window = ALL) -> None:
-        """Lay `colour` (RGB in 0..1, or a (3, h, w) picture) over a window, by `opacity` (h, w)."""
+        """Lay `colour` (RGB in 0..1, or a (3, h, w) image) over a window, by `opacity` (h, w)."""
         inks = np.asarray(colour)
         for channel, ink in zip(self.rgb[:, window[0], window[1]], inks, strict=True):
             np.add(channel, opacity * (ink - channel), out=channel)  # each fits the cache

@@ -128,7 +128,7 @@ def _fold(canvas: Canvas, who: Identity, view: View, side: int) -> None:
 
 
 def eye(canvas: Canvas, who: Identity, view: View, side: int) -> None:
-    """One eye: white, iris, pupil, lids, lashes; `side` is −1 at the picture's left."""
+    """One eye: white, iris, pupil, lids, lashes; `side` is −1 at the image's left."""
     wide = who.eye_width
     at = canvas.patch(side * who.eye_spacing, who.eye_y, 2 * wide)
     tilt = side * who.eye_tilt

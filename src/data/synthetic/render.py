@@ -12,12 +12,12 @@ from src.data.synthetic.traits import Identity, View
 
 
 def render(who: Identity, view: View, size: int) -> NDArray[np.uint8]:
-    """The picture of `who` in `view`, (size, size, 3) uint8 RGB; a function of its arguments."""
+    """The image of `who` in `view`, (size, size, 3) uint8 RGB; a function of its arguments."""
     return scene.develop(expose(who, view, size), view)
 
 
 def expose(who: Identity, view: View, size: int) -> Plane:
-    """The picture before it is rounded to grey levels, (3, size, size), 0 black and 1 white."""
+    """The image before it is rounded to grey levels, (3, size, size), 0 black and 1 white."""
     rng = stream(Purpose.scene, view.scene)
     canvas = Canvas(size, who, view)
     scene.background(canvas, view, rng)

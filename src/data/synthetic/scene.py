@@ -1,4 +1,4 @@
-"""What surrounds the head, and what the camera does to the picture."""
+"""What surrounds the head, and what the camera does to the image."""
 
 from __future__ import annotations
 
@@ -106,23 +106,23 @@ def expose(canvas: Canvas, view: View, rng: Generator) -> Plane:
     from scipy.ndimage import gaussian_filter
 
     n, size = SUPERSAMPLING, canvas.side // SUPERSAMPLING
-    picture = canvas.rgb.reshape(3, size, n, size, n).mean((2, 4))
+    image = canvas.rgb.reshape(3, size, n, size, n).mean((2, 4))
     cast = np.exp(np.asarray((view.warmth, view.tint, -view.warmth)) + view.exposure)
-    picture = picture * cast[:, None, None]
-    picture = 0.5 + (picture - 0.5) * (1 + view.contrast)
+    image = image * cast[:, None, None]
+    image = 0.5 + (image - 0.5) * (1 + view.contrast)
     if view.blur > 0:
         sigma = view.blur * size / 64
-        picture = gaussian_filter(picture, (0, sigma, sigma), truncate=2.5)
+        image = gaussian_filter(image, (0, sigma, sigma), truncate=2.5)
     if view.noise > 0:
-        picture = picture + view.noise * rng.standard_normal(picture.shape)
-    return picture
+        image = image + view.noise * rng.standard_normal(image.shape)
+    return image
 
 
-def develop(picture: Plane, view: View) -> NDArray[np.uint8]:
-    """The finished picture, (S, S, 3) uint8, compressed as a camera does."""
+def develop(image: Plane, view: View) -> NDArray[np.uint8]:
+    """The finished image, (S, S, 3) uint8, compressed as a camera does."""
     from PIL import Image
 
-    pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
+    pixels = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
     if view.compression <= 0:
         return pixels
     file = io.BytesIO()

@@ -2,7 +2,7 @@
 
 Each field of these tables declares the range it is drawn from, uniformly; a trait whose range
 reaches below zero is absent there (most people wear no glasses). Lengths are in head units:
-the head is 2 high and centred on the origin, x to the picture's right, y down.
+the head is 2 high and centred on the origin, x to the image's right, y down.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class View:
     pitch: float = trait(-0.34, 0.34)
     roll: float = trait(-0.38, 0.38)
     zoom: float = trait(-0.20, 0.20)  # log of the scale
-    shift_x: float = trait(-0.19, 0.19)  # of half the picture
+    shift_x: float = trait(-0.19, 0.19)  # of half the image
     shift_y: float = trait(-0.16, 0.16)
     # expression
     smile: float = trait(-0.7, 1.0)
