@@ -1,4 +1,4 @@
-"""Stage `weights`: put the source network in place."""
+"""Stage `weights`: load or train the source weights."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write models/source.safetensors from `weights.origin` of params.yaml."""
+    """Write models/source.safetensors from `weights.origin` in params.yaml."""
     cli.parser(
         "pipelines.weights",
-        "Put the source network in place: models/source.safetensors.",
+        "Load or train the source weights: models/source.safetensors.",
         "  python -m pipelines.weights\n  dvc repro weights\n"
         "  dvc exp run -S weights.origin=weights/imagenet.yaml\n"
         "  dvc exp run -S weights.origin=weights/my_resnet18.safetensors",

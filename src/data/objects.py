@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 HARMONICS = 5
 PARTS = 2
 NOISE = 0.03  # standard deviation, of pixels in [0, 1]
-FIRST_SOURCE = 1_000_000  # number of the first kind that only source tasks use
 
 
 @dataclass(frozen=True)

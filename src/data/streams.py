@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 
+FIRST_SOURCE = 1_000_000  # number of the first subject or kind of source tasks; targets have fewer
+
+
 class Purpose(IntEnum):
     """What a stream is for."""
 

@@ -3,20 +3,69 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from src.closure import import_closure
+from src.data import origins
 from src.data.entries import Origin
 from src.data.faceset import Split
 from src.data.layout import read_layout, safe_parts
 from src.data.origins import open_origin
 from src.errors import OriginError, UserError
 from tests.data.conftest import settings, subjects, write_folder, write_tar, write_zip
+from tests.pipelines.test_graph import is_code
+from tests.pipelines.test_paths import stages
+from tests.shipped import ROOT, SHIPPED
+
+NOISE = '''
+"""Two subjects of noise, from an origin file or behind a suffix of its own."""
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from src.data.entries import Entry, Origin
+from src.data.origins.base import OPENERS, OriginFile
+
+
+class Noise(OriginFile):
+    kind: Literal["noise"]
+    images: int
+
+    def open(self, where: str, image_size: int) -> Origin:
+        return noise(self.images, image_size)
+
+
+def noise(images: int, size: int) -> Origin:
+    entries = tuple(Entry(f"{name}/{n}", name) for name in "ab" for n in range(images))
+    draw = np.random.default_rng(0).integers
+    return Origin(entries, lambda: ((e, draw(256, size=(size, size), dtype="u1")) for e in entries))
+
+
+def open_npz(path: Path) -> Origin:
+    return noise(images=6, size=32)
+
+
+OPENERS[".npz"] = open_npz
+'''
+PACK = """
+import sys
+from src.config import Data
+from src.data.pack import pack
+faces = pack(Data(origin=sys.argv[1]), seed=0).faces
+print(faces.subjects, len(faces))
+"""
 
 
 def contents(origin: Origin) -> dict[str, object]:
@@ -143,3 +192,27 @@ def test_a_path_is_taken_apart_within_its_origin_or_refused(name: str) -> None:
         return
     assert ".." not in parts and "" not in parts
     assert not io.StringIO("/".join(parts)).getvalue().startswith("/")
+
+
+def test_a_new_format_costs_one_new_module(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "src/data/origins/noise.py").write_text(NOISE)
+    (tmp_path / "noise.yaml").write_text("kind: noise\nimages: 6\n")
+    (tmp_path / "faces.npz").write_bytes(b"")
+    for origin in ("noise.yaml", "faces.npz"):
+        done = subprocess.run(
+            [sys.executable, "-c", PACK, origin],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout == "('a', 'b') 12\n", done.stderr
+
+
+def test_the_dataset_stage_declares_all_code_that_any_format_may_run() -> None:
+    modules = [module.name for module in iter_modules(origins.__path__, f"{origins.__name__}.")]
+    declared = [Path(dep) for dep in stages(SHIPPED / "dvc.yaml")["dataset"]["deps"]]
+    closure = [path for path in import_closure(*modules) if is_code(path)]
+    assert not [path for path in closure if not any(path.is_relative_to(dep) for dep in declared)]

@@ -118,7 +118,7 @@ def test_an_image_under_two_names_is_a_conflict_and_its_training_copies_are_drop
     assert not {"train/a/0.png", "train/b/0.png"} & set(result.files)
 
 
-def test_warn_tells_and_keeps(tmp_path: Path) -> None:
+def test_warn_reports_and_keeps(tmp_path: Path) -> None:
     files = split_files()
     files["train/a/again.png"] = files["test/a/0.png"]
     result = packed(tmp_path, files, duplicate="warn")
@@ -135,7 +135,7 @@ def test_warn_tells_and_keeps(tmp_path: Path) -> None:
         ("conflicting_label", "train/b/again.png", encoded(noise(1000))),
     ],
 )
-def test_fail_stops_with_the_files_name(
+def test_fail_stops_and_names_the_file(
     tmp_path: Path, kind: str, name: str, content: bytes
 ) -> None:
     with pytest.raises(AuditError, match=f"{kind}.*data.audit.{kind}") as caught:
@@ -143,7 +143,7 @@ def test_fail_stops_with_the_files_name(
     assert name in str(caught.value)
 
 
-def test_an_unreadable_file_is_left_out_and_told(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_left_out_and_reported(tmp_path: Path) -> None:
     result = packed(tmp_path, split_files() | {"train/a/broken.jpg": b"not an image"})
     (finding,) = result.findings
     assert finding.kind == "unreadable" and finding.files == ("train/a/broken.jpg",)

@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestCentroid
 
-from src.data.synthetic import render_source, render_subjects
+from src.data.streams import FIRST_SOURCE
+from src.data.synthetic import render_subjects
 from src.data.synthetic.render import render
 from src.data.synthetic.traits import Identity, View, draw
 
@@ -75,7 +76,7 @@ def test_every_image_has_an_identity_and_a_view_of_its_own_subject_and_number(
 
 
 def test_source_identities_are_no_targets_identities(drawn: Callable[..., Drawn]) -> None:
-    sources = drawn(render_source, 200, 2, 16, 1)
+    sources = drawn(render_subjects, 200, 2, 16, 1, FIRST_SOURCE)
     targets = drawn(render_subjects, 200, 2, 16, 1)
     for trait in ("width", "marks"):
         mine, theirs = ({getattr(who, trait) for who, _ in shown} for shown in (sources, targets))

@@ -42,7 +42,7 @@ def test_all_outputs_are_written(project: Path) -> None:
     assert json.loads(paths.AUDIT.read_text())["images"] == {"train": 12, "val": 3, "test": 3}
 
 
-def test_what_the_audit_found_is_told_with_what_was_done_about_it(
+def test_findings_are_printed_with_what_was_left_out(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = subjects()

@@ -1,4 +1,4 @@
-"""What surrounds the head, and what the camera does to the image."""
+"""The surroundings of the head, and the effects of the camera."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _any_colour(rng: Generator, saturation: float = 0.6) -> palette.RGB:
 
 
 def background(canvas: Canvas, view: View, rng: Generator) -> None:
-    """A two-colour gradient with soft shapes, bars and a texture over it."""
+    """A gradient of two colours with soft shapes, bars and a texture over it."""
     one, two = (_any_colour(rng)[:, None, None] for _ in range(2))
     turn = rng.uniform(0, 2 * np.pi)
     along = np.cos(turn) * canvas.column + np.sin(turn) * canvas.row
@@ -58,7 +58,7 @@ def body(canvas: Canvas, who: Identity, rng: Generator) -> Plane:
 
 
 def occlude(canvas: Canvas, who: Identity, view: View, rng: Generator) -> None:
-    """Something before the face: sunglasses, a scarf, a hand, a cap or a bar."""
+    """Something in front of the face: sunglasses, a scarf, a hand, a cap or a bar."""
     size = view.occlusion
     if size <= 0:
         return
@@ -102,7 +102,7 @@ def occlude(canvas: Canvas, who: Identity, view: View, rng: Generator) -> None:
 
 
 def expose(canvas: Canvas, view: View, rng: Generator) -> Plane:
-    """What reaches the film, (3, S, S), black at 0 and white at 1: light, colour, blur, noise."""
+    """Apply exposure, white balance, contrast, blur and noise; (3, S, S), 0 black and 1 white."""
     from scipy.ndimage import gaussian_filter
 
     n, size = SUPERSAMPLING, canvas.side // SUPERSAMPLING
@@ -119,7 +119,7 @@ def expose(canvas: Canvas, view: View, rng: Generator) -> Plane:
 
 
 def develop(image: Plane, view: View) -> NDArray[np.uint8]:
-    """The finished image, (S, S, 3) uint8, compressed as a camera does."""
+    """The finished image, (S, S, 3) uint8, with the JPEG compression of a camera."""
     from PIL import Image
 
     pixels = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
