@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from math import cos, exp, pi, sin
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.random import Generator
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from src.data.streams import Purpose, stream
 
 HARMONICS = 5
 PARTS = 2
@@ -47,10 +48,6 @@ def render_objects(
     `likeness`, within [0, 1], interpolates between kinds that share nothing (0, like birds and
     cars) and kinds that are all the same (1; close to it they differ as species of birds do).
     """
-    import numpy as np
-
-    from src.data.streams import Purpose, stream
-
     images = np.empty((len(kinds) * images_per_kind, size, size, 3), np.uint8)
     common = _kind(stream(Purpose.common, seed))
     for row in range(len(images)):
@@ -63,8 +60,6 @@ def render_objects(
 
 
 def _kind(draw: Generator) -> list[Part]:
-    import numpy as np
-
     falling = 0.5 / (1 + np.arange(HARMONICS))
     return [
         Part(
@@ -93,8 +88,6 @@ def _interpolate(own: Part, common: Part, likeness: float) -> Part:
 
 def render_object(parts: list[Part], size: int, draw: Generator) -> NDArray[np.uint8]:
     """(size, size, 3) uint8: one view of an object in front of a random background."""
-    import numpy as np
-
     axis = (np.arange(size) * 2 + 1) / size - 1
     x, y = np.meshgrid(axis, axis)
     image = _background(x, y, draw)
@@ -112,8 +105,6 @@ def render_object(parts: list[Part], size: int, draw: Generator) -> NDArray[np.u
 
 def _background(x: NDArray[Any], y: NDArray[Any], draw: Generator) -> NDArray[Any]:
     """(size, size, 3): two colours, mixed by the sum of three waves."""
-    import numpy as np
-
     near, far = draw.uniform(0, 1, (2, 3))
     waves = np.zeros_like(x)
     for _ in range(3):
@@ -131,8 +122,6 @@ def _paint(
     light: float,
 ) -> None:
     """Paint a part over the image, in place; its edge is one pixel wide."""
-    import numpy as np
-
     x, y = place
     y = y / part.stretch
     radius, angle = np.hypot(x, y), np.arctan2(y, x)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from numpy.random import Generator
-
+from numpy.random import Generator, SeedSequence, default_rng
 
 FIRST_SOURCE = 1_000_000  # number of the first subject or kind of source tasks; targets have fewer
 
@@ -28,6 +25,4 @@ def stream(purpose: Purpose, seed: int, *numbers: int) -> Generator:
     `seed` has up to 128 bits, each of `numbers` up to 32. The numbers are a spawn key because
     numpy pads seeds with zeros: `default_rng((1, 2))` and `default_rng((1, 2, 0))` draw the same.
     """
-    from numpy.random import SeedSequence, default_rng
-
     return default_rng(SeedSequence(seed, spawn_key=(purpose, *numbers)))

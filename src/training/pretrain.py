@@ -15,7 +15,7 @@ from torch.nn import functional
 from src.config import Params, Recipe, SourceTask
 from src.data.objects import render_objects
 from src.data.streams import FIRST_SOURCE
-from src.data.synthetic import render_subjects
+from src.data.synthetic.render import render_subjects
 from src.models.head import initialize_head
 from src.models.imports import without_dynamo
 from src.models.network import ModelSpec, Network

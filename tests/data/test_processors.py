@@ -17,8 +17,7 @@ from numpy._core._multiarray_umath import (  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 
 from src.data.objects import render_objects
-from src.data.synthetic import render_subjects
-from src.data.synthetic.render import expose
+from src.data.synthetic.render import expose, render_subjects
 from src.data.synthetic.traits import Identity, View, draw
 
 FOUND = tuple(name for name in __cpu_dispatch__ if __cpu_features__[name])

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestCentroid
 
 from src.data.streams import FIRST_SOURCE
-from src.data.synthetic import render_subjects
-from src.data.synthetic.render import render
+from src.data.synthetic.render import render, render_subjects
 from src.data.synthetic.traits import Identity, View, draw
 
 

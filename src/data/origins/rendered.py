@@ -34,7 +34,7 @@ class Synthetic(OriginFile):
         entries = _entries(names, train=self.train_per_subject, test=self.test_per_subject)
 
         def read() -> Iterator[tuple[Entry, Content]]:
-            from src.data.synthetic import render_subjects
+            from src.data.synthetic.render import render_subjects
 
             each = self.train_per_subject + self.test_per_subject
             images = render_subjects(self.subjects, each, image_size, self.seed)

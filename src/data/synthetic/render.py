@@ -1,4 +1,4 @@
-"""Rendering one view of one subject, painted from back to front."""
+"""Rendering subjects, each view painted from back to front."""
 
 from __future__ import annotations
 
@@ -8,7 +8,31 @@ from numpy.typing import NDArray
 from src.data.streams import Purpose, stream
 from src.data.synthetic import face, hair, palette, scene
 from src.data.synthetic.canvas import Canvas, Plane
-from src.data.synthetic.traits import Identity, View
+from src.data.synthetic.traits import Identity, View, draw
+
+
+def render_subjects(
+    subjects: int,
+    images_per_subject: int,
+    image_size: int,
+    seed: int,
+    first_subject: int = 0,
+    difficulty: float = 1.0,
+) -> NDArray[np.uint8]:
+    """(subjects·images_per_subject, image_size, image_size, 3) uint8 RGB, subject by subject.
+
+    Subjects are numbered from `first_subject`. `difficulty` scales how far pose, light, expression
+    and camera differ from neutral.
+    """
+    shape = (subjects * images_per_subject, image_size, image_size, 3)
+    images = np.empty(shape, np.uint8)
+    for row in range(len(images)):
+        subject, image = divmod(row, images_per_subject)
+        subject += first_subject
+        who = draw(Identity, stream(Purpose.subject, seed, subject))
+        view = draw(View, stream(Purpose.image, seed, subject, image), difficulty)
+        images[row] = render(who, view, image_size)
+    return images
 
 
 def render(who: Identity, view: View, size: int) -> NDArray[np.uint8]:
