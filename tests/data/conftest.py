@@ -29,7 +29,7 @@ def encoded(pixels: NDArray[np.uint8], kind: str = "PNG", **options: object) -> 
 
 
 def subjects(names: str = "abc", each: int = 6) -> dict[str, bytes]:
-    """`SUBJECT/NUMBER.png` of every subject."""
+    """`SUBJECT/NUMBER.png` with its bytes, for every subject."""
     return {
         f"{name}/{number}.png": encoded(noise(100 * place + number))
         for place, name in enumerate(names)
@@ -38,7 +38,7 @@ def subjects(names: str = "abc", each: int = 6) -> dict[str, bytes]:
 
 
 def write_folder(root: Path, files: Mapping[str, bytes]) -> Path:
-    """The files under `root`."""
+    """Write the files under `root`."""
     for name, content in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
@@ -46,7 +46,7 @@ def write_folder(root: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def write_tar(path: Path, files: Mapping[str, bytes]) -> Path:
-    """The files as a gzipped tar archive."""
+    """Write the files as a gzipped tar archive."""
     with tarfile.open(path, "w:gz") as archive:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
@@ -56,7 +56,7 @@ def write_tar(path: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def write_zip(path: Path, files: Mapping[str, bytes]) -> Path:
-    """The files as a zip archive."""
+    """Write the files as a zip archive."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(name, content)

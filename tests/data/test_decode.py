@@ -1,4 +1,4 @@
-"""Any usual image becomes a square of RGB; anything else is refused with a reason."""
+"""Images in common formats become RGB squares; anything else is refused with a reason."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DATA = settings("origin")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "WEBP", "PPM"])
-def test_every_kind_of_file_comes_out_as_the_image_it_holds(kind: str) -> None:
+def test_every_file_format_is_decoded_to_the_image_it_holds(kind: str) -> None:
     pixels = noise(1, 32)
     options = {"lossless": True} if kind == "WEBP" else {"quality": 95} if kind == "JPEG" else {}
     decoded = decode("x", encoded(pixels, kind, **options), DATA)
@@ -29,7 +29,7 @@ def test_every_kind_of_file_comes_out_as_the_image_it_holds(kind: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "CMYK", "I;16"])
-def test_every_mode_becomes_rgb(mode: str) -> None:
+def test_every_colour_mode_is_converted_to_rgb(mode: str) -> None:
     grey = noise(2, 32)[..., 0]
     if mode == "I;16":
         image = Image.fromarray(grey.astype(np.uint16) * 257)
@@ -75,7 +75,7 @@ def test_a_truncated_file_is_refused(kind: str) -> None:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds next to nothing."""
+    """A PNG whose header claims a size and whose data is almost empty."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (

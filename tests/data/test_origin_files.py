@@ -1,4 +1,4 @@
-"""Origin files: read, or refused by the key that is wrong."""
+"""Origin files are opened, or refused naming the invalid key."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_synthetic_origin_has_the_numbers_of_images_it_states(tmp_path: Path) 
     assert len(faces.rows(Split.train)) + len(faces.rows(Split.val)) == 12
 
 
-def test_olivetti_comes_through_scikit_learn_from_its_cache(tmp_path: Path) -> None:
+def test_olivetti_is_read_from_the_cache_of_scikit_learn(tmp_path: Path) -> None:
     faces = np.random.default_rng(0).random((400, 4096), dtype=np.float32)
     joblib.dump(faces, tmp_path / "olivetti_py3.pkz")
     path = origin_file(tmp_path, f"kind: olivetti\n{offline(tmp_path)}")
@@ -46,7 +46,7 @@ def test_olivetti_comes_through_scikit_learn_from_its_cache(tmp_path: Path) -> N
     assert np.abs(np.asarray(content, dtype=float) - expected).max() <= 1
 
 
-def test_lfw_comes_through_scikit_learn_from_its_folders(tmp_path: Path) -> None:
+def test_lfw_is_read_from_the_folders_of_scikit_learn(tmp_path: Path) -> None:
     home = tmp_path / "lfw_home/lfw_funneled"
     for person in range(2):
         name = f"Some_Person{person}"
@@ -85,7 +85,9 @@ def test_a_download_that_fails_says_what_to_do(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_wrong_origin_file_is_refused_by_its_key(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_origin_file_is_refused_naming_the_key(
+    tmp_path: Path, text: str, said: str
+) -> None:
     with pytest.raises(ConfigError, match=r"origin\.yaml") as caught:
         open_origin(settings(origin_file(tmp_path, text)))
     assert said in str(caught.value) and "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Archives and folders: the same images from each, and nothing that leads outside."""
+"""Archives and folders give the same images; paths that lead outside are refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.pipelines.test_paths import stages
 from tests.shipped import ROOT, SHIPPED
 
 NOISE = '''
-"""Two subjects of noise, from an origin file or behind a suffix of its own."""
+"""Two subjects of noise, from an origin file or from a file with a suffix of its own."""
 from pathlib import Path
 from typing import Literal
 
@@ -92,7 +92,7 @@ def test_a_split_that_the_origin_has_is_kept(tmp_path: Path, prefix: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["../a/x.png", "/a/x.png", "a/../../x.png", "C:/a/x.png"])
-def test_an_archive_that_leads_outside_is_refused_by_the_members_name(
+def test_an_archive_with_a_path_that_leads_outside_is_refused_naming_the_member(
     tmp_path: Path, name: str
 ) -> None:
     for path in (
@@ -154,7 +154,7 @@ def test_a_missing_or_empty_origin_is_refused(tmp_path: Path) -> None:
         open_origin(settings(write_tar(tmp_path / "a.tar.gz", {})))
 
 
-def test_hidden_files_and_clutter_are_passed_over_and_empty_subjects_are_named(
+def test_hidden_files_and_clutter_are_ignored_and_empty_subjects_are_listed(
     tmp_path: Path,
 ) -> None:
     files = subjects() | {"a/.DS_Store": b"", "__MACOSX/a/._0.png": b"", "a/Thumbs.db": b""}
@@ -172,7 +172,7 @@ names = st.lists(
 
 
 @given(files=st.lists(names, max_size=8), folders=st.lists(names, max_size=4))
-def test_any_listing_is_laid_out_or_refused_on_one_line(
+def test_any_listing_has_a_layout_or_is_refused_on_one_line(
     files: list[str], folders: list[str]
 ) -> None:
     try:
@@ -185,7 +185,7 @@ def test_any_listing_is_laid_out_or_refused_on_one_line(
 
 
 @given(name=st.text(max_size=20))
-def test_a_path_is_taken_apart_within_its_origin_or_refused(name: str) -> None:
+def test_a_path_is_split_into_parts_or_refused(name: str) -> None:
     try:
         parts = safe_parts("origin", name)
     except OriginError:

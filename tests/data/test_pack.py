@@ -1,4 +1,4 @@
-"""Splits, audit and packing: what is dropped, what is refused, and the same bytes twice."""
+"""Packing: what is split, dropped and refused, and that the bytes are reproducible."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def splits_of(packed: PackedDataset) -> dict[str, Split]:
     return {f: Split(int(s)) for f, s in zip(packed.files, packed.faces.split, strict=True)}
 
 
-def test_every_subject_is_in_every_split_in_the_shares_asked_for(tmp_path: Path) -> None:
+def test_every_subject_has_the_requested_fraction_of_its_images_in_each_split(
+    tmp_path: Path,
+) -> None:
     origin = write_folder(tmp_path, subjects(each=20))
     faces = pack(settings(origin, val_fraction=0.25, test_fraction=0.2), seed=0).faces
     for label in range(3):
@@ -104,11 +106,11 @@ def test_a_near_duplicate_across_splits_is_found(tmp_path: Path, alter: object) 
     assert "train/a/near.png" not in result.files and "test/a/0.png" in result.files
 
 
-def test_different_images_are_no_near_duplicates(tmp_path: Path) -> None:
+def test_different_images_are_not_near_duplicates(tmp_path: Path) -> None:
     assert packed(tmp_path, split_files()).findings == ()
 
 
-def test_an_image_under_two_names_is_a_conflict_and_its_training_copies_are_dropped(
+def test_an_image_of_two_subjects_is_a_conflict_and_its_training_copies_are_dropped(
     tmp_path: Path,
 ) -> None:
     files = split_files()
@@ -149,7 +151,7 @@ def test_an_unreadable_file_is_left_out_and_reported(tmp_path: Path) -> None:
     assert finding.kind == "unreadable" and finding.files == ("train/a/broken.jpg",)
 
 
-def test_a_test_split_of_which_nothing_can_be_read_is_not_replaced_by_another(
+def test_a_test_split_without_a_readable_image_is_refused_rather_than_replaced(
     tmp_path: Path,
 ) -> None:
     files = {
@@ -168,7 +170,7 @@ def test_dropping_a_subjects_last_training_image_is_refused(tmp_path: Path) -> N
         packed(tmp_path, files)
 
 
-def test_the_manifest_lists_every_row_with_its_pixels_digest(tmp_path: Path) -> None:
+def test_the_manifest_lists_every_row_with_the_digest_of_its_pixels(tmp_path: Path) -> None:
     result = packed(tmp_path, split_files())
     rows = list(csv.DictReader(result.manifest_csv().splitlines()))
     assert [row["file"] for row in rows] == list(result.files)
@@ -205,14 +207,14 @@ def test_the_real_archive_holds_near_duplicates_across_splits(real_data: Path) -
     assert report["found"]["unreadable"] == 0
 
 
-def test_the_olivetti_archive_is_split_ten_ways_a_subject(real_data: Path) -> None:
+def test_the_olivetti_archive_has_forty_subjects_with_two_test_images_each(real_data: Path) -> None:
     archive = real_data / "orl_faces.tar.gz"
     report = pack(Data.model_validate({"origin": str(archive)}), seed=0).report()
     assert report["subjects"] == 40
     assert report["images"]["test"] == 80
 
 
-def test_the_audits_work_on_its_findings_does_not_grow_with_the_dataset_each_time() -> None:
+def test_the_audit_reads_the_entries_equally_often_for_any_number_of_findings() -> None:
     class Entries(list[Entry]):
         walks = 0
 

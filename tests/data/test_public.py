@@ -1,4 +1,4 @@
-"""Public datasets, in small, in exactly the layout in which their authors publish them."""
+"""Small public datasets in the layout in which their authors publish them."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_published_layout_gives_its_classes_split_and_images(
 
 
 def cifar_files(folder: Path, kind: str) -> dict[str, Any]:
-    """CIFAR's pickles with the checksums that a copy of torchvision's class is to expect."""
+    """Write CIFAR's pickles; returns the attributes of torchvision's class that match them."""
     base = folder / ("cifar-10-batches-py" if kind == "cifar10" else "cifar-100-python")
     base.mkdir(parents=True)
     names = [f"thing_{number}" for number in range(3)]
@@ -152,7 +152,7 @@ def cifar_files(folder: Path, kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["cifar10", "cifar100"])
-def test_cifar_is_read_once_its_checksums_agree(
+def test_cifar_is_read_only_if_its_checksums_agree(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from torchvision import datasets
@@ -180,7 +180,7 @@ def test_an_archive_that_is_not_the_published_one_is_refused(
 
 
 @pytest.mark.parametrize("kind", ["hotdog", "cub200", "cars196", "food101", "cifar10"])
-def test_a_dataset_that_is_not_there_is_one_line(kind: str, tmp_path: Path) -> None:
+def test_a_missing_dataset_is_refused_on_one_line(kind: str, tmp_path: Path) -> None:
     with pytest.raises(OriginError) as refused:
         open_origin(settings(origin_file(tmp_path, kind, tmp_path / "nowhere")))
     assert "\n" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""The dataset stage as DVC runs it: outputs once all is well, one line and code 2 otherwise."""
+"""The stage `dataset`: all of its outputs, or none with one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.shipped import SHIPPED
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with params.yaml whose origin is `faces`, entered."""
+    """The working directory, with a params.yaml whose origin is `faces`."""
     text = (SHIPPED / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text.replace("data/synthetic.yaml", "faces"))
     monkeypatch.chdir(tmp_path)
@@ -76,7 +76,7 @@ def test_findings_are_printed_with_what_was_left_out(
         (subjects() | {"stray.png": encoded(noise(0))}, "outside of any subject's folder"),
     ],
 )
-def test_a_bad_origin_is_one_line_and_leaves_earlier_outputs_alone(
+def test_a_bad_origin_is_refused_on_one_line_and_earlier_outputs_are_kept(
     project: Path, capsys: pytest.CaptureFixture[str], files: dict[str, bytes], said: str
 ) -> None:
     write_folder(project / "faces", subjects())

@@ -1,4 +1,4 @@
-"""The stage `weights`: every origin there is, and one line for those that are none."""
+"""The stage `weights`: every kind of origin, and one line for an invalid one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PRETRAIN = read_yaml(SHIPPED / "weights/smoke.yaml") | {"licence": "none of your
 
 
 def made(fields: dict[str, Any], **changes: Any) -> SourceWeights:
-    """What the stage makes of an origin file in the working directory."""
+    """The stage's result for an origin file in the working directory."""
     Path("origin.yaml").write_text(yaml.safe_dump(fields))
     return source_of(params(**changes))
 
@@ -52,7 +52,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", [None, *PRESETS])
-def test_every_origin_that_is_shipped_is_an_origin_file_with_a_licence(name: str | None) -> None:
+def test_every_shipped_weights_origin_is_an_origin_file_with_a_licence(name: str | None) -> None:
     raw = read_preset(name, SHIPPED) if name else read_yaml(SHIPPED / PARAMS)
     if weights := raw.get("weights"):
         assert read_weights_origin(SHIPPED / weights["origin"]).licence
@@ -81,7 +81,7 @@ def test_pretrain_follows_its_origin_file_and_keeps_its_licence() -> None:
     assert (source.backbone, source.licence) == (BACKBONE, "none of yours")
 
 
-def test_a_file_is_taken_as_it_is() -> None:
+def test_weights_of_a_file_are_used_unchanged() -> None:
     given = random_weights(BACKBONE, 5)
     torch.save(dict(given.state), "own.pt")
     source = source_of(params(weights={"origin": "own.pt"}))
@@ -107,13 +107,15 @@ def test_a_file_is_taken_as_it_is() -> None:
         ),
     ],
 )
-def test_a_wrong_origin_file_is_answered_with_what_is_right(content: object, said: str) -> None:
+def test_an_invalid_origin_file_is_refused_with_the_valid_kinds_and_keys(
+    content: object, said: str
+) -> None:
     message = refused(content)
     assert said in message
     assert message.startswith("origin.yaml")
 
 
-def test_a_missing_origin_is_answered_with_the_origin_files_there_are() -> None:
+def test_a_missing_origin_is_refused_with_the_existing_origin_files() -> None:
     Path("origin.yaml").write_text("kind: scratch\n")
     with pytest.raises(UserError, match=r"missing\.pt: no such file; .* one of origin\.yaml"):
         source_of(params(weights={"origin": "missing.pt"}))
