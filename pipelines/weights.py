@@ -8,14 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src import cli, paths
-from src.config import (
-    ImagenetWeights,
-    Params,
-    SourceTask,
-    WeightsOrigin,
-    load_params,
-    read_weights_origin,
-)
+from src.config import Params, SourceTask, load_params
+from src.config.weights import ImagenetWeights, WeightsOrigin, read_weights_origin
 from src.errors import WeightsError
 
 if TYPE_CHECKING:

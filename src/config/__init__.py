@@ -6,20 +6,12 @@ keys, and what one key demands of another. Units are beside the fields.
 
 from src.config.data import Audit, Data
 from src.config.literature import Claim, LiteratureStudy
-from src.config.origin_file import read_origin_file
 from src.config.params import BEST, BEST_NAME, PARAMS, Params, load_params
 from src.config.section import Count, Policy, Section, read_yaml, validate
 from src.config.tracking import Tracking
 from src.config.training import Augment, Engine, Experiment, Head, Model, Recipe
 from src.config.tune import SearchResult, Space, Tune
-from src.config.weights import (
-    ImagenetWeights,
-    RandomWeights,
-    SourceTask,
-    Weights,
-    WeightsOrigin,
-    read_weights_origin,
-)
+from src.config.weights import SourceTask, Weights
 
 __all__ = [
     "BEST",
@@ -33,12 +25,10 @@ __all__ = [
     "Engine",
     "Experiment",
     "Head",
-    "ImagenetWeights",
     "LiteratureStudy",
     "Model",
     "Params",
     "Policy",
-    "RandomWeights",
     "Recipe",
     "SearchResult",
     "Section",
@@ -47,10 +37,7 @@ __all__ = [
     "Tracking",
     "Tune",
     "Weights",
-    "WeightsOrigin",
     "load_params",
-    "read_origin_file",
-    "read_weights_origin",
     "read_yaml",
     "validate",
 ]

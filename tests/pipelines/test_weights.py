@@ -10,8 +10,9 @@ import torch
 import yaml
 
 from pipelines.weights import source_of
-from src.config import PARAMS, Data, Params, SourceTask, read_weights_origin, read_yaml, validate
+from src.config import PARAMS, Data, Params, SourceTask, read_yaml, validate
 from src.config.presets import read_preset
+from src.config.weights import read_weights_origin
 from src.data.origins import open_origin
 from src.errors import UserError
 from src.models.weights import SourceWeights, random_weights

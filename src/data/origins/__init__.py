@@ -13,7 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from src.config import Data, read_origin_file
+from src.config import Data
+from src.config.origin_file import read_origin_file
 from src.data.entries import Origin
 from src.data.origins.base import KINDS, OPENERS
 from src.data.origins.folder import open_folder

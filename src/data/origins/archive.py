@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 from src.data.entries import Content, Entry, Origin
 from src.data.layout import Layout, read_layout, safe_parts
@@ -20,15 +21,7 @@ MAX_MEMBER = 256 * 2**20  # bytes; no photograph of a face is larger
 MAX_RATIO = 200  # unpacked to packed bytes; about 1 for images, over 1000 for a zip bomb
 FREE = 2**30  # unpacked bytes that are allowed at any ratio
 # What reading a damaged archive raises.
-DAMAGE = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    ValueError,
-    RuntimeError,
-)
+DAMAGE = (tarfile.TarError, BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 
 
 @dataclass(frozen=True)
