@@ -1,4 +1,4 @@
-"""Stage `dataset`: one packed, audited, split file from the origin."""
+"""Stage `dataset`: pack the origin into one audited and split file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from src import cli, paths
 from src.config import load_params
 from src.files import atomic, write_json, write_text
 
-SHOWN = 10  # findings told on the way
+SHOWN = 10  # findings printed
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write the packed faces, manifest, audit and contact sheet, once all of it has succeeded."""
+    """Write the packed faces, manifest, audit and contact sheet; nothing if any of them fails."""
     cli.parser(
         "pipelines.dataset",
         "Pack the origin's faces into one audited, split file.",

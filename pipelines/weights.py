@@ -1,4 +1,4 @@
-"""Stage `weights`: put the source network in place."""
+"""Stage `weights`: load or train the source weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src import cli, paths
-from src.config import Imagenet, Params, Pretrain, Source, load_params, read_source
+from src.config import Params, SourceTask, load_params
+from src.config.weights import ImagenetWeights, WeightsOrigin, read_weights_origin
 from src.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write models/source.safetensors from what `weights.origin` in params.yaml names."""
+    """Write models/source.safetensors from `weights.origin` in params.yaml."""
     cli.parser(
         "pipelines.weights",
-        "Put the source network in place: models/source.safetensors.",
+        "Load or train the source weights: models/source.safetensors.",
         "  python -m pipelines.weights\n  dvc repro weights\n"
         "  dvc exp run -S weights.origin=weights/imagenet.yaml\n"
         "  dvc exp run -S weights.origin=weights/my_resnet18.safetensors",
@@ -30,32 +31,32 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def source_of(params: Params) -> SourceWeights:
-    """The weights of `weights.origin`, with the licence it states.
+    """The weights that `weights.origin` names, with the licence that an origin file states.
 
-    Raises WeightsError, or ConfigError for a bad recipe.
+    Raises WeightsError, or ConfigError for an origin file that is not valid.
     """
     path = Path(params.weights.origin)
     if not path.is_file():
-        recipes = ", ".join(map(str, sorted(path.parent.glob("*.yaml")))) or "those of weights/"
-        mend = f"set weights.origin to a file of weights or one of {recipes}"
+        files = ", ".join(map(str, sorted(path.parent.glob("*.yaml")))) or "those in weights/"
+        mend = f"set weights.origin to a file of weights or one of {files}"
         raise WeightsError(str(path), "no such file", mend)
     if path.suffix in (".yaml", ".yml"):
-        recipe = read_source(path)
-        return replace(_made(recipe, params), licence=recipe.licence)
+        origin = read_weights_origin(path)
+        return replace(_make(origin, params), licence=origin.licence)
 
     from src.models.pretrained import file_weights
 
     return file_weights(path, params.model.backbone)
 
 
-def _made(recipe: Source, params: Params) -> SourceWeights:
+def _make(origin: WeightsOrigin, params: Params) -> SourceWeights:
     from src.models.pretrained import imagenet_weights
     from src.models.weights import random_weights
     from src.training.pretrain import pretrain
 
-    if isinstance(recipe, Pretrain):
-        return pretrain(recipe, params)
-    if isinstance(recipe, Imagenet):
+    if isinstance(origin, SourceTask):
+        return pretrain(origin, params)
+    if isinstance(origin, ImagenetWeights):
         return imagenet_weights(params.model.backbone)
     return random_weights(params.model.backbone, params.seed)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from src import cli
 from src.config import PARAMS, Params
-from src.config.weights import SOURCES
+from src.config.weights import WEIGHTS_ORIGINS
 from src.files import write_text
 
 PAGE, SCHEMA = Path("docs/configuration.md"), Path("params.schema.json")
@@ -38,7 +38,7 @@ Schema = Mapping[str, Any]
 def page() -> str:
     """docs/configuration.md."""
     parts = [INTRODUCTION, f"## {PARAMS}\n", *_tables(Params.model_json_schema())]
-    for kind, model in SOURCES.items():
+    for kind, model in WEIGHTS_ORIGINS.items():
         parts += [f"## weights/*.yaml with `kind: {kind}`\n", *_tables(model.model_json_schema())]
     return "\n".join(parts)
 

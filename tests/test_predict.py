@@ -130,7 +130,7 @@ def test_without_a_champion_the_error_names_the_mend(project: Project, photos: l
         main(photos)
 
 
-@pytest.mark.parametrize(("content", "what"), [(None, "no such file"), (b"x", "not a picture")])
+@pytest.mark.parametrize(("content", "what"), [(None, "no such file"), (b"x", "not an image")])
 def test_a_bad_photo_is_named_and_nothing_is_printed(
     project: Project,
     photos: list[str],

@@ -12,7 +12,7 @@ from src.config.section import Count, Policy, Section, read_yaml, validate
 from src.config.tracking import Tracking
 from src.config.training import Augment, Engine, Experiment, Head, Model, Recipe
 from src.config.tune import SearchResult, Space, Tune
-from src.config.weights import Imagenet, Pretrain, Scratch, Source, Weights, read_source
+from src.config.weights import SourceTask, Weights
 
 __all__ = [
     "BEST",
@@ -26,23 +26,19 @@ __all__ = [
     "Engine",
     "Experiment",
     "Head",
-    "Imagenet",
     "LiteratureStudy",
     "Model",
     "Params",
     "Policy",
-    "Pretrain",
     "Recipe",
-    "Scratch",
     "SearchResult",
     "Section",
-    "Source",
+    "SourceTask",
     "Space",
     "Tracking",
     "Tune",
     "Weights",
     "load_params",
-    "read_source",
     "read_yaml",
     "validate",
 ]

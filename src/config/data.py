@@ -1,4 +1,4 @@
-"""Where the target's images come from."""
+"""Settings of the dataset: where its images come from, how they are packed and audited."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from src.config.section import Count, Fraction, Name, Policy, Section
 
 
 class Audit(Section):
-    """What to do about each kind of finding; `drop` takes images from training, never from test."""
+    """The policy for each kind of finding; `drop` never drops test images."""
 
     unreadable: Policy = "warn"
     """Files that are not images, or are broken."""

@@ -1,7 +1,6 @@
-"""Where source weights come from: one path, to a file of tensors or to an origin file.
+"""Where source weights come from: a file of tensors, or an origin file that says how to make them.
 
-An origin file is a small YAML file, as for `data.origin`. Its `kind` chooses a class of SOURCES,
-whose fields are the other keys; `pipelines/weights.py` has what each kind does.
+`pipelines/weights.py` does what each kind of origin file says.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from src.config.section import Count, NonNegative, Positive, Section, read_yaml, validate
-from src.errors import ConfigError
+from src.config.origin_file import read_origin_file
+from src.config.section import Count, NonNegative, Positive, Section
 
 
 class Weights(Section):
@@ -24,8 +23,8 @@ class Weights(Section):
     """An origin file (.yaml), a .safetensors file or a torch checkpoint."""
 
 
-class Source(Section):
-    """Keys of every origin file of weights."""
+class WeightsOrigin(Section):
+    """The keys that every kind of origin file for weights has."""
 
     kind: str
     """Which of the kinds of origin this is."""
@@ -33,20 +32,20 @@ class Source(Section):
     """The terms on which the weights may be used."""
 
 
-class Imagenet(Source):
-    """torchvision's ImageNet weights, downloaded once and kept where torch.hub keeps them."""
+class ImagenetWeights(WeightsOrigin):
+    """torchvision's ImageNet weights, downloaded once into torch.hub's cache."""
 
     kind: Literal["imagenet"]
 
 
-class Scratch(Source):
+class RandomWeights(WeightsOrigin):
     """torchvision's initialisation from `seed`: the control that was never pretrained."""
 
     kind: Literal["scratch"]
 
 
-class Pretrain(Source):
-    """A source task made here: naming what shares nothing with the target."""
+class SourceTask(WeightsOrigin):
+    """Pretraining on images rendered here, none of which shares a subject with the target."""
 
     kind: Literal["pretrain"]
     task: Literal["faces", "objects"] = "faces"
@@ -67,20 +66,13 @@ class Pretrain(Source):
     """Weight decay, never applied to norms or biases."""
 
 
-SOURCES: Mapping[str, type[Source]] = MappingProxyType(
-    {"imagenet": Imagenet, "pretrain": Pretrain, "scratch": Scratch}
+WEIGHTS_ORIGINS: Mapping[str, type[WeightsOrigin]] = MappingProxyType(
+    {"imagenet": ImagenetWeights, "pretrain": SourceTask, "scratch": RandomWeights}
 )
 
 
-def read_source(path: Path) -> Source:
-    """Read an origin file of weights; raises ConfigError that lists the valid kinds or keys."""
-    raw = read_yaml(path)
-    kind = raw.get("kind") if isinstance(raw, dict) else None
-    if not isinstance(kind, str) or kind not in SOURCES:
-        mend = f"use one of {', '.join(SOURCES)} (origin files of images belong in data.origin)"
-        raise ConfigError(f"{path}: kind", f"is {kind!r}", mend)
-    fields = SOURCES[kind].model_fields
-    if unknown := [str(key) for key in raw if key not in fields]:
-        what = f"{', '.join(unknown)} is not a key of {kind}"
-        raise ConfigError(str(path), what, f"use {', '.join(fields)}")
-    return validate(SOURCES[kind], raw, str(path))
+def read_weights_origin(path: Path) -> WeightsOrigin:
+    """An origin file for weights; raises ConfigError listing the known kinds or keys."""
+    return read_origin_file(
+        path, WEIGHTS_ORIGINS, "an origin file for images belongs in data.origin"
+    )

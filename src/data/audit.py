@@ -1,8 +1,8 @@
-"""What is wrong with a dataset, found before any training, and what is done about it.
+"""Finding duplicates and wrong labels in a dataset before anything is trained on it.
 
-Exact duplicates are equal by the sha256 of their decoded pixels; near-duplicates by a 64-bit
-perceptual hash of their low frequencies, which survives re-encoding, scaling and small changes of
-brightness. A policy per kind says whether a finding stops the run, drops images or is only told.
+Duplicates have the same sha256 of their decoded pixels. Near-duplicates have similar perceptual
+hashes: 64 bits of an image's low frequencies, which survive re-encoding, scaling and small changes
+of brightness. A policy for each kind of finding says whether to stop, to drop images or to warn.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KINDS = ("unreadable", "empty_subject", "duplicate", "near_duplicate", "conflict
 
 @dataclass(frozen=True)
 class AuditFinding:
-    """Something wrong with `files`; `dropped` are those of them that were left out for it."""
+    """A problem with `files`, and those of them that were left out of the dataset for it."""
 
     kind: str
     files: tuple[str, ...]
@@ -38,11 +38,11 @@ class AuditFinding:
 
     def __str__(self) -> str:
         note = f" ({self.note})" if self.note else ""
-        return f"{self.kind.replace('_', ' ')}: {', '.join(self.files)}{note}; {self.done}"
+        return f"{self.kind.replace('_', ' ')}: {', '.join(self.files)}{note}; {self.outcome}"
 
     @property
-    def done(self) -> str:
-        """What was done about it, in words."""
+    def outcome(self) -> str:
+        """Which files were left out, in words."""
         if not self.dropped:
             return "kept"
         if self.dropped == self.files:
@@ -52,7 +52,7 @@ class AuditFinding:
 
 @dataclass(frozen=True)
 class DecodedImages:
-    """Decoded pictures of N entries with their splits; the parallel sequences of one audit."""
+    """N entries with their decoded pixels and their splits."""
 
     entries: Sequence[Entry]
     pixels: Sequence[Pixels]
@@ -66,19 +66,19 @@ class DecodedImages:
 
     @cached_property
     def digests(self) -> list[str]:
-        """sha256 of each picture's pixels."""
+        """sha256 of each image's pixels."""
         return [pixel_digest(pixels) for pixels in self.pixels]
 
 
 def pixel_digest(pixels: Pixels) -> str:
-    """sha256 of a decoded picture, whatever file it came from."""
+    """sha256 of a decoded image, the same for every encoding of the same pixels."""
     return hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
 def perceptual_hash(pixels: Pixels) -> np.uint64:
-    """64 bits: which of the 8x8 lowest frequencies of the 32x32 grey picture exceed their median.
+    """64 bits: which of the 8x8 lowest frequencies of the image at 32x32 exceed their median.
 
-    The DCT hash ("pHash") of Zauner (2010), constant term left out of the median.
+    The DCT hash ("pHash") of Zauner (2010), with the constant term left out of the median.
     """
     from PIL import Image
     from scipy.fft import dctn
@@ -89,20 +89,21 @@ def perceptual_hash(pixels: Pixels) -> np.uint64:
     return np.uint64(int.from_bytes(np.packbits(bits).tobytes()))
 
 
-def audit(pictures: DecodedImages, policies: Audit) -> list[AuditFinding]:
-    """Duplicates, near-duplicates across splits and conflicting labels; raises AuditError on fail.
+def audit(images: DecodedImages, policies: Audit) -> list[AuditFinding]:
+    """Find duplicates, near-duplicates across splits, and conflicting labels.
 
-    `drop` leaves out of training what is also elsewhere: the training side of a pair across
-    splits, the later of two within training, every training copy where names conflict.
+    Policy `drop` never drops test images. Of duplicates and near-duplicates it keeps one, if
+    possible in the test split, else in validation; of conflicting labels it keeps none outside of
+    the test split. Raises AuditError for a finding whose policy is `fail`.
     """
-    findings = [*_equal(pictures), *_alike(pictures, policies.near_distance)]
-    return [_acted_on(finding, policies, pictures) for finding in findings]
+    findings = [*_duplicates(images), *_near_duplicates(images, policies.near_distance)]
+    return [_apply_policy(finding, policies, images) for finding in findings]
 
 
 def unusable(kind: str, files: Sequence[tuple[str, str]], policy: Policy) -> list[AuditFinding]:
-    """Findings about files that are no pictures, each with its note; raises AuditError.
+    """Findings about `files` that hold no image, given with a note each.
 
-    They are left out whatever the policy says.
+    They are left out under any policy but `fail`, which raises AuditError.
     """
     findings = [AuditFinding(kind, (file,), note, dropped=(file,)) for file, note in files]
     if findings and policy == "fail":
@@ -110,30 +111,30 @@ def unusable(kind: str, files: Sequence[tuple[str, str]], policy: Policy) -> lis
     return findings
 
 
-def _equal(pictures: DecodedImages) -> Iterator[AuditFinding]:
+def _duplicates(images: DecodedImages) -> Iterator[AuditFinding]:
     groups: dict[str, list[int]] = defaultdict(list)
-    for row, digest in enumerate(pictures.digests):
+    for row, digest in enumerate(images.digests):
         groups[digest].append(row)
     for rows in groups.values():
         if len(rows) > 1:
-            conflict = len({pictures.entries[row].subject for row in rows}) > 1
+            conflict = len({images.entries[row].subject for row in rows}) > 1
             kind = "conflicting_label" if conflict else "duplicate"
-            yield AuditFinding(kind, _files(pictures, rows), "the same pixels")
+            yield AuditFinding(kind, _files(images, rows), "the same pixels")
 
 
-def _alike(pictures: DecodedImages, distance: int) -> Iterator[AuditFinding]:
-    """Pairs in different splits that differ in 1 to `distance` bits, or in pixels only."""
-    hashes = np.array([perceptual_hash(p) for p in pictures.pixels], dtype=np.uint64)
-    digests = pictures.digests
-    for first, second, bits in near_pairs(hashes, pictures.splits, distance):
+def _near_duplicates(images: DecodedImages, distance: int) -> Iterator[AuditFinding]:
+    """Pairs in different splits with different pixels and at most `distance` bits apart."""
+    hashes = np.array([perceptual_hash(p) for p in images.pixels], dtype=np.uint64)
+    digests = images.digests
+    for first, second, bits in near_pairs(hashes, images.splits, distance):
         if digests[first] != digests[second]:
-            names = {pictures.entries[row].subject for row in (first, second)}
+            names = {images.entries[row].subject for row in (first, second)}
             kind = "near_duplicate" if len(names) == 1 else "conflicting_label"
-            yield AuditFinding(kind, _files(pictures, [first, second]), f"{bits} of 64 bits differ")
+            yield AuditFinding(kind, _files(images, [first, second]), f"{bits} of 64 bits differ")
 
 
 def near_pairs(hashes: Hashes, splits: Splits, distance: int) -> Iterator[tuple[int, int, int]]:
-    """Rows of pairs across splits that differ in at most `distance` bits, and how many."""
+    """Rows of pairs in different splits at most `distance` bits apart, and that number of bits."""
     for start in range(0, len(hashes), CHUNK):
         rows = slice(start, start + CHUNK)
         bits = np.bitwise_count(hashes[rows, None] ^ hashes[None, :])
@@ -142,13 +143,13 @@ def near_pairs(hashes: Hashes, splits: Splits, distance: int) -> Iterator[tuple[
             yield start + first, second, int(bits[first, second])
 
 
-def _acted_on(finding: AuditFinding, policies: Audit, pictures: DecodedImages) -> AuditFinding:
+def _apply_policy(finding: AuditFinding, policies: Audit, images: DecodedImages) -> AuditFinding:
     policy: Policy = getattr(policies, finding.kind)
     if policy == "fail":
         _fail(finding, 1)
     if policy == "warn":
         return finding
-    split_of = pictures.split_of
+    split_of = images.split_of
     if finding.kind == "conflicting_label":
         dropped = [file for file in finding.files if split_of[file] != Split.test]
     else:
@@ -157,8 +158,8 @@ def _acted_on(finding: AuditFinding, policies: Audit, pictures: DecodedImages) -
     return AuditFinding(finding.kind, finding.files, finding.note, tuple(dropped))
 
 
-def _files(pictures: DecodedImages, rows: Sequence[int]) -> tuple[str, ...]:
-    return tuple(pictures.entries[row].file for row in rows)
+def _files(images: DecodedImages, rows: Sequence[int]) -> tuple[str, ...]:
+    return tuple(images.entries[row].file for row in rows)
 
 
 def _fail(finding: AuditFinding, count: int) -> None:
@@ -166,5 +167,5 @@ def _fail(finding: AuditFinding, count: int) -> None:
     raise AuditError(
         ", ".join(finding.files),
         f"{finding.kind}{f', {finding.note}' if finding.note else ''}{more}",
-        f"mend the data, or set data.audit.{finding.kind} to drop or warn",
+        f"correct the data, or set data.audit.{finding.kind} to drop or warn",
     )

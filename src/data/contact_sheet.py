@@ -1,4 +1,4 @@
-"""The dataset at a glance: a row per subject, training pictures and, after a gap, test ones."""
+"""An overview of the dataset: one row per subject, with training and test images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INK, MUTED, PAPER = "#1c2128", "#66707b", "#ffffff"
 
 
 def contact_sheet(faces: FaceSet) -> Image.Image:
-    """Subjects evenly spread over the set, their first pictures of each split."""
+    """The first training and test images of up to SUBJECTS subjects, evenly spaced in the set."""
     count = len(faces.subjects)
     shown = sorted({round(i) for i in np.linspace(0, count - 1, min(count, SUBJECTS))})
     columns = TRAINING + TESTING

@@ -1,4 +1,4 @@
-"""From an encoded picture of any usual kind to square RGB pixels, or the reason why not."""
+"""Decoding image files to square RGB pixels."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from src.config import Data
 from src.data.entries import Content, Pixels
 from src.errors import ImageError
 
-# A picture's size is checked here before it is decoded, so Pillow need not warn of it, too.
+# The size is checked below before an image is decoded, so Pillow's own warning adds nothing.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
-FORMATS = ("JPEG", "PNG", "PPM", "BMP", "WEBP")  # nothing else is parsed; PPM includes PGM
-MIN_SIDE = 8  # pixels; less shows no face
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "WEBP")  # the only ones parsed; PPM includes PGM
+MIN_SIDE = 8  # pixels; a face cannot be recognised in fewer
 MAX_SIDE = 16_384  # pixels
 MEND = "replace or remove it"
 
 
 def decode(file: str, content: Content, data: Data) -> Pixels:
-    """One picture as (S, S, 3) uint8 RGB with S = `data.image_size`.
+    """One image as (S, S, 3) uint8 RGB with S = `data.image_size`.
 
-    EXIF orientation is applied, transparency laid on white, 16-bit grey scaled to 8, and the
-    picture made square by `data.fit`, with Pillow's antialiased bicubic filter. Raises ImageError
-    for what is no picture, broken, too small, or larger than `data.max_pixels` (before decoding).
+    EXIF orientation is applied, transparency replaced by white, 16-bit grey reduced to 8 bits, and
+    the image made square as `data.fit` says, with Pillow's antialiased bicubic filter. Raises
+    ImageError for a file that is not an image, is broken, too small, or larger than
+    `data.max_pixels`; the size is checked before decoding.
     """
     if not isinstance(content, bytes):
         return square(Image.fromarray(content), data)
@@ -40,14 +41,14 @@ def decode(file: str, content: Content, data: Data) -> Pixels:
     except Image.DecompressionBombError:
         raise ImageError(file, "too large to be decoded safely", MEND) from None
     except UnidentifiedImageError:
-        what = f"not a picture of a known kind ({', '.join(FORMATS)})"
+        what = f"not an image in a known format ({', '.join(FORMATS)})"
         raise ImageError(file, what, MEND) from None
     except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes
-        raise ImageError(file, f"a broken picture ({error})", MEND) from None
+        raise ImageError(file, f"a broken image ({error})", MEND) from None
 
 
 def square(image: Image.Image, data: Data) -> Pixels:
-    """(S, S, 3) uint8 RGB of a picture of any shape, by `data.fit`."""
+    """An image of any shape as (S, S, 3) uint8 RGB, made square as `data.fit` says."""
     size, image = (data.image_size, data.image_size), image.convert("RGB")
     match data.fit:
         case "crop":

@@ -1,4 +1,4 @@
-"""What every origin of pictures yields, whether archive, folder or recipe."""
+"""What an origin of any format yields."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ Content = bytes | Pixels
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture's place: its file within the origin, whose face it is, and the split it was
-    given there (`train` or `test`; None where the origin has no split)."""
+    """One image of an origin.
+
+    file: its path within the origin. split: `train` or `test`, None where the origin has no split.
+    """
 
     file: str
     subject: str
-    given: Split | None = None
+    split: Split | None = None
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Pictures to pack.
+    """Images to pack.
 
-    entries: every picture, in the order `read` yields them. empty: folders of subjects without a
-    single file. read: yields each entry with its encoded file, or with pixels (H, W) or (H, W, 3)
-    uint8; sequential, so that a compressed archive is gone through once.
+    entries: every image, in the order in which `read` yields them. read: yields each entry with
+    its encoded file or with its pixels, (H, W) or (H, W, 3) uint8; sequential, so that a
+    compressed archive is read only once. empty: folders of subjects that hold no file.
     """
 
     entries: tuple[Entry, ...]

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.errors import StaleInputError
-from src.files import atomic
+from src.tensors import MALFORMED, load_tensors, save_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class Split(IntEnum):
-    """What an image is for; its number is what the file's `split` array holds."""
+    """What an image is used for; the values are those of `FaceSet.split`."""
 
     train = 0
     val = 1
@@ -25,7 +25,7 @@ class Split(IntEnum):
 
 @dataclass(frozen=True)
 class FaceSet:
-    """Labelled, split images.
+    """Images with their labels and splits.
 
     images: (N, 3, S, S) uint8 RGB. labels: (N,) int64, an index into `subjects`.
     split: (N,) uint8, a `Split`. Rows are in manifest order.
@@ -49,28 +49,18 @@ class FaceSet:
         return self.images[rows], self.labels[rows]
 
     def save(self, path: Path) -> None:
-        """Write atomically; the same set always gives the same bytes."""
-        from safetensors.torch import save_file
-
+        """Write atomically; equal sets give equal bytes."""
         tensors = {"images": self.images, "labels": self.labels, "split": self.split}
-        with atomic(path) as temporary:
-            save_file(
-                {name: tensor.contiguous() for name, tensor in tensors.items()},
-                temporary,
-                metadata={"subjects": json.dumps(self.subjects)},
-            )
+        save_tensors(path, tensors, subjects=self.subjects)
 
     @classmethod
     def load(cls, path: Path) -> FaceSet:
         """Read a file that `save` wrote; raises StaleInputError where it is not one."""
-        from safetensors import SafetensorError, safe_open
-
         try:
-            with safe_open(path, framework="pt") as file:
-                subjects = tuple(json.loads((file.metadata() or {})["subjects"]))
-                tensors = {key: file.get_tensor(key) for key in ("images", "labels", "split")}
-        except (OSError, SafetensorError, KeyError, ValueError):
+            tensors, metadata = load_tensors(path)
+            subjects = tuple(json.loads(metadata["subjects"]))
+            return cls(tensors["images"], tensors["labels"], tensors["split"], subjects)
+        except MALFORMED:
             raise StaleInputError(
                 str(path), "not a packed dataset", "run `dvc repro dataset` to make it"
             ) from None
-        return cls(**tensors, subjects=subjects)

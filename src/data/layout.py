@@ -1,8 +1,8 @@
 """Which subject and split each path of an archive or folder belongs to.
 
-Two layouts are known, at any depth below folders that hold nothing else:
-`facescrub_train/SUBJECT/FILE` with `facescrub_test/SUBJECT/FILE` (or plain `train`, `test`), and
-`SUBJECT/FILE` without a split.
+There are two layouts: `train/SUBJECT/FILE` with `test/SUBJECT/FILE` (or `facescrub_train` and
+`facescrub_test`), and `SUBJECT/FILE` without a split. Either may lie below folders that hold
+nothing else.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ SPLITS = {
     "facescrub_test": Split.test,
     "test": Split.test,
 }
-PICTURES = {".jpg", ".jpeg", ".png", ".pgm", ".ppm", ".pnm", ".bmp", ".webp"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".pgm", ".ppm", ".pnm", ".bmp", ".webp"}
 CLUTTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 MEND = "lay it out as train/SUBJECT/FILE and test/SUBJECT/FILE, or as SUBJECT/FILE"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """entries: by the name they were given under. empty: subjects' folders without a file."""
+    """entries: by the path in the listing. empty: folders of subjects that hold no file."""
 
     entries: Mapping[str, Entry]
     empty: tuple[str, ...]
 
 
 def safe_parts(where: str, name: str) -> Parts:
-    """The folders and file of a path inside `where`; raises OriginError if it leads outside."""
+    """The parts of a path within the origin `where`; raises OriginError if it leads outside."""
     plain = name.encode("utf-8", "replace").decode().replace("\\", "/")
     parts = tuple(part for part in plain.split("/") if part not in ("", "."))
     if plain.startswith("/") or re.match("[A-Za-z]:/", plain) or ".." in parts:
@@ -49,10 +49,10 @@ def safe_parts(where: str, name: str) -> Parts:
 
 
 def read_layout(where: str, files: Collection[str], folders: Collection[str] = ()) -> Layout:
-    """Find the layout of `files` (and possibly empty `folders`) of the origin `where`.
+    """Assign `files` of the origin `where` to subjects and splits; `folders` may be empty ones.
 
-    Hidden files and the clutter of operating systems are passed over. Raises OriginError where a
-    path leads outside, occurs twice, or is a picture that belongs to no subject.
+    Hidden files and those that operating systems leave behind are ignored. Raises OriginError
+    where a path leads outside, occurs twice, or is an image that belongs to no subject.
     """
     paths = _visible(where, files)
     tree = {parts[:end] for parts in paths.values() for end in range(1, len(parts))}
@@ -64,15 +64,15 @@ def read_layout(where: str, files: Collection[str], folders: Collection[str] = (
     for name, parts in paths.items():
         file = "/".join(parts)
         if len(parts) == depth + 1 and parts[: len(root)] == root:
-            given = splits[parts[depth - 2]] if splits else None
-            entries[name] = Entry(file, parts[depth - 1], given)
-        elif PurePosixPath(file).suffix.lower() in PICTURES:
-            raise OriginError(f"{where}: {file}", "a picture that is in no subject's folder", MEND)
+            split = splits[parts[depth - 2]] if splits else None
+            entries[name] = Entry(file, parts[depth - 1], split)
+        elif PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES:
+            raise OriginError(f"{where}: {file}", "an image outside of any subject's folder", MEND)
     if not entries:
-        raise OriginError(where, "holds no pictures of subjects", MEND)
+        raise OriginError(where, "holds no images of subjects", MEND)
     subjects = {parts for parts in tree if len(parts) == depth and parts[: len(root)] == root}
-    taken = {paths[name][:depth] for name in entries}
-    return Layout(entries, tuple(sorted("/".join(parts) for parts in subjects - taken)))
+    empty = subjects - {paths[name][:depth] for name in entries}
+    return Layout(entries, tuple(sorted("/".join(parts) for parts in empty)))
 
 
 def _visible(where: str, names: Collection[str]) -> dict[str, Parts]:
@@ -105,7 +105,7 @@ def _root(tree: Collection[Parts]) -> Parts:
 
 
 def _splits(where: str, tree: Collection[Parts], root: Parts) -> dict[str, Split | None]:
-    """What each folder of `root` is given for; empty where its folders are subjects."""
+    """The split of each folder of `root`; empty where its folders are subjects."""
     children = sorted(_children(tree, root))
     found: dict[str, Split | None] = {
         child: SPLITS[child.lower()] for child in children if child.lower() in SPLITS

@@ -1,31 +1,31 @@
-"""Parametric objects: pictures with a class structure for studies that may download nothing.
+"""Parametric objects: rendered images of many classes, for studies without downloads.
 
-A kind of object is a draw of outline, texture and colours, an image a draw of place, turn, size,
-light, background and noise. Outlines are Fourier series of the radius (Zahn and Roskies, 1972).
-Both draws depend on the seed and the numbers of kind and image alone, so that sets of different
-sizes share their pictures. Drawn in double precision, for the reason `src.data.synthetic` gives.
+A kind of object has a random outline, texture and colours; an image of it has a random position,
+rotation, size, light, background and noise. Outlines are Fourier series of the radius (Zahn and
+Roskies, 1972). The draws depend only on the seed and the numbers of kind and image, so a smaller
+set is part of a larger one. Rendered in double precision, as `src.data.synthetic` explains.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from math import cos, exp, pi, sin
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.random import Generator
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from src.data.streams import Purpose, stream
 
 HARMONICS = 5
 PARTS = 2
 NOISE = 0.03  # standard deviation, of pixels in [0, 1]
-FIRST_SOURCE = 1_000_000  # number of the first kind that only source tasks draw
 
 
 @dataclass(frozen=True)
 class Part:
-    """A blob with a texture; lengths are in half sides of the picture, colours RGB in [0, 1]."""
+    """A blob with a texture; lengths are in half sides of the image, colours RGB in [0, 1]."""
 
     radius: float
     stretch: float
@@ -45,27 +45,21 @@ def render_objects(
 ) -> NDArray[np.uint8]:
     """(len(kinds)·images_per_kind, size, size, 3) uint8 RGB, kind by kind, from `first_image` on.
 
-    `likeness` within [0, 1] draws all kinds towards one: near 1 they differ as birds do, at 0 as
-    a bird and a car.
+    `likeness`, within [0, 1], interpolates between kinds that share nothing (0, like birds and
+    cars) and kinds that are all the same (1; close to it they differ as species of birds do).
     """
-    import numpy as np
-
-    from src.data.streams import Purpose, stream
-
     images = np.empty((len(kinds) * images_per_kind, size, size, 3), np.uint8)
     common = _kind(stream(Purpose.common, seed))
     for row in range(len(images)):
         index, image = divmod(row, images_per_kind)
         kind, image = kinds[index], image + first_image
         own = _kind(stream(Purpose.subject, seed, kind))
-        parts = [_between(a, b, likeness) for a, b in zip(own, common, strict=True)]
+        parts = [_interpolate(a, b, likeness) for a, b in zip(own, common, strict=True)]
         images[row] = render_object(parts, size, stream(Purpose.image, seed, kind, image))
     return images
 
 
 def _kind(draw: Generator) -> list[Part]:
-    import numpy as np
-
     falling = 0.5 / (1 + np.arange(HARMONICS))
     return [
         Part(
@@ -83,57 +77,51 @@ def _kind(draw: Generator) -> list[Part]:
     ]
 
 
-def _between(own: Part, common: Part, likeness: float) -> Part:
-    mixed = {
+def _interpolate(own: Part, common: Part, likeness: float) -> Part:
+    values = {
         field.name: (1 - likeness) * getattr(own, field.name)
         + likeness * getattr(common, field.name)
         for field in fields(Part)
     }
-    return Part(**mixed)
+    return Part(**values)
 
 
 def render_object(parts: list[Part], size: int, draw: Generator) -> NDArray[np.uint8]:
-    """(size, size, 3) uint8: one view of an object before a background of its own."""
-    import numpy as np
-
+    """(size, size, 3) uint8: one view of an object in front of a random background."""
     axis = (np.arange(size) * 2 + 1) / size - 1
     x, y = np.meshgrid(axis, axis)
-    picture = _background(x, y, draw)
+    image = _background(x, y, draw)
     turn, zoom = draw.normal(0, 0.4), exp(draw.normal(0, 0.2))
     tint, light = draw.normal(0, 0.06, 3), draw.uniform(0, 2 * pi)
     x, y = (x - draw.normal(0, 0.15)) / zoom, (y - draw.normal(0, 0.15)) / zoom
     x, y = x * cos(turn) + y * sin(turn), y * cos(turn) - x * sin(turn)
     for part in parts:
         across, down = part.shift.tolist()
-        _paint(picture, part, (x - across, y - down), tint, light)
-    picture = (picture - 0.5) * exp(draw.normal(0, 0.2)) + (0.5 + draw.normal(0, 0.08))
-    picture += NOISE * draw.standard_normal(picture.shape)
-    return (picture.clip(0, 1) * 255).round().astype(np.uint8)
+        _paint(image, part, (x - across, y - down), tint, light)
+    image = (image - 0.5) * exp(draw.normal(0, 0.2)) + (0.5 + draw.normal(0, 0.08))
+    image += NOISE * draw.standard_normal(image.shape)
+    return (image.clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def _background(x: NDArray[Any], y: NDArray[Any], draw: Generator) -> NDArray[Any]:
-    """Three waves of two colours."""
-    import numpy as np
-
+    """(size, size, 3): two colours, mixed by the sum of three waves."""
     near, far = draw.uniform(0, 1, (2, 3))
     waves = np.zeros_like(x)
     for _ in range(3):
         waves += np.sin(draw.normal(0, 4) * x + draw.normal(0, 4) * y + draw.uniform(0, 6))
     share = (0.5 + waves / 6)[..., None]
-    picture: NDArray[Any] = near * share + far * (1 - share)
-    return picture
+    image: NDArray[Any] = near * share + far * (1 - share)
+    return image
 
 
 def _paint(
-    picture: NDArray[Any],
+    image: NDArray[Any],
     part: Part,
     place: tuple[NDArray[Any], NDArray[Any]],
     tint: NDArray[Any],
     light: float,
 ) -> None:
-    """Lay a part over the picture, its edge softened over a pixel; in place."""
-    import numpy as np
-
+    """Paint a part over the image, in place; its edge is one pixel wide."""
     x, y = place
     y = y / part.stretch
     radius, angle = np.hypot(x, y), np.arctan2(y, x)
@@ -141,7 +129,7 @@ def _paint(
     for number, (amplitude, phase) in enumerate(part.outline.tolist(), 1):
         edge += amplitude * np.cos(number * angle + phase)
     edge = part.radius * edge.clip(0.3, 1.8)
-    cover = ((edge - radius) * picture.shape[0] / 2 + 0.5).clip(0, 1)[..., None]
+    cover = ((edge - radius) * image.shape[0] / 2 + 0.5).clip(0, 1)[..., None]
     waves, direction, rings = part.stripes.tolist()
     straight = x * cos(direction) + y * sin(direction)
     across = rings * radius + (1 - rings) * straight
@@ -149,4 +137,4 @@ def _paint(
     first, second = part.colours
     colour = first * share + second * (1 - share) + tint
     shade = 1 - 0.35 * (radius / edge) * (0.5 + 0.5 * np.cos(angle - light))
-    picture += cover * (colour * shade[..., None] - picture)
+    image += cover * (colour * shade[..., None] - image)

@@ -1,4 +1,4 @@
-"""From an origin to one packed, audited, split dataset."""
+"""Packing an origin into one audited and split dataset."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from src.data.audit import KINDS, AuditFinding, DecodedImages, pixel_digest
 from src.data.decode import decode
 from src.data.entries import Content, Entry, Origin, Pixels
 from src.data.faceset import FaceSet, Split
-from src.data.origin import open_origin
-from src.data.split import assign, check_left
+from src.data.origins import open_origin
+from src.data.split import assign, check_remaining
 from src.errors import ImageError, OriginError
 
 THREADS, BATCH = 4, 256
@@ -29,7 +29,7 @@ THREADS, BATCH = 4, 256
 
 @dataclass(frozen=True)
 class PackedDataset:
-    """A dataset with the files its rows came from and what the audit found."""
+    """A dataset, the file that each row came from, and the findings of the audit."""
 
     faces: FaceSet
     files: tuple[str, ...]
@@ -48,9 +48,9 @@ class PackedDataset:
         return text.getvalue()
 
     def report(self) -> dict[str, Any]:
-        """Counts for `dvc metrics`, and every finding with what was done about it.
+        """Counts for `dvc metrics`, and every finding with the files dropped for it.
 
-        `dropped` counts files; an empty subject has none.
+        `dropped` counts files, and so leaves out empty subjects.
         """
         counts = Counter(finding.kind for finding in self.findings)
         with_files = [each for each in self.findings if each.kind != "empty_subject"]
@@ -72,12 +72,12 @@ def pack(data: Data, seed: int) -> PackedDataset:
     Raises OriginError and AuditError; an unreadable file is a finding, not an error.
     """
     origin = open_origin(data)
-    entries, pixels, unreadable = _decoded(origin, data)
-    if _gives_test(origin.entries) and not _gives_test(entries):
+    entries, pixels, unreadable = _decode(origin, data)
+    if _has_test(origin.entries) and not _has_test(entries):
         raise OriginError(
             data.origin,
-            "no picture of its test split can be read",
-            f"mend {unreadable[-1][0]} and the others, or take the split away",
+            "no image of its test split can be read",
+            f"replace {unreadable[-1][0]} and the others, or remove the split",
         )
     policies = data.audit
     findings = [
@@ -91,7 +91,7 @@ def pack(data: Data, seed: int) -> PackedDataset:
     dropped = {file for finding in found for file in finding.dropped}
     kept = [row for row, entry in enumerate(entries) if entry.file not in dropped]
     kept.sort(key=lambda row: (entries[row].subject, splits[row], entries[row].file))
-    check_left(data.origin, [entries[row] for row in kept], splits[kept])
+    check_remaining(data.origin, [entries[row] for row in kept], splits[kept])
     subjects = tuple(sorted({entry.subject for entry in entries}))
     number = {subject: label for label, subject in enumerate(subjects)}
     images = np.stack([pixels[row] for row in kept]).transpose(0, 3, 1, 2)
@@ -104,12 +104,12 @@ def pack(data: Data, seed: int) -> PackedDataset:
     return PackedDataset(faces, tuple(entries[row].file for row in kept), (*findings, *found))
 
 
-def _gives_test(entries: Iterable[Entry]) -> bool:
-    return any(entry.given is Split.test for entry in entries)
+def _has_test(entries: Iterable[Entry]) -> bool:
+    return any(entry.split is Split.test for entry in entries)
 
 
-def _decoded(origin: Origin, data: Data) -> tuple[list[Entry], list[Pixels], list[tuple[str, str]]]:
-    """Entries that are pictures, their pixels, and the files that are not, with the reason."""
+def _decode(origin: Origin, data: Data) -> tuple[list[Entry], list[Pixels], list[tuple[str, str]]]:
+    """Entries that can be decoded, their pixels, and the other files with the reasons."""
     from rich.console import Console
     from rich.progress import track
 
@@ -124,11 +124,11 @@ def _decoded(origin: Origin, data: Data) -> tuple[list[Entry], list[Pixels], lis
     console = Console(stderr=True)
     with ThreadPoolExecutor(THREADS) as pool:
         results = (
-            result for batch in _batched(origin.read()) for result in pool.map(attempt, batch)
+            result for batch in _batches(origin.read()) for result in pool.map(attempt, batch)
         )
         for entry, result in track(
             results,
-            "reading pictures",
+            "reading images",
             total=len(origin.entries),
             console=console,
             disable=not console.is_terminal,
@@ -141,8 +141,8 @@ def _decoded(origin: Origin, data: Data) -> tuple[list[Entry], list[Pixels], lis
     return entries, pixels, unreadable
 
 
-def _batched(items: Iterable[tuple[Entry, Content]]) -> Iterator[list[tuple[Entry, Content]]]:
-    """Lists of at most BATCH items, so that no more encoded files are held at once."""
+def _batches(items: Iterable[tuple[Entry, Content]]) -> Iterator[list[tuple[Entry, Content]]]:
+    """Lists of at most BATCH items, so that no more encoded files are in memory at once."""
     iterator = iter(items)
     while batch := list(islice(iterator, BATCH)):
         yield batch

@@ -1,4 +1,4 @@
-"""Other classes than an origin's own: two subjects of many, or one subject against the rest."""
+"""Classes other than an origin's own, such as one subject against the rest."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from src.data.entries import Content, Entry, Origin
 from src.errors import OriginError
 
 
-def regrouped(where: str, origin: Origin, classes: Mapping[str, tuple[str, ...]]) -> Origin:
-    """`origin` with each subject under the first class that has a pattern (`*`, `?`) for it.
+def regroup(where: str, origin: Origin, classes: Mapping[str, tuple[str, ...]]) -> Origin:
+    """`origin` with each subject renamed to the first class with a pattern that matches it.
 
-    Subjects without one are left out. Raises OriginError where a class gets none.
+    Patterns may have `*` and `?`. Subjects that match none are left out. Raises OriginError where
+    a class has no subject.
     """
-    of = {entry.subject: _class(entry.subject, classes) for entry in origin.entries}
+    class_of = {entry.subject: _class(entry.subject, classes) for entry in origin.entries}
     for name in classes:
-        if name not in of.values():
-            some = ", ".join(sorted(of)[:5])
-            mend = f"mend data.classes.{name}; subjects are called {some}"
+        if name not in class_of.values():
+            examples = ", ".join(sorted(class_of)[:5])
+            mend = f"correct data.classes.{name}; subjects are called {examples}"
             raise OriginError(where, f"no subject belongs to class {name}", mend)
-    entries = {}
-    for entry in origin.entries:
-        if (given := of[entry.subject]) is not None:
-            entries[entry] = replace(entry, subject=given)
+    entries = {
+        entry: replace(entry, subject=group)
+        for entry in origin.entries
+        if (group := class_of[entry.subject]) is not None
+    }
 
     def read() -> Iterator[tuple[Entry, Content]]:
         return ((entries[entry], pixels) for entry, pixels in origin.read() if entry in entries)

@@ -1,8 +1,8 @@
-"""Which pictures train, which choose between models, which are looked at once.
+"""Splitting a dataset into training, validation and test images.
 
-Each subject is split by itself. Its pictures are ranked by a hash of the seed and their name, so
-that a picture's place depends neither on the order of reading nor on other subjects, nor on
-whether the origin is a folder or an archive of it.
+Each subject is split on its own. Its images are ranked by a hash of the seed and their file name,
+so that an image's split depends neither on the order of reading nor on other subjects, nor on
+whether the origin is a folder or an archive.
 """
 
 from __future__ import annotations
@@ -27,46 +27,47 @@ def assign(
 ) -> Splits:
     """(N,) uint8, a `Split` for each entry.
 
-    A given test split is kept; where there is none, `test_fraction` of each subject is taken.
-    Validation is `val_fraction` of what then trains. Every subject gets at least one picture of
-    each. Raises OriginError where a subject has too few, or is in one given split only.
+    The origin's test split is kept; where it has none, `test_fraction` of each subject's images
+    become the test split. Of the rest, `val_fraction` become the validation split. Every subject
+    has at least one image in each split. Raises OriginError where a subject has too few images,
+    or is in only one of the origin's splits.
     """
     _check_subjects(where, entries)
     splits = np.full(len(entries), Split.train, dtype=np.uint8)
     rows_of = defaultdict(list)
     for row, entry in enumerate(entries):
-        if entry.given is Split.test:
+        if entry.split is Split.test:
             splits[row] = Split.test
         else:
             rows_of[entry.subject].append(row)
-    given = bool((splits == Split.test).any())
+    has_test = bool((splits == Split.test).any())
     for subject, rows in rows_of.items():
-        _check_count(where, subject, len(rows), given)
+        _check_count(where, subject, len(rows), has_test)
         ranked = sorted(rows, key=lambda row: _rank(entries[row], seed))
-        tests = 0 if given else _share(len(rows), test_fraction, len(rows) - 1)
+        tests = 0 if has_test else _share(len(rows), test_fraction, len(rows) - 1)
         vals = _share(len(rows) - tests, val_fraction, len(rows) - tests)
         splits[ranked[:tests]] = Split.test
         splits[ranked[tests : tests + vals]] = Split.val
     return splits
 
 
-def check_left(where: str, entries: Sequence[Entry], splits: Splits) -> None:
-    """Raise OriginError where a subject has nothing left to train or validate on."""
+def check_remaining(where: str, entries: Sequence[Entry], splits: Splits) -> None:
+    """Raise OriginError where the audit left a subject nothing to train or validate on."""
     for name in (Split.train, Split.val):
-        have = {
+        left = {
             entry.subject for entry, split in zip(entries, splits, strict=True) if split == name
         }
-        for subject in sorted({entry.subject for entry in entries} - have):
+        for subject in sorted({entry.subject for entry in entries} - left):
             raise OriginError(
                 f"{where}: {subject}",
-                f"the audit dropped its last picture of the {name.name} split",
-                "add pictures, remove the subject, or set the policies of data.audit to warn",
+                f"the audit dropped its last image of the {name.name} split",
+                "add images, remove the subject, or set the policies of data.audit to warn",
             )
 
 
 def _check_subjects(where: str, entries: Iterable[Entry]) -> None:
-    train = {entry.subject for entry in entries if entry.given is not Split.test}
-    test = {entry.subject for entry in entries if entry.given is Split.test}
+    train = {entry.subject for entry in entries if entry.split is not Split.test}
+    test = {entry.subject for entry in entries if entry.split is Split.test}
     if test and train != test:
         only = [f"{subject} only in train" for subject in sorted(train - test)]
         only += [f"{subject} only in test" for subject in sorted(test - train)]
@@ -78,20 +79,20 @@ def _check_subjects(where: str, entries: Iterable[Entry]) -> None:
         raise OriginError(where, "has fewer than two subjects", "add a folder for each subject")
 
 
-def _check_count(where: str, subject: str, count: int, given: bool) -> None:
-    least = 2 if given else 3
+def _check_count(where: str, subject: str, count: int, has_test: bool) -> None:
+    least = 2 if has_test else 3
     if count < least:
-        pictures = "1 picture" if count == 1 else f"{count} pictures"
+        images = "1 image" if count == 1 else f"{count} images"
         raise OriginError(
             f"{where}: {subject}",
-            f"has {pictures}{' to train on' if given else ''}, too few to split",
+            f"has {images}{' to train on' if has_test else ''}, too few to split",
             f"give it at least {least}, or remove it",
         )
 
 
-def _share(pictures: int, fraction: float, limit: int) -> int:
-    """That fraction of `pictures`, rounded: at least one, and fewer than `limit`."""
-    return min(max(1, round(pictures * fraction)), limit - 1)
+def _share(images: int, fraction: float, limit: int) -> int:
+    """`fraction` of `images`, rounded; at least 1 and at most `limit` - 1."""
+    return min(max(1, round(images * fraction)), limit - 1)
 
 
 def _rank(entry: Entry, seed: int) -> bytes:

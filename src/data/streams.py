@@ -1,32 +1,28 @@
-"""Random streams by what is drawn from them, so that no two drawings share one."""
+"""Independent random streams, one for each thing that is drawn."""
 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from numpy.random import Generator
+from numpy.random import Generator, SeedSequence, default_rng
+
+FIRST_SOURCE = 1_000_000  # number of the first subject or kind of source tasks; targets have fewer
 
 
 class Purpose(IntEnum):
-    """What a stream is drawn for."""
+    """What a stream is for."""
 
     common = 0  # what all kinds of object have in common
     subject = 1  # a person's identity, or a kind of object
-    image = 2  # a view of either
+    image = 2  # one view of a person or object
     marks = 3  # freckles and moles
     scene = 4  # a photograph's background, clothes, occluder and noise
 
 
 def stream(purpose: Purpose, seed: int, *numbers: int) -> Generator:
-    """A generator whose draws depend on all arguments and how many they are, and nothing else.
+    """A generator that is different for every different list of arguments.
 
-    `seed` has up to 128 bits, each of `numbers` 32.
-
-    The seeds of numpy's generators are padded with zeros, so that (1, 2) gives the same draws as
-    (1, 2, 0); spawn keys are not.
+    `seed` has up to 128 bits, each of `numbers` up to 32. The numbers are a spawn key because
+    numpy pads seeds with zeros: `default_rng((1, 2))` and `default_rng((1, 2, 0))` draw the same.
     """
-    from numpy.random import SeedSequence, default_rng
-
     return default_rng(SeedSequence(seed, spawn_key=(purpose, *numbers)))

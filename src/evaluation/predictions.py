@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from src.errors import StaleInputError
 from src.evaluation.metrics import answers
-from src.files import atomic
+from src.tensors import MALFORMED, load_tensors, save_tensors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,29 +55,27 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """Write atomically; the same predictions always give the same bytes."""
-        from safetensors.numpy import save_file
+        import torch
 
-        tensors: dict[str, NDArray[Any]] = {"labels": self.labels, "rows": self.rows}
-        tensors |= {f"logits/{name}": logits for name, logits in self.logits.items()}
+        arrays: dict[str, NDArray[Any]] = {"labels": self.labels, "rows": self.rows}
+        arrays |= {f"logits/{name}": logits for name, logits in self.logits.items()}
         about = {"subjects": self.subjects, "experiments": tuple(self.logits)}
-        with atomic(path) as temporary:
-            save_file(tensors, temporary, metadata={"about": json.dumps(about)})
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        save_tensors(path, tensors, about=about)
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
         """Read a file that `save` wrote; raises StaleInputError where it is not one."""
-        from safetensors import SafetensorError, safe_open
-
         try:
-            with safe_open(path, framework="numpy") as file:
-                about = json.loads((file.metadata() or {})["about"])
-                return cls(
-                    {name: file.get_tensor(f"logits/{name}") for name in about["experiments"]},
-                    file.get_tensor("labels"),
-                    file.get_tensor("rows"),
-                    tuple(about["subjects"]),
-                )
-        except (OSError, SafetensorError, KeyError, ValueError):
+            tensors, metadata = load_tensors(path)
+            about = json.loads(metadata["about"])
+            return cls(
+                {name: tensors[f"logits/{name}"].numpy() for name in about["experiments"]},
+                tensors["labels"].numpy(),
+                tensors["rows"].numpy(),
+                tuple(about["subjects"]),
+            )
+        except MALFORMED:
             raise StaleInputError(
                 str(path), "not a file of predictions", "run `dvc repro evaluate` to make it"
             ) from None

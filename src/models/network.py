@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.errors import WeightsError
-from src.files import atomic
 from src.models.backbones import BACKBONES
 from src.models.head import NeighbourHead, build_head
+from src.tensors import MALFORMED, load_tensors, save_tensors
 
 Norm = nn.modules.batchnorm._BatchNorm
 
@@ -111,23 +109,17 @@ class Network(nn.Module):
 
 def save_network(path: Path, state: Mapping[str, Tensor], spec: ModelSpec) -> None:
     """Write weights and spec as one safetensors file, atomically and byte for byte the same."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata={"spec": json.dumps(_given(spec))})
-
-
-def _given(spec: ModelSpec) -> dict[str, Any]:
-    return {key: value for key, value in asdict(spec).items() if value is not None}
+    fields = {key: value for key, value in asdict(spec).items() if value is not None}
+    save_tensors(path, state, spec=fields)
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], ModelSpec]:
     """Weights and spec of a file that `save_network` wrote; raises WeightsError otherwise."""
     try:
-        with safe_open(path, framework="pt") as file:
-            raw = json.loads((file.metadata() or {})["spec"])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return state, ModelSpec(**{key: _frozen(value) for key, value in raw.items()})
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        state, metadata = load_tensors(path)
+        fields = json.loads(metadata["spec"])
+        return state, ModelSpec(**{key: _frozen(value) for key, value in fields.items()})
+    except MALFORMED:
         raise WeightsError(
             str(path), "not a trained network of this project", "run `dvc repro` to make it"
         ) from None

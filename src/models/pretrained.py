@@ -1,4 +1,4 @@
-"""Pretrained weights that others made: torchvision's, or those of a file."""
+"""Pretrained weights from torchvision or from a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from src.errors import WeightsError
 from src.files import digest
 from src.models.backbones import BACKBONES
 from src.models.imports import without_dynamo
-from src.models.weights import SourceWeights, layout_of, read_safetensors, refuse_unless_whole
+from src.models.weights import SourceWeights, check_complete, layout_of
+from src.tensors import load_tensors
 
 
 def imagenet_weights(backbone: str) -> SourceWeights:
@@ -29,22 +30,22 @@ def imagenet_weights(backbone: str) -> SourceWeights:
     except (OSError, RuntimeError) as error:
         raise WeightsError(
             "ImageNet weights",
-            f"could not be fetched ({error})",
+            f"could not be downloaded ({error})",
             "go online once, or set weights.origin to a copy of the same file",
         ) from None
-    return _matched(state, backbone, f"imagenet ({weights.url.rsplit('/', 1)[-1]})", weights.url)
+    return _match(state, backbone, f"imagenet ({weights.url.rsplit('/', 1)[-1]})", weights.url)
 
 
 def file_weights(path: Path, backbone: str) -> SourceWeights:
-    """Weights under torchvision's names from safetensors or a `weights_only` checkpoint.
+    """Weights with torchvision's parameter names, from safetensors or a `weights_only` checkpoint.
 
-    The classifier's parameters may be there or not. The licence is the metadata's, `licence` or
-    `license`; of a file that `SourceWeights.save` wrote, statistics and licence are kept. Raises
-    WeightsError, naming what differs.
+    Parameters of a classifier are ignored. The licence is the metadata's `licence` or `license`; a
+    file that `SourceWeights.save` wrote keeps its statistics and licence. Raises WeightsError,
+    naming the tensors that differ.
     """
     state, metadata = _read(path)
     sha256 = digest(path, "sha256")
-    source = _matched(state, backbone, f"{path.name} (sha256 {sha256})", str(path))
+    source = _match(state, backbone, f"{path.name} (sha256 {sha256})", str(path))
     if '"deviation"' in metadata.get("source", ""):  # a `source` that others wrote lacks it
         saved = SourceWeights.load(path)
         return replace(saved, state=source.state, origin=source.origin)
@@ -53,10 +54,10 @@ def file_weights(path: Path, backbone: str) -> SourceWeights:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A state_dict from safetensors or a checkpoint, with the metadata that safetensors have."""
+    """A state_dict from safetensors or a checkpoint, and the metadata of safetensors."""
     try:
         if path.suffix == ".safetensors":
-            return read_safetensors(path)
+            return load_tensors(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # junk makes the unpickler raise anything
         raise WeightsError(
@@ -70,8 +71,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return state, {}
 
 
-def _matched(state: Mapping[str, Tensor], backbone: str, origin: str, where: str) -> SourceWeights:
-    """The backbone's part of a `state` whose classifier and counters may be there or not."""
+def _match(state: Mapping[str, Tensor], backbone: str, origin: str, where: str) -> SourceWeights:
+    """The backbone's part of `state`; BatchNorm's counters are zero where it has none."""
     layout = layout_of(backbone)
     classifier = f"{BACKBONES[backbone].head}."
     given = {name: tensor for name, tensor in state.items() if not name.startswith(classifier)}
@@ -79,7 +80,7 @@ def _matched(state: Mapping[str, Tensor], backbone: str, origin: str, where: str
     for name in counters - given.keys():
         given[name] = torch.zeros_like(layout[name], device="cpu")
     mend = "give a file with torchvision's parameter names, or set model.backbone"
-    refuse_unless_whole(given, backbone, where, mend)
+    check_complete(given, backbone, where, mend)
     return SourceWeights(
         {name: given[name].to(layout[name].dtype) for name in layout}, backbone, origin
     )

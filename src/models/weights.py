@@ -1,4 +1,4 @@
-"""Source weights: where a network starts before it is fine-tuned."""
+"""Source weights: the weights of a backbone before fine-tuning."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from src.errors import WeightsError
-from src.files import atomic
 from src.models.backbones import BACKBONES
 from src.models.network import Network
+from src.tensors import MALFORMED, load_tensors, save_tensors
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
@@ -26,8 +24,8 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 class SourceWeights:
     """A backbone's parameters and buffers (float32), without any classifier.
 
-    `mean` and `deviation` are per channel, of images scaled to [0, 1]: what the weights expect.
-    `origin` says in words where they come from, `licence` on whose terms they may be used.
+    `mean` and `deviation` are those that the weights expect, per channel, of images scaled to
+    [0, 1]. `origin` describes where the weights come from, `licence` the terms of their use.
     """
 
     state: Mapping[str, Tensor]
@@ -46,24 +44,22 @@ class SourceWeights:
             "mean": self.mean,
             "deviation": self.deviation,
         }
-        tensors = {name: tensor.contiguous() for name, tensor in self.state.items()}
-        with atomic(path) as temporary:
-            save_file(tensors, temporary, metadata={"source": json.dumps(facts)})
+        save_tensors(path, self.state, source=facts)
 
     @classmethod
     def load(cls, path: Path) -> SourceWeights:
-        """Read a file that `save` wrote; raises WeightsError, naming tensors that are not right."""
+        """Read a file that `save` wrote; raises WeightsError, naming the tensors that are wrong."""
         mend = "run `dvc repro weights` to make them"
         try:
-            state, metadata = read_safetensors(path)
+            state, metadata = load_tensors(path)
             facts = json.loads(metadata["source"])
             mean, deviation = tuple(facts["mean"]), tuple(facts["deviation"])
             source = cls(
                 state, facts["backbone"], facts["origin"], facts["licence"], mean, deviation
             )
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        except MALFORMED:
             raise WeightsError(str(path), "not source weights", mend) from None
-        refuse_unless_whole(state, source.backbone, str(path), mend)
+        check_complete(state, source.backbone, str(path), mend)
         return source
 
 
@@ -75,22 +71,15 @@ def random_weights(backbone: str, seed: int) -> SourceWeights:
     return SourceWeights(network.state_dict(), backbone, "scratch")
 
 
-def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file."""
-    with safe_open(path, framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return state, file.metadata() or {}
-
-
 @cache
 def layout_of(backbone: str) -> Mapping[str, Tensor]:
-    """Names, shapes and types of a backbone's tensors, without memory behind them."""
+    """A backbone's tensors on the meta device: names, shapes and types without data."""
     with torch.device("meta"):
         return BACKBONES[backbone].build("standard").state_dict()
 
 
-def refuse_unless_whole(state: Mapping[str, Tensor], backbone: str, where: str, mend: str) -> None:
-    """Raise WeightsError, naming tensors, unless `state` is all of a backbone and finite."""
+def check_complete(state: Mapping[str, Tensor], backbone: str, where: str, mend: str) -> None:
+    """Raise WeightsError, naming tensors, unless `state` is a whole backbone and finite."""
     if backbone not in BACKBONES:
         raise WeightsError(where, f"weights of an unknown backbone, {backbone!r}", mend)
     layout = layout_of(backbone)
@@ -116,8 +105,8 @@ def _some(names: list[str], most: int = 4) -> str:
 def load_source(network: Network, source: SourceWeights) -> None:
     """Copy source weights into a network, leaving its head as it is.
 
-    Blocks above the network's last take no part. Raises WeightsError, with the network as it was,
-    where the source is of another backbone or not the whole of its own.
+    Weights of blocks that the network does not have are ignored. Raises WeightsError, and leaves
+    the network unchanged, where the source is of another backbone or incomplete.
     """
     name = network.backbone.name
     where, mend = f"source weights, {source.origin}", "run `dvc repro weights` to make them again"
@@ -127,5 +116,7 @@ def load_source(network: Network, source: SourceWeights) -> None:
             f"weights of a {source.backbone}, where the network is a {name}",
             f"run `dvc repro weights`, or set model.backbone to {source.backbone}",
         )
-    refuse_unless_whole(source.state, name, where, mend)
-    network.load_state_dict(source.state, strict=False)  # heads and blocks cut off are apart
+    check_complete(source.state, name, where, mend)
+    network.load_state_dict(
+        source.state, strict=False
+    )  # the network has a head, the source may have more blocks

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
 from src.data.faceset import FaceSet, Split
 from src.errors import StaleInputError
-from src.files import atomic
 from src.models.network import ModelSpec, Network
+from src.tensors import MALFORMED, load_tensors, save_tensors
 from src.training.device import Compute
 from src.training.inputs import ImageInputs
 from src.training.prefix import BATCH, folded
@@ -123,22 +121,15 @@ class Features:
             "made": made,
             "key": self.key,
         }
-        with atomic(path) as temporary:
-            save_file(
-                {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
-                temporary,
-                metadata={"features": json.dumps(facts)},
-            )
+        save_tensors(path, tensors, features=facts)
 
     @classmethod
     def load(cls, path: Path) -> Features:
         """Read a file that `save` wrote; raises StaleInputError where it is not one."""
         try:
-            with safe_open(path, framework="pt") as file:
-                facts = json.loads((file.metadata() or {})["features"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return cls._of(facts, tensors)
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+            tensors, metadata = load_tensors(path)
+            return cls._of(json.loads(metadata["features"]), tensors)
+        except MALFORMED:
             raise StaleInputError(
                 str(path), "not a feature file of this version", "run `dvc repro embed` to make it"
             ) from None

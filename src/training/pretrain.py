@@ -1,9 +1,9 @@
-"""The source network of the embedded default: trained here, to name synthetic identities.
+"""Pretraining a source network on rendered images.
 
-Weights learnt from rendered images alone, as in formula-driven pretraining (Kataoka et al., 2020);
-the identities are disjoint from every target's. The standard stem makes an epoch twelve times
-cheaper than the stride-1 stem that fine-tuning uses on the same pictures; the weights are kept
-when the stride changes, just as ImageNet's are.
+As in formula-driven pretraining (Kataoka et al., 2020), the weights are learnt from rendered images
+alone; none of their subjects occurs in a target. The standard stem makes an epoch twelve times
+cheaper than the stride-1 stem that fine-tuning uses on the same images; its weights stay valid
+when the stride changes, just as ImageNet's do.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from src.config import Params, Pretrain, Recipe
-from src.data.objects import FIRST_SOURCE, render_objects
-from src.data.synthetic import render_source
+from src.config import Params, Recipe, SourceTask
+from src.data.objects import render_objects
+from src.data.streams import FIRST_SOURCE
+from src.data.synthetic.render import render_subjects
 from src.models.head import initialize_head
 from src.models.imports import without_dynamo
 from src.models.network import ModelSpec, Network
@@ -26,14 +27,14 @@ from src.training.loop import Examples, Plan, train
 from src.training.order import stream
 from src.training.progress import epochs_bar
 
-HELD_OUT = 10  # one image in ten shows whether the source task is being learnt
-SMALLEST = 0.6  # side of the smallest crop, as a share of the picture's
+HELD_OUT = 10  # every tenth image is used for validation
+SMALLEST = 0.6  # side of the smallest crop, as a share of the image's
 
 
-def pretrain(task: Pretrain, params: Params) -> SourceWeights:
-    """Render the source task, train on it, and give back the backbone."""
+def pretrain(task: SourceTask, params: Params) -> SourceWeights:
+    """Render the images of `task` and train a network on them; returns its backbone."""
     compute = resolve_device(params.engine.device, params.engine.precision)
-    images, labels = _rendered(task, params)
+    images, labels = _render(task, params)
     mean, deviation = _statistics(images)
     subjects = tuple(map(str, range(task.subjects)))
     size = images.shape[-1]
@@ -77,25 +78,27 @@ def pretrain(task: Pretrain, params: Params) -> SourceWeights:
     return SourceWeights(state, params.model.backbone, origin, mean=mean, deviation=deviation)
 
 
-def _rendered(task: Pretrain, params: Params) -> tuple[torch.Tensor, torch.Tensor]:
-    """(N, 3, S, S) uint8 pictures and (N,) int64 identities."""
+def _render(task: SourceTask, params: Params) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, 3, S, S) uint8 images and (N,) int64 labels."""
     size = task.image_size or params.data.image_size
     if task.task == "objects":
         kinds = list(range(FIRST_SOURCE, FIRST_SOURCE + task.subjects))
         pixels = render_objects(kinds, task.images_per_subject, size, params.seed)
     else:
-        pixels = render_source(task.subjects, task.images_per_subject, size, params.seed)
+        pixels = render_subjects(
+            task.subjects, task.images_per_subject, size, params.seed, first_subject=FIRST_SOURCE
+        )
     images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-    images = _zoomed(images, stream(params.seed, 6))
+    images = _random_crops(images, stream(params.seed, 6))
     labels = torch.arange(task.subjects).repeat_interleave(task.images_per_subject)
     return images, labels
 
 
-def _zoomed(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Each picture replaced by a random square crop of it, resized to the same size.
+def _random_crops(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """A random square crop of each image, resized to the size of the image.
 
-    Crops of every scale are what makes features of one size transfer to another (Szegedy et al.,
-    2015): a stride-1 stem sees faces four times as large as the stem that learns here.
+    Crops of every scale make features learnt at one size transfer to another (Szegedy et al.,
+    2015): a stride-1 stem sees faces four times as large as the stem trained here.
     """
     share = SMALLEST ** torch.rand(len(images), 1, 1, generator=generator)
     shift = (1 - share) * (2 * torch.rand(len(images), 2, 1, generator=generator) - 1)
@@ -108,7 +111,7 @@ def _zoomed(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def _statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of each channel, of pixels scaled to [0, 1]; rounded to be readable."""
+    """Mean and deviation of each channel, of pixels scaled to [0, 1], to four decimals."""
     pixels = images[:1000].float() / 255
     mean, deviation = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3))
     return (

@@ -1,4 +1,4 @@
-"""Pictures of made-up subjects, as files in folders and archives."""
+"""Images of made-up subjects, as files in folders and archives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from src.config import Data
 
 
-def picture(seed: int, size: int = 40) -> NDArray[np.uint8]:
+def noise(seed: int, size: int = 40) -> NDArray[np.uint8]:
     """(size, size, 3) uint8: smooth noise, different for every seed."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC))
@@ -29,16 +29,16 @@ def encoded(pixels: NDArray[np.uint8], kind: str = "PNG", **options: object) -> 
 
 
 def subjects(names: str = "abc", each: int = 6) -> dict[str, bytes]:
-    """`SUBJECT/NUMBER.png` of every subject."""
+    """`SUBJECT/NUMBER.png` with its bytes, for every subject."""
     return {
-        f"{name}/{number}.png": encoded(picture(100 * place + number))
+        f"{name}/{number}.png": encoded(noise(100 * place + number))
         for place, name in enumerate(names)
         for number in range(each)
     }
 
 
 def write_folder(root: Path, files: Mapping[str, bytes]) -> Path:
-    """The files under `root`."""
+    """Write the files under `root`."""
     for name, content in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
@@ -46,7 +46,7 @@ def write_folder(root: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def write_tar(path: Path, files: Mapping[str, bytes]) -> Path:
-    """The files as a gzipped tar archive."""
+    """Write the files as a gzipped tar archive."""
     with tarfile.open(path, "w:gz") as archive:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
@@ -56,7 +56,7 @@ def write_tar(path: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def write_zip(path: Path, files: Mapping[str, bytes]) -> Path:
-    """The files as a zip archive."""
+    """Write the files as a zip archive."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(name, content)

@@ -1,4 +1,4 @@
-"""Any usual picture becomes a square of RGB; anything else is refused with a reason."""
+"""Images in common formats become RGB squares; anything else is refused with a reason."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from PIL import Image
 
 from src.data.decode import decode
 from src.errors import ImageError
-from tests.data.conftest import encoded, picture, settings
+from tests.data.conftest import encoded, noise, settings
 
 DATA = settings("origin")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "WEBP", "PPM"])
-def test_every_kind_of_file_comes_out_as_the_picture_it_holds(kind: str) -> None:
-    pixels = picture(1, 32)
+def test_every_file_format_is_decoded_to_the_image_it_holds(kind: str) -> None:
+    pixels = noise(1, 32)
     options = {"lossless": True} if kind == "WEBP" else {"quality": 95} if kind == "JPEG" else {}
     decoded = decode("x", encoded(pixels, kind, **options), DATA)
     assert decoded.shape == (32, 32, 3) and decoded.dtype == np.uint8
@@ -29,8 +29,8 @@ def test_every_kind_of_file_comes_out_as_the_picture_it_holds(kind: str) -> None
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "CMYK", "I;16"])
-def test_every_mode_becomes_rgb(mode: str) -> None:
-    grey = picture(2, 32)[..., 0]
+def test_every_colour_mode_is_converted_to_rgb(mode: str) -> None:
+    grey = noise(2, 32)[..., 0]
     if mode == "I;16":
         image = Image.fromarray(grey.astype(np.uint16) * 257)
     else:
@@ -60,7 +60,7 @@ def test_a_pgm_of_another_shape_is_cropped_padded_or_stretched() -> None:
 
 
 def test_exif_orientation_is_applied() -> None:
-    pixels = picture(3, 32)
+    pixels = noise(3, 32)
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: rotate by 270 degrees to see it upright
     decoded = decode("x", encoded(pixels, "PNG", exif=exif), DATA)
@@ -69,13 +69,13 @@ def test_exif_orientation_is_applied() -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_truncated_file_is_refused(kind: str) -> None:
-    whole = encoded(picture(4, 200), kind)
-    with pytest.raises(ImageError, match=r"x\.jpg: a broken picture"):
+    whole = encoded(noise(4, 200), kind)
+    with pytest.raises(ImageError, match=r"x\.jpg: a broken image"):
         decode("x.jpg", whole[: len(whole) // 2], DATA)
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds next to nothing."""
+    """A PNG whose header claims a size and whose data is almost empty."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (
@@ -98,7 +98,7 @@ def png_header(width: int, height: int) -> bytes:
         (2**31 - 1, 2**31 - 1, "x.png"),
     ],
 )
-def test_a_picture_of_absurd_size_is_refused_before_it_is_decoded(
+def test_an_image_of_absurd_size_is_refused_before_it_is_decoded(
     width: int, height: int, said: str
 ) -> None:
     with pytest.raises(ImageError, match=said) as caught:

@@ -1,36 +1,85 @@
-"""Archives and folders: the same pictures from each, and nothing that leads outside."""
+"""Archives and folders give the same images; paths that lead outside are refused."""
 
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from src.closure import import_closure
+from src.data import origins
 from src.data.entries import Origin
 from src.data.faceset import Split
 from src.data.layout import read_layout, safe_parts
-from src.data.origin import open_origin
+from src.data.origins import open_origin
 from src.errors import OriginError, UserError
 from tests.data.conftest import settings, subjects, write_folder, write_tar, write_zip
+from tests.pipelines.test_graph import is_code
+from tests.pipelines.test_paths import stages
+from tests.shipped import ROOT, SHIPPED
+
+NOISE = '''
+"""Two subjects of noise, from an origin file or from a file with a suffix of its own."""
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from src.data.entries import Entry, Origin
+from src.data.origins.base import OPENERS, OriginFile
+
+
+class Noise(OriginFile):
+    kind: Literal["noise"]
+    images: int
+
+    def open(self, where: str, image_size: int) -> Origin:
+        return noise(self.images, image_size)
+
+
+def noise(images: int, size: int) -> Origin:
+    entries = tuple(Entry(f"{name}/{n}", name) for name in "ab" for n in range(images))
+    draw = np.random.default_rng(0).integers
+    return Origin(entries, lambda: ((e, draw(256, size=(size, size), dtype="u1")) for e in entries))
+
+
+def open_npz(path: Path) -> Origin:
+    return noise(images=6, size=32)
+
+
+OPENERS[".npz"] = open_npz
+'''
+PACK = """
+import sys
+from src.config import Data
+from src.data.pack import pack
+faces = pack(Data(origin=sys.argv[1]), seed=0).faces
+print(faces.subjects, len(faces))
+"""
 
 
 def contents(origin: Origin) -> dict[str, object]:
     return {entry.file: content for entry, content in origin.read()}
 
 
-def test_folder_tar_and_zip_of_the_same_files_hold_the_same_pictures(tmp_path: Path) -> None:
+def test_folder_tar_and_zip_of_the_same_files_hold_the_same_images(tmp_path: Path) -> None:
     files = {f"faces/{name}": content for name, content in subjects().items()}
     folder = write_folder(tmp_path / "folder", files)
     tar, archive = write_tar(tmp_path / "a.tar.gz", files), write_zip(tmp_path / "a.zip", files)
     found = [open_origin(settings(path)) for path in (folder, tar, archive)]
     assert contents(found[0]) == contents(found[1]) == contents(found[2])
     assert {entry.subject for entry in found[0].entries} == {"a", "b", "c"}
-    assert all(entry.given is None for entry in found[0].entries)
+    assert all(entry.split is None for entry in found[0].entries)
 
 
 @pytest.mark.parametrize("prefix", ["", "facescrub_", "deep/in/"])
@@ -38,12 +87,12 @@ def test_a_split_that_the_origin_has_is_kept(tmp_path: Path, prefix: str) -> Non
     files = {f"{prefix}train/{name}": content for name, content in subjects(each=3).items()}
     files |= {f"{prefix}test/{name}": content for name, content in subjects(each=2).items()}
     origin = open_origin(settings(write_tar(tmp_path / "a.tgz", files)))
-    given = [entry.given for entry in origin.entries]
+    given = [entry.split for entry in origin.entries]
     assert given.count(Split.train) == 9 and given.count(Split.test) == 6
 
 
 @pytest.mark.parametrize("name", ["../a/x.png", "/a/x.png", "a/../../x.png", "C:/a/x.png"])
-def test_an_archive_that_leads_outside_is_refused_by_the_members_name(
+def test_an_archive_with_a_path_that_leads_outside_is_refused_naming_the_member(
     tmp_path: Path, name: str
 ) -> None:
     for path in (
@@ -99,13 +148,13 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_missing_or_empty_origin_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OriginError, match="no such file or folder"):
         open_origin(settings(tmp_path / "nowhere"))
-    with pytest.raises(OriginError, match="no pictures"):
+    with pytest.raises(OriginError, match="no images"):
         open_origin(settings(tmp_path))
-    with pytest.raises(OriginError, match="no pictures"):
+    with pytest.raises(OriginError, match="no images"):
         open_origin(settings(write_tar(tmp_path / "a.tar.gz", {})))
 
 
-def test_hidden_files_and_clutter_are_passed_over_and_empty_subjects_are_named(
+def test_hidden_files_and_clutter_are_ignored_and_empty_subjects_are_listed(
     tmp_path: Path,
 ) -> None:
     files = subjects() | {"a/.DS_Store": b"", "__MACOSX/a/._0.png": b"", "a/Thumbs.db": b""}
@@ -123,7 +172,7 @@ names = st.lists(
 
 
 @given(files=st.lists(names, max_size=8), folders=st.lists(names, max_size=4))
-def test_any_listing_is_laid_out_or_refused_on_one_line(
+def test_any_listing_has_a_layout_or_is_refused_on_one_line(
     files: list[str], folders: list[str]
 ) -> None:
     try:
@@ -136,10 +185,34 @@ def test_any_listing_is_laid_out_or_refused_on_one_line(
 
 
 @given(name=st.text(max_size=20))
-def test_a_path_is_taken_apart_within_its_origin_or_refused(name: str) -> None:
+def test_a_path_is_split_into_parts_or_refused(name: str) -> None:
     try:
         parts = safe_parts("origin", name)
     except OriginError:
         return
     assert ".." not in parts and "" not in parts
     assert not io.StringIO("/".join(parts)).getvalue().startswith("/")
+
+
+def test_a_new_format_costs_one_new_module(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "src/data/origins/noise.py").write_text(NOISE)
+    (tmp_path / "noise.yaml").write_text("kind: noise\nimages: 6\n")
+    (tmp_path / "faces.npz").write_bytes(b"")
+    for origin in ("noise.yaml", "faces.npz"):
+        done = subprocess.run(
+            [sys.executable, "-c", PACK, origin],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout == "('a', 'b') 12\n", done.stderr
+
+
+def test_the_dataset_stage_declares_all_code_that_any_format_may_run() -> None:
+    modules = [module.name for module in iter_modules(origins.__path__, f"{origins.__name__}.")]
+    declared = [Path(dep) for dep in stages(SHIPPED / "dvc.yaml")["dataset"]["deps"]]
+    closure = [path for path in import_closure(*modules) if is_code(path)]
+    assert not [path for path in closure if not any(path.is_relative_to(dep) for dep in declared)]

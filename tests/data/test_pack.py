@@ -1,4 +1,4 @@
-"""Splits, audit and packing: what is dropped, what is refused, and the same bytes twice."""
+"""Packing: what is split, dropped and refused, and that the bytes are reproducible."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from src.data.faceset import FaceSet, Split
 from src.data.pack import PackedDataset, pack
 from src.data.split import assign
 from src.errors import AuditError, OriginError
-from tests.data.conftest import encoded, picture, settings, subjects, write_folder
+from tests.data.conftest import encoded, noise, settings, subjects, write_folder
 
 
 def split_files(each: int = 6) -> dict[str, bytes]:
-    """train/ and test/ of three subjects, all pictures different."""
+    """train/ and test/ of three subjects, all images different."""
     return {
-        f"{split}/{name}/{n}.png": encoded(picture(1000 * s + 100 * k + n))
+        f"{split}/{name}/{n}.png": encoded(noise(1000 * s + 100 * k + n))
         for s, split in enumerate(("train", "test"))
         for k, name in enumerate("abc")
         for n in range(each if split == "train" else 2)
@@ -41,7 +41,9 @@ def splits_of(packed: PackedDataset) -> dict[str, Split]:
     return {f: Split(int(s)) for f, s in zip(packed.files, packed.faces.split, strict=True)}
 
 
-def test_every_subject_is_in_every_split_in_the_shares_asked_for(tmp_path: Path) -> None:
+def test_every_subject_has_the_requested_fraction_of_its_images_in_each_split(
+    tmp_path: Path,
+) -> None:
     origin = write_folder(tmp_path, subjects(each=20))
     faces = pack(settings(origin, val_fraction=0.25, test_fraction=0.2), seed=0).faces
     for label in range(3):
@@ -61,7 +63,7 @@ def test_the_split_depends_on_neither_order_nor_other_subjects_but_on_the_seed()
 
 
 @pytest.mark.parametrize("each", [1, 2])
-def test_a_subject_with_too_few_pictures_is_named(tmp_path: Path, each: int) -> None:
+def test_a_subject_with_too_few_images_is_named(tmp_path: Path, each: int) -> None:
     files = subjects() | subjects("z", each)
     with pytest.raises(OriginError, match=r"z.* too few to split; give it at least 3"):
         packed(tmp_path, files)
@@ -73,12 +75,12 @@ def test_subjects_that_differ_between_train_and_test_are_named(tmp_path: Path) -
         packed(tmp_path, files)
 
 
-def test_a_duplicate_of_a_test_picture_is_dropped_from_training_never_from_test(
+def test_a_duplicate_of_a_test_image_is_dropped_from_training_never_from_test(
     tmp_path: Path,
 ) -> None:
     files = split_files()
     files["train/a/again.png"] = files["test/a/0.png"]
-    files["train/a/copy.bmp"] = encoded(picture(0), "BMP")  # the same pixels as train/a/0.png
+    files["train/a/copy.bmp"] = encoded(noise(0), "BMP")  # the same pixels as train/a/0.png
     result = packed(tmp_path, files, duplicate="drop")
     assert "test/a/0.png" in result.files
     assert "train/a/again.png" not in result.files
@@ -97,18 +99,18 @@ def test_a_duplicate_of_a_test_picture_is_dropped_from_training_never_from_test(
 )
 def test_a_near_duplicate_across_splits_is_found(tmp_path: Path, alter: object) -> None:
     files = split_files()
-    altered = alter(Image.fromarray(picture(1000)))  # type: ignore[operator]
+    altered = alter(Image.fromarray(noise(1000)))  # type: ignore[operator]
     files["train/a/near.png"] = encoded(np.asarray(altered))
     result = packed(tmp_path, files, near_duplicate="drop")
     assert result.report()["found"]["near_duplicate"] == 1
     assert "train/a/near.png" not in result.files and "test/a/0.png" in result.files
 
 
-def test_different_pictures_are_no_near_duplicates(tmp_path: Path) -> None:
+def test_different_images_are_not_near_duplicates(tmp_path: Path) -> None:
     assert packed(tmp_path, split_files()).findings == ()
 
 
-def test_a_picture_under_two_names_is_a_conflict_and_its_training_copies_are_dropped(
+def test_an_image_of_two_subjects_is_a_conflict_and_its_training_copies_are_dropped(
     tmp_path: Path,
 ) -> None:
     files = split_files()
@@ -118,7 +120,7 @@ def test_a_picture_under_two_names_is_a_conflict_and_its_training_copies_are_dro
     assert not {"train/a/0.png", "train/b/0.png"} & set(result.files)
 
 
-def test_warn_tells_and_keeps(tmp_path: Path) -> None:
+def test_warn_reports_and_keeps(tmp_path: Path) -> None:
     files = split_files()
     files["train/a/again.png"] = files["test/a/0.png"]
     result = packed(tmp_path, files, duplicate="warn")
@@ -130,12 +132,12 @@ def test_warn_tells_and_keeps(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "name", "content"),
     [
-        ("unreadable", "train/a/broken.jpg", b"no picture"),
-        ("duplicate", "train/a/again.png", encoded(picture(1000))),
-        ("conflicting_label", "train/b/again.png", encoded(picture(1000))),
+        ("unreadable", "train/a/broken.jpg", b"not an image"),
+        ("duplicate", "train/a/again.png", encoded(noise(1000))),
+        ("conflicting_label", "train/b/again.png", encoded(noise(1000))),
     ],
 )
-def test_fail_stops_with_the_files_name(
+def test_fail_stops_and_names_the_file(
     tmp_path: Path, kind: str, name: str, content: bytes
 ) -> None:
     with pytest.raises(AuditError, match=f"{kind}.*data.audit.{kind}") as caught:
@@ -143,32 +145,32 @@ def test_fail_stops_with_the_files_name(
     assert name in str(caught.value)
 
 
-def test_an_unreadable_file_is_left_out_and_told(tmp_path: Path) -> None:
-    result = packed(tmp_path, split_files() | {"train/a/broken.jpg": b"no picture"})
+def test_an_unreadable_file_is_left_out_and_reported(tmp_path: Path) -> None:
+    result = packed(tmp_path, split_files() | {"train/a/broken.jpg": b"not an image"})
     (finding,) = result.findings
     assert finding.kind == "unreadable" and finding.files == ("train/a/broken.jpg",)
 
 
-def test_a_test_split_of_which_nothing_can_be_read_is_not_replaced_by_another(
+def test_a_test_split_without_a_readable_image_is_refused_rather_than_replaced(
     tmp_path: Path,
 ) -> None:
     files = {
-        name: b"no picture" if name.startswith("test/") else content
+        name: b"not an image" if name.startswith("test/") else content
         for name, content in split_files().items()
     }
-    with pytest.raises(OriginError, match="no picture of its test split can be read"):
+    with pytest.raises(OriginError, match="no image of its test split can be read"):
         packed(tmp_path, files)
 
 
-def test_dropping_a_subjects_last_training_picture_is_refused(tmp_path: Path) -> None:
+def test_dropping_a_subjects_last_training_image_is_refused(tmp_path: Path) -> None:
     files = split_files(each=3)
     for n in range(3):
         files[f"train/a/{n}.png"] = files["test/a/0.png"]
-    with pytest.raises(OriginError, match="the audit dropped its last picture"):
+    with pytest.raises(OriginError, match="the audit dropped its last image"):
         packed(tmp_path, files)
 
 
-def test_the_manifest_lists_every_row_with_its_pixels_digest(tmp_path: Path) -> None:
+def test_the_manifest_lists_every_row_with_the_digest_of_its_pixels(tmp_path: Path) -> None:
     result = packed(tmp_path, split_files())
     rows = list(csv.DictReader(result.manifest_csv().splitlines()))
     assert [row["file"] for row in rows] == list(result.files)
@@ -205,14 +207,14 @@ def test_the_real_archive_holds_near_duplicates_across_splits(real_data: Path) -
     assert report["found"]["unreadable"] == 0
 
 
-def test_the_olivetti_archive_is_split_ten_ways_a_subject(real_data: Path) -> None:
+def test_the_olivetti_archive_has_forty_subjects_with_two_test_images_each(real_data: Path) -> None:
     archive = real_data / "orl_faces.tar.gz"
     report = pack(Data.model_validate({"origin": str(archive)}), seed=0).report()
     assert report["subjects"] == 40
     assert report["images"]["test"] == 80
 
 
-def test_the_audits_work_on_its_findings_does_not_grow_with_the_dataset_each_time() -> None:
+def test_the_audit_reads_the_entries_equally_often_for_any_number_of_findings() -> None:
     class Entries(list[Entry]):
         walks = 0
 
@@ -223,7 +225,7 @@ def test_the_audits_work_on_its_findings_does_not_grow_with_the_dataset_each_tim
     def walks(each: int) -> int:
         Entries.walks = 0
         entries = Entries(Entry(f"a/{n}", "a") for n in range(2 * each))
-        pixels = [picture(n % each, 16) for n in range(2 * each)]
+        pixels = [noise(n % each, 16) for n in range(2 * each)]
         splits = np.zeros(2 * each, np.uint8)
         assert len(audit(DecodedImages(entries, pixels, splits), Audit(duplicate="drop"))) == each
         return Entries.walks

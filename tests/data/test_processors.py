@@ -1,4 +1,4 @@
-"""The same bytes on every processor that numpy tells apart here."""
+"""Rendered images have the same bytes for every processor feature that numpy may use."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from numpy._core._multiarray_umath import (  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 
 from src.data.objects import render_objects
-from src.data.synthetic import render_subjects
-from src.data.synthetic.render import expose
+from src.data.synthetic.render import expose, render_subjects
 from src.data.synthetic.traits import Identity, View, draw
 
 FOUND = tuple(name for name in __cpu_dispatch__ if __cpu_features__[name])
@@ -32,7 +31,7 @@ Drawn.here().save(Path(sys.argv[1]))
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a process found in its processor, and what it drew there.
+    """The processor features that a process found, and what it rendered.
 
     exposed: (M, 3, 64, 64) float64, faces before they are rounded. faces, objects: uint8.
     """
@@ -44,7 +43,7 @@ class Drawn:
 
     @classmethod
     def here(cls) -> Drawn:
-        """Of this process."""
+        """Render in this process."""
         streams = (np.random.default_rng(number) for number in range(20))
         exposed = [expose(draw(Identity, each), draw(View, each), 64) for each in streams]
         faces = render_subjects(25, 4, 32, seed=11)
@@ -52,12 +51,12 @@ class Drawn:
         return cls(FOUND, np.stack(exposed), faces, objects)
 
     def save(self, path: Path) -> None:
-        """For another process to `load`."""
+        """Write a file that another process can `load`."""
         np.savez(path, **{each.name: getattr(self, each.name) for each in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> Drawn:
-        """What `save` wrote."""
+        """Read a file that `save` wrote."""
         with np.load(path) as file:
             return cls(
                 tuple(file["found"].tolist()), file["exposed"], file["faces"], file["objects"]
@@ -70,16 +69,16 @@ def default() -> Drawn:
 
 
 def levels() -> list[tuple[str, ...]]:
-    """What to switch off: the highest dispatch level found, the two highest, ..., all of them."""
+    """Features to disable: the highest level that numpy uses, the two highest, ..., all of them."""
     return [FOUND[first:] for first in reversed(range(len(FOUND)))]
 
 
 @pytest.mark.skipif(not FOUND, reason="numpy dispatches to nothing above its baseline here")
 @pytest.mark.parametrize("disabled", levels(), ids=lambda names: f"without-{names[0]}")
-def test_pictures_are_the_same_bytes_with_fewer_of_the_processors_features(
+def test_images_are_the_same_bytes_with_processor_features_disabled(
     disabled: tuple[str, ...], default: Drawn, tmp_path: Path
 ) -> None:
-    """Unrounded, they differ by so little that no other picture is likely to differ, either."""
+    """Before rounding they differ by so little that other images are unlikely to differ."""
     off = {"NPY_DISABLE_CPU_FEATURES": " ".join(disabled), "JSIMD_FORCENONE": "1"}  # and JPEG's own
     file = tmp_path / "drawn.npz"
     subprocess.run([sys.executable, "-c", SCRIPT, file], env={**os.environ, **off}, check=True)
@@ -91,8 +90,8 @@ def test_pictures_are_the_same_bytes_with_fewer_of_the_processors_features(
 
 
 @pytest.mark.skipif(not FOUND, reason="numpy dispatches to nothing above its baseline here")
-def test_the_features_switched_off_do_change_single_precision() -> None:
-    """Else the test above could not fail: float32 functions do depend on the processor."""
+def test_disabling_processor_features_changes_single_precision() -> None:
+    """Otherwise the test above could not fail: float32 functions do depend on the processor."""
     script = (
         "import numpy as np, hashlib;"
         "x = np.linspace(-3, 3, 10**5, dtype=np.float32);"

@@ -1,4 +1,4 @@
-"""Every picture is drawn from streams of its own."""
+"""Every subject and every image has random streams of its own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from src.data.streams import Purpose, stream
 
 
-def test_no_two_streams_are_one() -> None:
-    """Of numbers that are 0, large or missing as well."""
+def test_no_two_streams_are_equal() -> None:
+    """Also where numbers are 0, large or missing."""
     numbers = (0, 1, 2, 1_000_000, 2**32 - 1)
     keys = [
         (purpose, seed, *rest)
@@ -23,7 +23,7 @@ def test_no_two_streams_are_one() -> None:
     assert len(states) == len(keys)
 
 
-def test_numpys_own_seeds_would_collide() -> None:
+def test_seeds_padded_with_zeros_collide_and_spawn_keys_do_not() -> None:
     one, other = (np.random.default_rng(seed).random() for seed in ((1, 2), (1, 2, 0)))
     assert one == other
     assert stream(Purpose.image, 1, 2).random() != stream(Purpose.image, 1, 2, 0).random()

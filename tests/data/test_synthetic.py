@@ -1,4 +1,4 @@
-"""Synthetic faces: a function of their numbers, hard for pixels, quick to draw."""
+"""Synthetic faces depend only on their numbers, and raw pixels hardly tell them apart."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestCentroid
 
-from src.data.synthetic import render_source, render_subjects
-from src.data.synthetic.render import render
+from src.data.streams import FIRST_SOURCE
+from src.data.synthetic.render import render, render_subjects
 from src.data.synthetic.traits import Identity, View, draw
 
 
@@ -33,7 +33,7 @@ Drawn = list[tuple[Identity, View]]
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Drawn]:
-    """Who and which view each picture of a call shows, in order, without painting any."""
+    """Record the identity and view of each image of a call, without rendering any."""
 
     def record(render: Callable[..., object], *numbers: int) -> Drawn:
         shown: Drawn = []
@@ -50,7 +50,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Drawn]:
 
 
 def places(traits: list[Identity] | list[View]) -> NDArray[np.float64]:
-    """(traits, people): where each trait lies within the range that it is drawn from."""
+    """(traits, subjects): the position of each trait within the range it is drawn from."""
     ranges = {f.name: f.metadata["range"] for f in fields(traits[0]) if "range" in f.metadata}
     low, high = np.array(list(ranges.values())).T
     values = np.array([[getattr(each, name) for name in ranges] for each in traits])
@@ -64,7 +64,7 @@ def test_a_subjects_first_view_says_nothing_about_who_it_is(drawn: Callable[...,
     assert np.abs(correlations).max() < 0.25  # 5 standard deviations of what chance gives
 
 
-def test_every_picture_has_an_identity_and_a_view_of_its_own_subject_and_number(
+def test_every_image_has_an_identity_and_a_view_of_its_own_subject_and_number(
     drawn: Callable[..., Drawn],
 ) -> None:
     shown = [pair for seed in range(4) for pair in drawn(render_subjects, 6, 5, 16, seed)]
@@ -74,8 +74,8 @@ def test_every_picture_has_an_identity_and_a_view_of_its_own_subject_and_number(
         assert len({who for who, _ in shown[subject : subject + 5]}) == 1
 
 
-def test_source_identities_are_no_targets_identities(drawn: Callable[..., Drawn]) -> None:
-    sources = drawn(render_source, 200, 2, 16, 1)
+def test_source_subjects_share_no_trait_with_target_subjects(drawn: Callable[..., Drawn]) -> None:
+    sources = drawn(render_subjects, 200, 2, 16, 1, FIRST_SOURCE)
     targets = drawn(render_subjects, 200, 2, 16, 1)
     for trait in ("width", "marks"):
         mine, theirs = ({getattr(who, trait) for who, _ in shown} for shown in (sources, targets))
@@ -93,13 +93,13 @@ def test_freckles_belong_to_the_subject_and_not_to_the_width_of_the_head() -> No
     assert apart.max() <= 1
 
 
-def test_no_picture_divides_by_zero_or_leaves_the_numbers() -> None:
+def test_rendering_never_divides_by_zero_or_overflows() -> None:
     with np.errstate(divide="raise", invalid="raise", over="raise"):
         render_subjects(60, 5, 32, seed=7)
         render_subjects(4, 5, 32, seed=7, difficulty=2.0)
 
 
-def test_raw_pixels_name_fewer_than_forty_percent() -> None:
+def test_nearest_centroids_of_pixels_classify_less_than_forty_percent() -> None:
     images = render_subjects(20, 35, 64, seed=1).reshape(20, 35, -1) / 255
     labels = np.arange(20)
     train, test = images[:, :20].reshape(400, -1), images[:, 20:].reshape(300, -1)
@@ -108,7 +108,7 @@ def test_raw_pixels_name_fewer_than_forty_percent() -> None:
     assert 0.05 < accuracy < 0.40
 
 
-def test_at_least_eight_nuisances_change_the_picture_of_the_same_face() -> None:
+def test_at_least_eight_nuisances_change_the_image_of_a_face() -> None:
     who = draw(Identity, np.random.default_rng(3))
     neutral = render(who, View(), 64).astype(int)
     changing = set()

@@ -1,4 +1,4 @@
-"""Source weights: taken whole and by name, or refused with the names that differ."""
+"""Source weights are loaded whole, or refused naming the tensors that differ."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_forged_backbone_name_is_refused_with_the_tensors_that_are_missing(
         SourceWeights.load(tmp_path / "source.safetensors")
 
 
-def test_a_refused_source_leaves_the_network_as_it_was() -> None:
+def test_a_refused_source_leaves_the_network_unchanged() -> None:
     network = Network(ModelSpec("resnet18", "standard", 32, ("a", "b")))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     source = random_weights("resnet18", 0)
@@ -150,7 +150,7 @@ def test_a_source_file_that_is_not_a_whole_backbone_is_refused_by_name(
     assert "dvc repro weights" in str(caught.value)
 
 
-def test_a_network_that_is_cut_off_takes_its_part_of_the_source() -> None:
+def test_a_network_with_fewer_blocks_takes_its_part_of_the_source() -> None:
     source = random_weights("resnet18", 0)
     network = Network(ModelSpec("resnet18", "standard", 32, ("a", "b"), last="conv3_x"))
     load_source(network, source)
@@ -160,7 +160,7 @@ def test_a_network_that_is_cut_off_takes_its_part_of_the_source() -> None:
 
 
 @pytest.mark.parametrize("key", ["licence", "license"])
-def test_a_file_says_its_licence_in_its_metadata(
+def test_the_licence_of_a_file_is_read_from_its_metadata(
     state: dict[str, torch.Tensor], tmp_path: Path, key: str
 ) -> None:
     metadata = {key: "CC-BY-4.0", "source": "an archive"}
@@ -168,7 +168,7 @@ def test_a_file_says_its_licence_in_its_metadata(
     assert file_weights(tmp_path / "w.safetensors", "resnet18").licence == "CC-BY-4.0"
 
 
-def test_the_licence_of_a_file_that_does_not_say_it_is_unknown(
+def test_a_file_without_a_licence_has_licence_unknown(
     state: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     torch.save(state, tmp_path / "w.pt")

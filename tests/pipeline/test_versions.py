@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from src.data.synthetic import render_subjects
+from src.data.synthetic.render import render_subjects
 from src.files import digest
 from src.preset import overrides
 from tests.pipeline.repository import Repository

@@ -1,4 +1,4 @@
-"""The dataset stage as DVC runs it: outputs once all is well, one line and code 2 otherwise."""
+"""The stage `dataset`: all of its outputs, or none with one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import dataset, paths
-from src import cli
-from tests.data.conftest import encoded, picture, subjects, write_folder, write_tar
+from pipelines import dataset
+from src import cli, paths
+from tests.data.conftest import encoded, noise, subjects, write_folder, write_tar
 from tests.shipped import SHIPPED
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with params.yaml whose origin is `faces`, entered."""
+    """The working directory, with a params.yaml whose origin is `faces`."""
     text = (SHIPPED / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text.replace("data/synthetic.yaml", "faces"))
     monkeypatch.chdir(tmp_path)
@@ -42,11 +42,11 @@ def test_all_outputs_are_written(project: Path) -> None:
     assert json.loads(paths.AUDIT.read_text())["images"] == {"train": 12, "val": 3, "test": 3}
 
 
-def test_what_the_audit_found_is_told_with_what_was_done_about_it(
+def test_findings_are_printed_with_what_was_left_out(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = subjects()
-    write_folder(project / "faces", files | {"a/broken.png": b"no picture"})
+    write_folder(project / "faces", files | {"a/broken.png": b"not an image"})
     (project / "faces" / "empty").mkdir()
     dataset.main([])
     said = capsys.readouterr().err.splitlines()
@@ -66,18 +66,17 @@ def test_what_the_audit_found_is_told_with_what_was_done_about_it(
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({}, "no pictures"),
+        ({}, "no images"),
         (subjects("a"), "fewer than two subjects"),
         (subjects("ab", 1), "too few to split"),
         (
-            {f"train/{k}": v for k, v in subjects().items()}
-            | {"test/a/0.png": encoded(picture(9))},
+            {f"train/{k}": v for k, v in subjects().items()} | {"test/a/0.png": encoded(noise(9))},
             "differ",
         ),
-        (subjects() | {"stray.png": encoded(picture(0))}, "in no subject's folder"),
+        (subjects() | {"stray.png": encoded(noise(0))}, "outside of any subject's folder"),
     ],
 )
-def test_a_bad_origin_is_one_line_and_leaves_earlier_outputs_alone(
+def test_a_bad_origin_is_refused_on_one_line_and_earlier_outputs_are_kept(
     project: Path, capsys: pytest.CaptureFixture[str], files: dict[str, bytes], said: str
 ) -> None:
     write_folder(project / "faces", subjects())

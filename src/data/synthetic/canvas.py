@@ -1,9 +1,9 @@
-"""The picture in the making: its coordinates, and soft-edged painting into part of it.
+"""The canvas that faces are painted on: coordinates, and antialiased painting.
 
-Shapes are signed distances (negative inside, in head units) whose edges fade over one pixel,
-and features are painted in the window they need only: most of the renderer's speed. Facial
-features live on an ellipsoid turned by yaw and pitch, so they shift and foreshorten as a turned
-head's do.
+Shapes are signed distances (negative inside, in head units) whose edges fade over one pixel.
+Features are painted only in the window they cover, which is most of the renderer's speed. They lie
+on an ellipsoid turned by yaw and pitch, so that they shift and foreshorten as those of a turned
+head do.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Window = tuple[slice, slice]
 Colour = tuple[float, float, float] | Plane
 
 SUPERSAMPLING = 2
-HEAD_SCALE = 0.60  # head units to half pictures
+HEAD_SCALE = 0.60  # of half the image's side; the size of one head unit
 ALL: Window = (slice(None), slice(None))
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A window of the picture with the surface coordinates (x, y) of its pixels, (h, w) float64."""
+    """A window of the image, and the surface coordinates of its pixels, (h, w) float64."""
 
     window: Window
     x: Plane
@@ -36,7 +36,7 @@ class Patch:
 
 
 class Canvas:
-    """A square linear RGB picture, (3, C, C) float64, C = 2 `size`, with a posed head's axes.
+    """A square linear RGB image, (3, C, C) float64, C = 2 `size`, with a posed head's axes.
 
     x, y: (C, C) in head units, upright with the head, ignoring its turn. u, v: the same on
     the turned head's surface. pixel: the side of one pixel in head units.
@@ -67,7 +67,7 @@ class Canvas:
     def patch(self, u: float, v: float, radius: float, lift: float = 0.0) -> Patch:
         """The pixels within `radius` of surface point (u, v).
 
-        With `lift`, the surface point floats that far above the ellipsoid, and shifts with it.
+        With `lift`, the point floats that far above the ellipsoid, and shifts when the head turns.
         Coordinates are relative to (u, v).
         """
         x, y = self.project(u, v, lift)
@@ -95,17 +95,17 @@ class Canvas:
         return x * self.half + lift * sin(view.yaw), y + lift * sin(view.pitch)
 
     def cover(self, distance: Plane, softness: float = 0.0) -> Plane:
-        """Opacity of a shape: 1 inside, 0 outside; the edge is a pixel and `softness` wide."""
+        """Opacity of a shape: 1 inside, 0 outside; the edge is one pixel plus `softness` wide."""
         return np.clip(0.5 - distance / (self.pixel + softness), 0, 1)
 
     def paint(self, colour: Colour, opacity: Plane, window: Window = ALL) -> None:
-        """Lay `colour` (RGB in 0..1, or a (3, h, w) picture) over a window, by `opacity` (h, w)."""
+        """Blend `colour` (RGB in 0..1, or a (3, h, w) image) into a window, by `opacity` (h, w)."""
         inks = np.asarray(colour)
         for channel, ink in zip(self.rgb[:, window[0], window[1]], inks, strict=True):
             np.add(channel, opacity * (ink - channel), out=channel)  # each fits the cache
 
     def shade(self, factor: Plane | float, opacity: Plane, window: Window = ALL) -> None:
-        """Multiply a window by `factor`, as far as `opacity` says."""
+        """Multiply a window by `factor`, to the extent of `opacity`."""
         self.rgb[:, window[0], window[1]] *= 1 + opacity * (factor - 1)
 
 

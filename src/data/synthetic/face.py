@@ -13,7 +13,7 @@ from src.data.synthetic.traits import Identity, View
 
 
 def outline(canvas: Canvas, who: Identity, grow: float = 0.0, rise: float = 0.0) -> Plane:
-    """Distance to the head's outline, (C, C), the head wider by `grow` and higher by `rise`."""
+    """Distance to the head's outline, (C, C), made wider by `grow` and higher by `rise`."""
     view = canvas.view
     below = np.clip(canvas.y, 0, 1.3)
     x = canvas.x - 0.16 * sin(view.yaw) * below  # the chin swings out with the turn
@@ -75,7 +75,7 @@ def relief(canvas: Canvas, who: Identity, view: View) -> Plane:
 
 
 def light(canvas: Canvas, who: Identity, view: View) -> Plane:
-    """How much light each point of the head sends back, (C, C), about 1: Lambert's cosine law."""
+    """Light reflected by each point of the head, (C, C), about 1, by Lambert's cosine law."""
     height = relief(canvas, who, view)
     slope_y, slope_x = np.gradient(height, canvas.pixel)
     c, s = cos(view.roll), sin(view.roll)
@@ -91,7 +91,7 @@ def light(canvas: Canvas, who: Identity, view: View) -> Plane:
 
 
 def skin(canvas: Canvas, who: Identity, view: View, head: Plane) -> None:
-    """The bare head: skin, blush, freckles, moles and the folds of age."""
+    """The bare head: skin, blush, freckles, moles and wrinkles."""
     canvas.paint(palette.skin(who), head)
     tone = palette.skin(who)
     for side in (-1, 1):
@@ -115,7 +115,7 @@ def skin(canvas: Canvas, who: Identity, view: View, head: Plane) -> None:
 
 
 def _fold(canvas: Canvas, who: Identity, view: View, side: int) -> None:
-    """The nasolabial fold, deepened by smiling, and forehead lines where there is age."""
+    """The nasolabial fold, deeper in a smile, and the lines on an older forehead."""
     nose_y = who.eye_y + who.nose_length
     at = canvas.patch(side * (who.nose_width + 0.12), nose_y + 0.08, 0.3)
     bend = at.x * side - 0.55 * at.y - 0.9 * at.y**2
@@ -128,7 +128,7 @@ def _fold(canvas: Canvas, who: Identity, view: View, side: int) -> None:
 
 
 def eye(canvas: Canvas, who: Identity, view: View, side: int) -> None:
-    """One eye: white, iris, pupil, lids, lashes; `side` is −1 at the picture's left."""
+    """One eye: white, iris, pupil, lids, lashes; `side` is −1 at the image's left."""
     wide = who.eye_width
     at = canvas.patch(side * who.eye_spacing, who.eye_y, 2 * wide)
     tilt = side * who.eye_tilt
@@ -175,7 +175,7 @@ def brow(canvas: Canvas, who: Identity, view: View, side: int) -> None:
 
 
 def nose(canvas: Canvas, who: Identity) -> None:
-    """What the relief does not show of the nose: nostrils, wings, and its shadow."""
+    """The parts of the nose that the relief does not shade: nostrils, wings and shadow."""
     base = who.eye_y + who.nose_length
     lift = 0.8 * who.nose_relief
     at = canvas.patch(0, base + 0.06, 0.3, 0.5 * lift)
@@ -191,7 +191,7 @@ def nose(canvas: Canvas, who: Identity) -> None:
 
 
 def mouth(canvas: Canvas, who: Identity, view: View) -> None:
-    """Lips, and teeth or dark between them when they part."""
+    """Lips, and the teeth and darkness between them in an open mouth."""
     wide = who.mouth_width * (1 + 0.16 * view.smile)
     gap = 0.10 * max(view.mouth_open, 0)
     at = canvas.patch(0, who.mouth_y, wide + 0.22, 0.05)

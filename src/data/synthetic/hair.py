@@ -13,19 +13,19 @@ from src.data.synthetic.traits import Identity, View
 
 
 @dataclass(frozen=True)
-class Locks:
-    """What the hair behind the head and the hair before it have in common.
+class HairTexture:
+    """The texture that the hair behind and in front of the head share.
 
-    strands: (C, C) about 1, light and dark strands falling from the parting, or curls.
-    bulge: (C, C) in head units, how far the outline of curly or ruffled hair swells.
+    strands: (C, C) brightness, about 1, of strands that fall from the parting or of curls.
+    bulge: (C, C) in head units, how far curly or ruffled hair extends the outline.
     """
 
     strands: Plane
     bulge: Plane
 
 
-def locks(canvas: Canvas, who: Identity, view: View) -> Locks:
-    """The hair's texture, which takes long to work out, and is therefore worked out once."""
+def texture(canvas: Canvas, who: Identity, view: View) -> HairTexture:
+    """Compute the texture, once for `back` and `front` because it is slow."""
     curl = max(who.curl, 0)
     fall = (canvas.x - who.parting) / (canvas.y + 2.2)
     straight = np.sin(46 * fall + 2.5 * np.sin(11 * fall + 3 * view.ruffle) + 2 * canvas.y)
@@ -36,10 +36,10 @@ def locks(canvas: Canvas, who: Identity, view: View) -> Locks:
         strands += 0.26 * curl * curls * np.sin(17 * canvas.y + view.ruffle)
     size = 0.035 * curl + 0.012 * abs(view.ruffle)
     bulge = np.sin(13 * canvas.x + 5 * view.ruffle) + np.sin(12 * canvas.y + 4 * who.parting)
-    return Locks(strands, size * bulge)
+    return HairTexture(strands, size * bulge)
 
 
-def back(canvas: Canvas, who: Identity, view: View, locks: Locks) -> None:
+def back(canvas: Canvas, who: Identity, view: View, texture: HairTexture) -> None:
     """The hair behind the head, and a bun on top."""
     colour = palette.hair(who) * 0.62
     if who.bald > 0:
@@ -53,7 +53,7 @@ def back(canvas: Canvas, who: Identity, view: View, locks: Locks) -> None:
         bulk = np.minimum(bulk, fall)
     else:
         bulk = np.maximum(bulk, canvas.y - 0.35)
-    canvas.paint(colour[:, None, None] * locks.strands, canvas.cover(bulk - locks.bulge, 0.03))
+    canvas.paint(colour[:, None, None] * texture.strands, canvas.cover(bulk - texture.bulge, 0.03))
     if who.bun > 0:
         at = canvas.patch(0.3 * who.parting, -0.99, 0.75)
         knot = np.hypot(at.x, at.y + 0.18 + who.top) - 0.22 - 0.12 * who.bun
@@ -61,10 +61,10 @@ def back(canvas: Canvas, who: Identity, view: View, locks: Locks) -> None:
         canvas.shade(0.75, smooth(1 + knot / 0.12) * canvas.cover(knot, 0.03), at.window)
 
 
-def front(canvas: Canvas, who: Identity, head: Plane, locks: Locks) -> Plane:
+def front(canvas: Canvas, who: Identity, head: Plane, texture: HairTexture) -> Plane:
     """The hair over the skull, down to the hairline; returns its opacity, (C, C).
 
-    `head` is the bare head's opacity, (C, C): where the hair throws its shadow.
+    `head` is the opacity of the bare head, (C, C), on which the hair casts its shadow.
     """
     side = np.abs(canvas.u) / who.width
     line = -who.hairline + 0.9 * np.clip(side - (0.92 - 0.25 * who.temples), 0, 1) * 6 * (
@@ -83,7 +83,7 @@ def front(canvas: Canvas, who: Identity, head: Plane, locks: Locks) -> Plane:
             teeth = 0.035 * np.sin(19 * canvas.u + 9 * who.parting) + 0.02 * np.sin(41 * canvas.u)
             low = who.eye_y - who.brow_height + 0.06 - 0.30 * (0.5 - who.fringe)
             line = np.maximum(line, low + teeth - 0.25 * canvas.u * who.parting)
-        cap = outline(canvas, who, grow=who.sides + 0.02, rise=who.top) - locks.bulge
+        cap = outline(canvas, who, grow=who.sides + 0.02, rise=who.top) - texture.bulge
         distance = np.maximum(cap, canvas.v - line)
         if who.length > 0:
             curtain = np.maximum(
@@ -93,7 +93,7 @@ def front(canvas: Canvas, who: Identity, head: Plane, locks: Locks) -> Plane:
     cover = canvas.cover(distance, 0.03)
     shadow = canvas.cover(distance - 0.07, 0.14)
     canvas.shade(0.72, shadow * head)
-    canvas.paint(palette.hair(who)[:, None, None] * locks.strands, cover)
+    canvas.paint(palette.hair(who)[:, None, None] * texture.strands, cover)
     return cover
 
 

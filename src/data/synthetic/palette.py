@@ -1,4 +1,4 @@
-"""The colours of people: skin, hair, irises, lips; and of everything else."""
+"""Colours of skin, hair, irises, lips and glasses."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def hsv(hue: float, saturation: float, value: float) -> RGB:
 
 
 def skin(who: Identity) -> RGB:
-    """Skin by melanin, redder or more olive by ruddiness."""
+    """Skin, darker with melanin and redder with ruddiness."""
     return _along(_SKIN, who.melanin) * (1 + who.ruddiness * np.asarray((0.03, -0.02, -0.06)))
 
 
 def hair(who: Identity) -> RGB:
-    """Hair by its melanin and red pigment, greying with age."""
+    """Hair, darker with melanin, redder with red pigment, greyer with age."""
     colour = _along(_HAIR, who.hair_melanin)
     red = max(who.hair_red, 0.0) * (1 - who.hair_melanin)
     colour = colour * (1 + red * np.asarray((0.12, -0.38, -0.55)))
@@ -70,12 +70,12 @@ def hair(who: Identity) -> RGB:
 
 
 def iris(who: Identity) -> RGB:
-    """Brown through hazel and green to blue and grey; dark skin seldom has light eyes."""
+    """From brown through hazel and green to blue and grey; rarely light with dark skin."""
     return _along(_IRIS, who.iris_hue * (1 - 0.7 * who.melanin))
 
 
 def lips(who: Identity) -> RGB:
-    """The skin, redder: a little, or much where painted."""
+    """The colour of the skin, more or less reddened."""
     base = skin(who)
     red = np.asarray((0.78, 0.22, 0.27))
     return base * 0.95 + (0.28 + 0.4 * who.lip_colour) * (red * (base.mean() + 0.35) - base)

@@ -1,4 +1,4 @@
-"""One subject in one view, painted from back to front."""
+"""Rendering subjects, each view painted from back to front."""
 
 from __future__ import annotations
 
@@ -8,21 +8,45 @@ from numpy.typing import NDArray
 from src.data.streams import Purpose, stream
 from src.data.synthetic import face, hair, palette, scene
 from src.data.synthetic.canvas import Canvas, Plane
-from src.data.synthetic.traits import Identity, View
+from src.data.synthetic.traits import Identity, View, draw
+
+
+def render_subjects(
+    subjects: int,
+    images_per_subject: int,
+    image_size: int,
+    seed: int,
+    first_subject: int = 0,
+    difficulty: float = 1.0,
+) -> NDArray[np.uint8]:
+    """(subjects·images_per_subject, image_size, image_size, 3) uint8 RGB, subject by subject.
+
+    Subjects are numbered from `first_subject`. `difficulty` scales how far pose, light, expression
+    and camera differ from neutral.
+    """
+    shape = (subjects * images_per_subject, image_size, image_size, 3)
+    images = np.empty(shape, np.uint8)
+    for row in range(len(images)):
+        subject, image = divmod(row, images_per_subject)
+        subject += first_subject
+        who = draw(Identity, stream(Purpose.subject, seed, subject))
+        view = draw(View, stream(Purpose.image, seed, subject, image), difficulty)
+        images[row] = render(who, view, image_size)
+    return images
 
 
 def render(who: Identity, view: View, size: int) -> NDArray[np.uint8]:
-    """The picture of `who` in `view`, (size, size, 3) uint8 RGB; a function of its arguments."""
+    """(size, size, 3) uint8 RGB; equal arguments give equal bytes."""
     return scene.develop(expose(who, view, size), view)
 
 
 def expose(who: Identity, view: View, size: int) -> Plane:
-    """The picture before it is rounded to grey levels, (3, size, size), 0 black and 1 white."""
+    """The image before it is quantised: (3, size, size) float64, 0 for black and 1 for white."""
     rng = stream(Purpose.scene, view.scene)
     canvas = Canvas(size, who, view)
     scene.background(canvas, view, rng)
-    locks = hair.locks(canvas, who, view)
-    hair.back(canvas, who, view, locks)
+    texture = hair.texture(canvas, who, view)
+    hair.back(canvas, who, view, texture)
     neck = scene.body(canvas, who, rng)
     for side in (-1, 1):
         ear(canvas, who, view, side)
@@ -36,7 +60,7 @@ def expose(who: Identity, view: View, size: int) -> Plane:
         face.brow(canvas, who, view, side)
     shade = face.light(canvas, who, view)
     canvas.shade(shade, np.maximum(head, 0.6 * neck))
-    cover = hair.front(canvas, who, head, locks)
+    cover = hair.front(canvas, who, head, texture)
     canvas.shade(shade, 0.7 * cover * (1 - head))
     glasses(canvas, who)
     scene.occlude(canvas, who, view, rng)
@@ -44,7 +68,7 @@ def expose(who: Identity, view: View, size: int) -> Plane:
 
 
 def ear(canvas: Canvas, who: Identity, view: View, side: int) -> None:
-    """One ear, behind the head; the turn of the head hides one and shows the other."""
+    """One ear, behind the head; turning the head hides one and shows the other."""
     x = canvas.x - side * (who.width - 0.01) + 0.16 * np.sin(view.yaw)
     y = canvas.y - who.ear_y - 0.15 * np.sin(view.pitch)
     distance = np.hypot(x / 0.55, y) - who.ear_size
@@ -57,7 +81,7 @@ def ear(canvas: Canvas, who: Identity, view: View, side: int) -> None:
 
 
 def glasses(canvas: Canvas, who: Identity) -> None:
-    """Spectacles: two rims, a bridge, and the arms towards the ears."""
+    """Glasses: two rims, a bridge, and the arms towards the ears."""
     if who.glasses <= 0:
         return
     colour = palette.frame(who)

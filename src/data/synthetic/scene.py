@@ -1,4 +1,4 @@
-"""What surrounds the head, and what the camera does to the picture."""
+"""The surroundings of the head, and the effects of the camera."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _any_colour(rng: Generator, saturation: float = 0.6) -> palette.RGB:
 
 
 def background(canvas: Canvas, view: View, rng: Generator) -> None:
-    """A two-colour gradient with soft shapes, bars and a texture over it."""
+    """A gradient of two colours with soft shapes, bars and a texture over it."""
     one, two = (_any_colour(rng)[:, None, None] for _ in range(2))
     turn = rng.uniform(0, 2 * np.pi)
     along = np.cos(turn) * canvas.column + np.sin(turn) * canvas.row
@@ -58,7 +58,7 @@ def body(canvas: Canvas, who: Identity, rng: Generator) -> Plane:
 
 
 def occlude(canvas: Canvas, who: Identity, view: View, rng: Generator) -> None:
-    """Something before the face: sunglasses, a scarf, a hand, a cap or a bar."""
+    """Something in front of the face: sunglasses, a scarf, a hand, a cap or a bar."""
     size = view.occlusion
     if size <= 0:
         return
@@ -102,27 +102,27 @@ def occlude(canvas: Canvas, who: Identity, view: View, rng: Generator) -> None:
 
 
 def expose(canvas: Canvas, view: View, rng: Generator) -> Plane:
-    """What reaches the film, (3, S, S), black at 0 and white at 1: light, colour, blur, noise."""
+    """Apply exposure, white balance, contrast, blur and noise; (3, S, S), 0 black and 1 white."""
     from scipy.ndimage import gaussian_filter
 
     n, size = SUPERSAMPLING, canvas.side // SUPERSAMPLING
-    picture = canvas.rgb.reshape(3, size, n, size, n).mean((2, 4))
+    image = canvas.rgb.reshape(3, size, n, size, n).mean((2, 4))
     cast = np.exp(np.asarray((view.warmth, view.tint, -view.warmth)) + view.exposure)
-    picture = picture * cast[:, None, None]
-    picture = 0.5 + (picture - 0.5) * (1 + view.contrast)
+    image = image * cast[:, None, None]
+    image = 0.5 + (image - 0.5) * (1 + view.contrast)
     if view.blur > 0:
         sigma = view.blur * size / 64
-        picture = gaussian_filter(picture, (0, sigma, sigma), truncate=2.5)
+        image = gaussian_filter(image, (0, sigma, sigma), truncate=2.5)
     if view.noise > 0:
-        picture = picture + view.noise * rng.standard_normal(picture.shape)
-    return picture
+        image = image + view.noise * rng.standard_normal(image.shape)
+    return image
 
 
-def develop(picture: Plane, view: View) -> NDArray[np.uint8]:
-    """The finished picture, (S, S, 3) uint8, compressed as a camera does."""
+def develop(image: Plane, view: View) -> NDArray[np.uint8]:
+    """The finished image, (S, S, 3) uint8, with the JPEG compression of a camera."""
     from PIL import Image
 
-    pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
+    pixels = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
     if view.compression <= 0:
         return pixels
     file = io.BytesIO()

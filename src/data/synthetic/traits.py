@@ -1,8 +1,8 @@
-"""What a synthetic face can vary in: traits fixed per subject, and views drawn per image.
+"""The traits of synthetic faces: those of a subject, and those of a single view.
 
-Each field of these tables declares the range it is drawn from, uniformly; a trait whose range
-reaches below zero is absent there (most people wear no glasses). Lengths are in head units:
-the head is 2 high and centred on the origin, x to the picture's right, y down.
+Each field declares the range from which it is drawn uniformly. A feature whose range extends below
+zero is absent at negative values (most people wear no glasses). Lengths are in head units: the head
+is 2 high and centred on the origin, x points to the right of the image, y down.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ def trait(low: float, high: float) -> Any:
 
 
 def seed() -> Any:
-    """A number that seeds what is not drawn here."""
+    """A seed for what is drawn elsewhere."""
     return field(default=0, metadata={"seed": True})
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who it is: the same in every image of a subject."""
+    """The traits of a subject, the same in all of its images."""
 
     # head
     width: float = trait(0.69, 0.83)  # half-width at the cheekbones
@@ -42,7 +42,7 @@ class Identity:
     blush: float = trait(-0.2, 0.5)
     freckles: float = trait(-3.0, 1.0)
     moles: float = trait(-2.0, 3.0)  # how many
-    marks: int = seed()  # of the places of both
+    marks: int = seed()  # of the positions of both
     age: float = trait(-1.2, 1.0)  # depth of the folds, grey in the hair
     # eyes and brows
     eye_spacing: float = trait(0.27, 0.38)  # of each pupil from the middle
@@ -85,7 +85,7 @@ class Identity:
     length: float = trait(-1.1, 1.7)  # how far down it hangs
     curl: float = trait(-0.8, 1.0)
     bun: float = trait(-3.0, 1.0)
-    # face furniture
+    # facial hair and accessories
     moustache: float = trait(-3.0, 1.0)
     beard: float = trait(-3.0, 1.0)
     glasses: float = trait(-2.0, 1.0)
@@ -96,14 +96,14 @@ class Identity:
 
 @dataclass(frozen=True)
 class View:
-    """One photograph: everything that says nothing about who is in it. All zero: a neutral one."""
+    """The traits of one photograph, independent of the subject; all zeros is a neutral view."""
 
     # pose and framing
     yaw: float = trait(-0.62, 0.62)  # radians, as are the next two
     pitch: float = trait(-0.34, 0.34)
     roll: float = trait(-0.38, 0.38)
     zoom: float = trait(-0.20, 0.20)  # log of the scale
-    shift_x: float = trait(-0.19, 0.19)  # of half the picture
+    shift_x: float = trait(-0.19, 0.19)  # of half the image
     shift_y: float = trait(-0.16, 0.16)
     # expression
     smile: float = trait(-0.7, 1.0)
@@ -135,9 +135,9 @@ T = TypeVar("T", Identity, View)
 
 
 def draw(kind: type[T], rng: Generator, spread: float = 1.0) -> T:
-    """Draw every trait of `kind`, times `spread`: 0 is all neutral, 1 the declared range.
+    """Draw every trait of `kind`, times `spread`: 0 gives all zeros, 1 the declared ranges.
 
-    Seeds have 63 bits, so that no two of them meet.
+    Seeds have 63 bits, so that two are practically never equal.
     """
     ranges = {f.name: f.metadata["range"] for f in fields(kind) if "range" in f.metadata}
     low, high = zip(*ranges.values(), strict=True)

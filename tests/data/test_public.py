@@ -1,4 +1,4 @@
-"""Public datasets, in small, in exactly the layout in which their authors publish them."""
+"""Small public datasets in the layout in which their authors publish them."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ import scipy.io
 
 from src.data.entries import Origin
 from src.data.faceset import Split
-from src.data.origin import open_origin
+from src.data.origins import open_origin
 from src.data.pack import pack
 from src.errors import ConfigError, OriginError
 from src.files import digest
-from tests.data.conftest import encoded, picture, settings, write_folder, write_tar, write_zip
+from tests.data.conftest import encoded, noise, settings, write_folder, write_tar, write_zip
 
 EACH = {"train": 4, "test": 2}
 
 
-def recipe(folder: Path, kind: str, path: Path, extra: str = "verify: false") -> Path:
-    file = folder / "recipe.yaml"
+def origin_file(folder: Path, kind: str, path: Path, extra: str = "verify: false") -> Path:
+    file = folder / "origin.yaml"
     file.write_text(f"kind: {kind}\npath: {path}\n{extra}\n")
     return file
 
 
 def photo(seed: int) -> bytes:
-    return encoded(picture(seed), "JPEG")
+    return encoded(noise(seed), "JPEG")
 
 
 def hotdog(folder: Path) -> Path:
@@ -38,7 +38,7 @@ def hotdog(folder: Path) -> Path:
     for split, each in EACH.items():
         for name in ("hotdog", "not-hotdog"):
             for number in range(each):
-                files[f"hotdog/{split}/{name}/{number}.png"] = encoded(picture(seed := seed + 1))
+                files[f"hotdog/{split}/{name}/{number}.png"] = encoded(noise(seed := seed + 1))
     return write_zip(folder / "hotdog.zip", files)
 
 
@@ -98,9 +98,9 @@ def food(folder: Path) -> Path:
 def counts(origin: Origin) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for entry in origin.entries:
-        assert entry.given is not None
+        assert entry.split is not None
         by_split = found.setdefault(entry.subject, {"train": 0, "test": 0})
-        by_split[entry.given.name] += 1
+        by_split[entry.split.name] += 1
     return found
 
 
@@ -113,10 +113,10 @@ def counts(origin: Origin) -> dict[str, dict[str, int]]:
         ("food101", food, ("apple_pie", "baby_back_ribs")),
     ],
 )
-def test_a_published_layout_gives_its_classes_split_and_pictures(
+def test_a_published_layout_gives_its_classes_split_and_images(
     kind: str, write: Callable[[Path], Path], classes: tuple[str, ...], tmp_path: Path
 ) -> None:
-    path = recipe(tmp_path, kind, write(tmp_path))
+    path = origin_file(tmp_path, kind, write(tmp_path))
     origin = open_origin(settings(path))
     assert counts(origin) == dict.fromkeys(classes, EACH)
     assert [entry for entry, _ in origin.read()] == list(origin.entries)
@@ -126,7 +126,7 @@ def test_a_published_layout_gives_its_classes_split_and_pictures(
 
 
 def cifar_files(folder: Path, kind: str) -> dict[str, Any]:
-    """CIFAR's pickles with the checksums that a copy of torchvision's class is to expect."""
+    """Write CIFAR's pickles; returns the attributes of torchvision's class that match them."""
     base = folder / ("cifar-10-batches-py" if kind == "cifar10" else "cifar-100-python")
     base.mkdir(parents=True)
     names = [f"thing_{number}" for number in range(3)]
@@ -152,12 +152,12 @@ def cifar_files(folder: Path, kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["cifar10", "cifar100"])
-def test_cifar_is_read_once_its_checksums_agree(
+def test_cifar_is_read_only_if_its_checksums_agree(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from torchvision import datasets
 
-    path = recipe(tmp_path, kind, tmp_path, "train_per_class: 3")
+    path = origin_file(tmp_path, kind, tmp_path, "train_per_class: 3")
     expected = cifar_files(tmp_path, kind)
     with pytest.raises(OriginError, match="corrupted"):  # these are not the published pickles
         open_origin(settings(path))
@@ -174,15 +174,15 @@ def test_cifar_is_read_once_its_checksums_agree(
 def test_an_archive_that_is_not_the_published_one_is_refused(
     kind: str, write: Callable[[Path], Path], tmp_path: Path
 ) -> None:
-    path = recipe(tmp_path, kind, write(tmp_path), "verify: true")
+    path = origin_file(tmp_path, kind, write(tmp_path), "verify: true")
     with pytest.raises(OriginError, match="not the published file"):
         open_origin(settings(path))
 
 
 @pytest.mark.parametrize("kind", ["hotdog", "cub200", "cars196", "food101", "cifar10"])
-def test_a_dataset_that_is_not_there_is_one_line(kind: str, tmp_path: Path) -> None:
+def test_a_missing_dataset_is_refused_on_one_line(kind: str, tmp_path: Path) -> None:
     with pytest.raises(OriginError) as refused:
-        open_origin(settings(recipe(tmp_path, kind, tmp_path / "nowhere")))
+        open_origin(settings(origin_file(tmp_path, kind, tmp_path / "nowhere")))
     assert "\n" not in str(refused.value)
     assert "path" in str(refused.value)
 
@@ -190,9 +190,9 @@ def test_a_dataset_that_is_not_there_is_one_line(kind: str, tmp_path: Path) -> N
 def test_a_broken_bird_archive_names_what_is_missing(tmp_path: Path) -> None:
     archive = write_tar(tmp_path / "CUB_200_2011.tgz", {"CUB_200_2011/images.txt": b"1 a.jpg\n"})
     with pytest.raises(OriginError, match=r"CUB_200_2011\.tgz"):
-        open_origin(settings(recipe(tmp_path, "cub200", archive)))
+        open_origin(settings(origin_file(tmp_path, "cub200", archive)))
 
 
 def test_an_unknown_dataset_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cub200"):
-        open_origin(settings(recipe(tmp_path, "cub201", tmp_path)))
+        open_origin(settings(origin_file(tmp_path, "cub201", tmp_path)))

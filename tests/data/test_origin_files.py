@@ -1,4 +1,4 @@
-"""Recipes: rendered or fetched, and refused by the key that is wrong."""
+"""Origin files are opened, or refused naming the invalid key."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 from src.data.faceset import Split
-from src.data.origin import open_origin
+from src.data.origins import open_origin
 from src.data.pack import pack
 from src.errors import ConfigError, OriginError
-from tests.data.conftest import picture, settings
+from tests.data.conftest import noise, settings
 
 
-def recipe(folder: Path, text: str) -> Path:
-    path = folder / "recipe.yaml"
+def origin_file(folder: Path, text: str) -> Path:
+    path = folder / "origin.yaml"
     path.write_text(text)
     return path
 
@@ -26,17 +26,17 @@ def offline(home: Path) -> str:
     return f"data_home: {home}\ndownload_if_missing: false\n"
 
 
-def test_the_synthetic_recipe_gives_the_numbers_it_says(tmp_path: Path) -> None:
+def test_a_synthetic_origin_has_the_numbers_of_images_it_states(tmp_path: Path) -> None:
     text = "kind: synthetic\nsubjects: 3\ntrain_per_subject: 4\ntest_per_subject: 2\nseed: 1\n"
-    faces = pack(settings(recipe(tmp_path, text)), seed=0).faces
+    faces = pack(settings(origin_file(tmp_path, text)), seed=0).faces
     assert len(faces.rows(Split.test)) == 6
     assert len(faces.rows(Split.train)) + len(faces.rows(Split.val)) == 12
 
 
-def test_olivetti_comes_through_scikit_learn_from_its_cache(tmp_path: Path) -> None:
+def test_olivetti_is_read_from_the_cache_of_scikit_learn(tmp_path: Path) -> None:
     faces = np.random.default_rng(0).random((400, 4096), dtype=np.float32)
     joblib.dump(faces, tmp_path / "olivetti_py3.pkz")
-    path = recipe(tmp_path, f"kind: olivetti\n{offline(tmp_path)}")
+    path = origin_file(tmp_path, f"kind: olivetti\n{offline(tmp_path)}")
     origin = open_origin(settings(path))
     assert len(origin.entries) == 400
     assert len({entry.subject for entry in origin.entries}) == 40
@@ -46,24 +46,24 @@ def test_olivetti_comes_through_scikit_learn_from_its_cache(tmp_path: Path) -> N
     assert np.abs(np.asarray(content, dtype=float) - expected).max() <= 1
 
 
-def test_lfw_comes_through_scikit_learn_from_its_folders(tmp_path: Path) -> None:
+def test_lfw_is_read_from_the_folders_of_scikit_learn(tmp_path: Path) -> None:
     home = tmp_path / "lfw_home/lfw_funneled"
     for person in range(2):
         name = f"Some_Person{person}"
         (home / name).mkdir(parents=True)
         for number in range(1, 5):
-            pixels = picture(10 * person + number, 250)
+            pixels = noise(10 * person + number, 250)
             Image.fromarray(pixels).save(home / name / f"{name}_{number:04}.jpg")
     for name in ("pairsDevTrain.txt", "pairsDevTest.txt", "pairs.txt"):
         (tmp_path / "lfw_home" / name).write_text("")
     text = f"kind: lfw\n{offline(tmp_path)}min_faces_per_person: 3\n"
-    faces = pack(settings(recipe(tmp_path, text)), seed=0).faces
+    faces = pack(settings(origin_file(tmp_path, text)), seed=0).faces
     assert faces.subjects == ("Some Person0", "Some Person1")
     assert len(faces) == 8
 
 
-def test_a_fetch_that_fails_says_how_to_mend_it(tmp_path: Path) -> None:
-    path = recipe(tmp_path, f"kind: olivetti\n{offline(tmp_path)}")
+def test_a_download_that_fails_says_what_to_do(tmp_path: Path) -> None:
+    path = origin_file(tmp_path, f"kind: olivetti\n{offline(tmp_path)}")
     with pytest.raises(OriginError, match="set data_home to where it is"):
         open_origin(settings(path))
 
@@ -71,7 +71,7 @@ def test_a_fetch_that_fails_says_how_to_mend_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("kind: imaginary\n", "'imaginary'; use one of synthetic"),
+        ("kind: imaginary\n", "'imaginary'; use one of cars196, cifar10, "),
         ("- a list\n", "is None"),
         ("kind: [synthetic]\n", "use one of"),
         ("kind: synthetic\nsubjects: 3\n", "train_per_subject: is required"),
@@ -79,10 +79,15 @@ def test_a_fetch_that_fails_says_how_to_mend_it(tmp_path: Path) -> None:
             "kind: synthetic\nsubjects: 1\ntrain_per_subject: 4\ntest_per_subject: 2\nseed: 1\n",
             "subjects",
         ),
-        ("kind: olivetti\ncolour: true\n", "colour is not a known key"),
+        (
+            "kind: olivetti\ncolour: true\n",
+            "colour is not a key of olivetti; use kind, data_home",
+        ),
     ],
 )
-def test_a_wrong_recipe_is_refused_by_its_key(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=r"recipe\.yaml") as caught:
-        open_origin(settings(recipe(tmp_path, text)))
+def test_an_invalid_origin_file_is_refused_naming_the_key(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"origin\.yaml") as caught:
+        open_origin(settings(origin_file(tmp_path, text)))
     assert said in str(caught.value) and "\n" not in str(caught.value)

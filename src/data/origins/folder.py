@@ -1,4 +1,4 @@
-"""A folder of pictures as an origin."""
+"""Folders of images."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from src.data.entries import Content, Entry, Origin
 from src.data.layout import read_layout
 from src.errors import OriginError
 
-MAX_DEPTH = 8  # folders; deeper is a link that leads back up
+MAX_DEPTH = 8  # folders; a deeper path comes from a link that leads back up
 
 
 def open_folder(path: Path) -> Origin:
-    """List a folder's pictures, following links (DVC may link files to its cache).
+    """List a folder's images, following links (DVC may link files to its cache).
 
-    Raises OriginError where it is not laid out as subjects, or holds something else than files.
+    Raises OriginError where it is not laid out by subject, or holds anything but files.
     """
     files, folders = [], []
     for parent, below, names in os.walk(path, followlinks=True):
@@ -30,15 +30,15 @@ def open_folder(path: Path) -> Origin:
 
     def read() -> Iterator[tuple[Entry, Content]]:
         for name, entry in layout.entries.items():
-            yield entry, _bytes(path / name)
+            yield entry, _read(path / name)
 
     return Origin(tuple(layout.entries.values()), read, layout.empty)
 
 
-def _bytes(file: Path) -> bytes:
+def _read(file: Path) -> bytes:
     if not file.is_file():
-        raise OriginError(str(file), "not a file, or a link to nothing", "remove or mend it")
+        raise OriginError(str(file), "not a file, or a broken link", "remove or replace it")
     try:
         return file.read_bytes()
     except OSError as error:
-        raise OriginError(str(file), f"cannot be read ({error})", "check its rights") from None
+        raise OriginError(str(file), f"cannot be read ({error})", "check its permissions") from None

@@ -1,0 +1,35 @@
+"""The registry of formats: origin files by their kind, archives by their suffix."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+from src.config import Section
+from src.data.entries import Origin
+
+KINDS: dict[str, type[OriginFile]] = {}
+OPENERS: dict[str, Callable[[Path], Origin]] = {}  # by suffix, in lower case
+
+
+class OriginFile(Section, ABC):
+    """The keys of one kind of origin file: a YAML file that says how to make or find images.
+
+    Subclasses are registered in KINDS under each value that the Literal of their `kind` allows.
+    """
+
+    kind: str
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        super().__pydantic_init_subclass__(**options)
+        KINDS.update(dict.fromkeys(get_args(cls.model_fields["kind"].annotation), cls))
+
+    @abstractmethod
+    def open(self, where: str, image_size: int) -> Origin:
+        """List the images; images that are rendered have sides of `image_size` pixels.
+
+        Raises OriginError, whose message starts with `where`, the path of the origin file.
+        """

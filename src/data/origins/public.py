@@ -1,0 +1,110 @@
+"""Public datasets as their authors publish them, verified by checksum.
+
+`path` in the origin file is the published archive. Nothing is downloaded and nothing extracted.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from src.config import Count
+from src.data.entries import Content, Entry, Origin
+from src.data.faceset import Split
+from src.data.origins.archive import MAX_MEMBER, open_archive
+from src.data.origins.base import OriginFile
+from src.errors import OriginError
+from src.files import digest
+
+
+class PublicDataset(OriginFile):
+    """A public dataset. `train_per_class` and `test_per_class` keep only the first so many."""
+
+    path: str
+    verify: bool = True  # compare checksums with the published ones before reading
+    train_per_class: Count | None = None
+    test_per_class: Count | None = None
+
+    def check(self, where: str, file: Path, algorithm: str, expected: str) -> None:
+        """Raise OriginError where `file` is missing, or is not the one that was published."""
+        if not file.is_file():
+            raise OriginError(where, f"{file} is missing", "set path to where you put the dataset")
+        if self.verify and digest(file, algorithm) != expected:
+            what = f"{file} is not the published file ({algorithm} differs from {expected})"
+            raise OriginError(where, what, "fetch it again, or set verify: false to use it anyway")
+
+    def limit(self, origin: Origin) -> Origin:
+        """`origin` without the images beyond `train_per_class` and `test_per_class`."""
+        limits = {Split.train: self.train_per_class, Split.test: self.test_per_class}
+        counts: dict[tuple[str, Split | None], int] = {}
+        kept = set()
+        for entry in origin.entries:
+            key = entry.subject, entry.split
+            counts[key] = counts.get(key, 0) + 1
+            limit = limits[entry.split or Split.train]
+            if limit is None or counts[key] <= limit:
+                kept.add(entry)
+        entries = tuple(entry for entry in origin.entries if entry in kept)
+        return Origin(entries, lambda: (each for each in origin.read() if each[0] in kept))
+
+
+class HotDog(PublicDataset):
+    """Hot dogs and other food (Zhang et al., Dive into Deep Learning): hotdog.zip."""
+
+    kind: Literal["hotdog"]
+    sha1: ClassVar[str] = "fba480ffa8aa7e0febbb511d181409f899b9baa5"
+
+    def open(self, where: str, image_size: int) -> Origin:
+        self.check(where, Path(self.path), "sha1", self.sha1)
+        return self.limit(open_archive(Path(self.path)))
+
+
+class Cub(PublicDataset):
+    """Caltech-UCSD Birds 200 (Wah et al., 2011): CUB_200_2011.tgz."""
+
+    kind: Literal["cub200"]
+    md5: ClassVar[str] = "97eceeb196236b17998738112f37df78"
+
+    def open(self, where: str, image_size: int) -> Origin:
+        path = Path(self.path)
+        self.check(where, path, "md5", self.md5)
+        entries = self._entries(where, path)
+
+        def read() -> Iterator[tuple[Entry, Content]]:
+            with tarfile.open(path) as archive:
+                for member in archive:
+                    entry = entries.get(member.name)
+                    safe = member.isfile() and member.size <= MAX_MEMBER
+                    file = archive.extractfile(member) if entry and safe else None
+                    if entry and file:
+                        yield entry, file.read()
+
+        with tarfile.open(path) as archive:
+            order = [entries[name] for name in archive.getnames() if name in entries]
+        return self.limit(Origin(tuple(order), read))
+
+    def _entries(self, where: str, path: Path) -> dict[str, Entry]:
+        """Entries by name of member, from the archive's four lists, which number from 1."""
+        names = ("images", "image_class_labels", "train_test_split", "classes")
+        try:
+            with tarfile.open(path) as archive:
+                images, labels, training, classes = (_list(archive, name) for name in names)
+            return {
+                f"CUB_200_2011/images/{file}": Entry(
+                    file, classes[labels[key]], Split.train if training[key] == "1" else Split.test
+                )
+                for key, file in images.items()
+            }
+        except (tarfile.TarError, OSError, EOFError, KeyError, ValueError) as error:
+            raise OriginError(
+                where, f"{path} is not laid out as CUB_200_2011.tgz ({error})", "fetch it again"
+            ) from None
+
+
+def _list(archive: tarfile.TarFile, name: str) -> dict[str, str]:
+    """The lines `NUMBER VALUE` of one of CUB's text files."""
+    file = archive.extractfile(f"CUB_200_2011/{name}.txt")
+    lines = file.read().decode().splitlines() if file else []
+    return dict(line.split(" ", 1) for line in lines if line)

@@ -1,0 +1,92 @@
+"""Images rendered by this project: parametric faces, and objects that stand in for public datasets.
+
+A study whose dataset is not available runs on a stand-in with the same classes, split and image
+size. Its results then show that the study works, not how well anything does on the real images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from src.config import Count
+from src.data.entries import Content, Entry, Origin
+from src.data.faceset import Split
+from src.data.origins.base import OriginFile
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Synthetic(OriginFile):
+    """Parametric faces, with a test split of their own."""
+
+    kind: Literal["synthetic"]
+    subjects: Annotated[int, Field(ge=2)]
+    train_per_subject: Annotated[int, Field(ge=2)]
+    test_per_subject: Count
+    seed: Seed
+
+    def open(self, where: str, image_size: int) -> Origin:
+        width = max(2, len(str(self.subjects)))
+        names = [f"subject_{number:0{width}}" for number in range(1, self.subjects + 1)]
+        entries = _entries(names, train=self.train_per_subject, test=self.test_per_subject)
+
+        def read() -> Iterator[tuple[Entry, Content]]:
+            from src.data.synthetic.render import render_subjects
+
+            each = self.train_per_subject + self.test_per_subject
+            images = render_subjects(self.subjects, each, image_size, self.seed)
+            return zip(entries, images, strict=True)
+
+        return Origin(entries, read)
+
+
+class Objects(OriginFile):
+    """Parametric objects, with a test split of their own."""
+
+    kind: Literal["objects"]
+    classes: Annotated[int, Field(ge=2)] | dict[str, Count]  # how many, or kinds in each by name
+    train_per_class: Annotated[int, Field(ge=2)]
+    test_per_class: Count
+    seed: Seed
+    likeness: Annotated[float, Field(ge=0, le=1)] = 0.0  # how much all kinds resemble each other
+    size: Annotated[int, Field(ge=16, le=1024)] | None = None  # pixels; null for data.image_size
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """Class to the number of kinds of object in it."""
+        if isinstance(self.classes, dict):
+            return self.classes
+        width = len(str(self.classes))
+        return {f"class_{number:0{width}}": 1 for number in range(1, self.classes + 1)}
+
+    def open(self, where: str, image_size: int) -> Origin:
+        entries = _entries(self.kinds, train=self.train_per_class, test=self.test_per_class)
+
+        def read() -> Iterator[tuple[Entry, Content]]:
+            from src.data.objects import render_objects
+
+            size = self.size or image_size
+            rows, first = iter(entries), 0
+            for count in self.kinds.values():
+                for number in range(self.train_per_class + self.test_per_class):
+                    image, kind = divmod(number, count)  # the kinds of a class take turns
+                    pixels = render_objects(
+                        [first + kind], 1, size, self.seed, self.likeness, first_image=image
+                    )
+                    yield next(rows), pixels[0]
+                first += count
+
+        return Origin(entries, read)
+
+
+def _entries(subjects: Iterable[str], *, train: int, test: int) -> tuple[Entry, ...]:
+    """`train` and then `test` images of each subject, numbered from 1 through both."""
+    splits = [Split.train] * train + [Split.test] * test
+    return tuple(
+        Entry(f"{split.name}/{subject}/{number:04}", subject, split)
+        for subject in subjects
+        for number, split in enumerate(splits, 1)
+    )
