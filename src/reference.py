@@ -14,15 +14,16 @@ from typing import Any
 from src import cli
 from src.config import PARAMS, Params
 from src.config.weights import WEIGHTS_ORIGINS
+from src.data.origins import KINDS as DATA_ORIGINS
 from src.files import write_text
 
 PAGE, SCHEMA = Path("docs/configuration.md"), Path("params.schema.json")
 INTRODUCTION = f"""\
 # Configuration
 
-Every key of [{PARAMS}](../{PARAMS}) and of the origin files in `weights/`. NAME stands for a
-name of your choice. This page is generated: `python -m src.reference` writes it from the models in
-`src/config`, which validate the files before any work starts.
+Every key of [{PARAMS}](../{PARAMS}) and of the origin files in `data/` and `weights/`. NAME stands
+for a name of your choice. This page is generated: `python -m src.reference` writes it from the
+models that validate the files before any work starts.
 """
 HEADER = ("| key | value | default | meaning |", "| --- | --- | --- | --- |")
 LIMITS = {
@@ -38,8 +39,10 @@ Schema = Mapping[str, Any]
 def page() -> str:
     """docs/configuration.md."""
     parts = [INTRODUCTION, f"## {PARAMS}\n", *_tables(Params.model_json_schema())]
-    for kind, model in WEIGHTS_ORIGINS.items():
-        parts += [f"## weights/*.yaml with `kind: {kind}`\n", *_tables(model.model_json_schema())]
+    for folder, kinds in (("data", DATA_ORIGINS), ("weights", WEIGHTS_ORIGINS)):
+        for kind, model in sorted(kinds.items()):
+            title = f"## {folder}/*.yaml with `kind: {kind}`\n"
+            parts += [title, *_tables(model.model_json_schema())]
     return "\n".join(parts)
 
 
@@ -63,7 +66,7 @@ def _tables(root: Schema, at: Schema | None = None, prefix: str = "") -> Iterato
             meaning = meaning or section["description"].split("\n")[0]
         if name in here.get("required", ()):
             default = "required"
-        if "const" not in field:  # which the heading has
+        if name != "kind" or prefix:  # else the heading has it
             meaning = " ".join(meaning.split())
             rows.append(f"| `{prefix}{name}` | {_values(field)} | {default} | {meaning} |")
     yield "\n".join([*rows, ""])

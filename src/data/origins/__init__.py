@@ -21,6 +21,8 @@ from src.data.origins.folder import open_folder
 from src.data.regroup import regroup
 from src.errors import OriginError
 
+__all__ = ["KINDS", "OPENERS", "open_origin"]
+
 for module in iter_modules(__path__, f"{__name__}."):
     import_module(module.name)
 

@@ -21,6 +21,7 @@ class OriginFile(Section, ABC):
     """
 
     kind: str
+    """Which kind of origin file this is."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:

@@ -23,9 +23,13 @@ class PublicDataset(OriginFile):
     """A public dataset. `train_per_class` and `test_per_class` keep only the first so many."""
 
     path: str
-    verify: bool = True  # compare checksums with the published ones before reading
+    """The published archive, or the folder that torchvision reads."""
+    verify: bool = True
+    """Compare checksums with the published ones before reading."""
     train_per_class: Count | None = None
+    """Take only the first so many training images of each class; null takes all."""
     test_per_class: Count | None = None
+    """Take only the first so many test images of each class; null takes all."""
 
     def check(self, where: str, file: Path, algorithm: str, expected: str) -> None:
         """Raise OriginError where `file` is missing, or is not the one that was published."""

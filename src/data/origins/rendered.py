@@ -24,9 +24,13 @@ class Synthetic(OriginFile):
 
     kind: Literal["synthetic"]
     subjects: Annotated[int, Field(ge=2)]
+    """Number of identities."""
     train_per_subject: Annotated[int, Field(ge=2)]
+    """Images of each subject to train and validate on."""
     test_per_subject: Count
+    """Images of each subject in the test split."""
     seed: Seed
+    """Chooses the identities and their images."""
 
     def open(self, where: str, image_size: int) -> Origin:
         width = max(2, len(str(self.subjects)))
@@ -47,12 +51,18 @@ class Objects(OriginFile):
     """Parametric objects, with a test split of their own."""
 
     kind: Literal["objects"]
-    classes: Annotated[int, Field(ge=2)] | dict[str, Count]  # how many, or kinds in each by name
+    classes: Annotated[int, Field(ge=2)] | dict[str, Count]
+    """Number of classes of one kind each, or the number of kinds in each class by its name."""
     train_per_class: Annotated[int, Field(ge=2)]
+    """Images of each class to train and validate on."""
     test_per_class: Count
+    """Images of each class in the test split."""
     seed: Seed
-    likeness: Annotated[float, Field(ge=0, le=1)] = 0.0  # how much all kinds resemble each other
-    size: Annotated[int, Field(ge=16, le=1024)] | None = None  # pixels; null for data.image_size
+    """Chooses the kinds of object and their images."""
+    likeness: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How much all kinds resemble each other: 0 not at all, 1 entirely."""
+    size: Annotated[int, Field(ge=16, le=1024)] | None = None
+    """Width and height in pixels; null takes data.image_size."""
 
     @property
     def kinds(self) -> dict[str, int]:

@@ -18,8 +18,10 @@ from src.errors import OriginError
 class SklearnDataset(OriginFile):
     """A dataset behind one of scikit-learn's `fetch_` functions."""
 
-    data_home: str | None = None  # where it is kept; null for scikit-learn's own folder
+    data_home: str | None = None
+    """The folder that keeps the download; null for scikit-learn's own."""
     download_if_missing: bool = True
+    """Download the dataset where the folder does not have it yet; false fails instead."""
 
     def fetch(self, where: str, fetcher: Callable[..., Any], **options: object) -> Any:
         """Call one of scikit-learn's fetchers; raises OriginError if it fails."""
@@ -55,7 +57,9 @@ class Lfw(SklearnDataset):
 
     kind: Literal["lfw"]
     min_faces_per_person: Annotated[int, Field(ge=3)] = 20
-    funneled: bool = True  # aligned by funneling
+    """Leave out subjects with fewer images."""
+    funneled: bool = True
+    """Use the images that were aligned by funneling."""
 
     def open(self, where: str, image_size: int) -> Origin:
         from sklearn.datasets import fetch_lfw_people
