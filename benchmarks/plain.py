@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader, Dataset
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError
 from src.models.imports import without_dynamo
-from src.models.trainable import frozen_prefix, training_mode, unfreeze
+from src.models.trainable import frozen_prefix, trained_blocks, training_mode, unfreeze
 from src.training.job import TrainingJob
-from src.training.optimizers import parameter_groups, set_rate, trained_blocks
+from src.training.optimizers import parameter_groups, set_rate
 from src.training.result import merit
 from src.training.schedules import factor
 

@@ -75,16 +75,8 @@ def advise(params: Params, starting_point: StartingPoint, compute: Compute) -> A
     from src.training.job import TrainingJob
 
     fits = {
-        name: TrainingJob(
-            starting_point,
-            experiment,
-            params.recipe_of(name),
-            params,
-            compute,
-            Path(".cache"),
-            name,
-        )
-        for name, experiment in params.experiments.items()
+        name: TrainingJob.of(name, params, starting_point, Path(".cache"), compute=compute)
+        for name in params.experiments
     }
     fit = next(iter(fits.values()))
     from_source = fit.experiment.model_copy(update={"start": "source"})
@@ -94,9 +86,8 @@ def advise(params: Params, starting_point: StartingPoint, compute: Compute) -> A
 
 
 def _candidate(fit: TrainingJob, flops_per_second: float) -> Candidate:
-    from src.models.trainable import unfreeze
+    from src.models.trainable import trained_blocks, unfreeze
     from src.training.cost import epoch_flops
-    from src.training.optimizers import trained_blocks
 
     network = fit.network()
     trained = trained_blocks(network, fit.experiment.train, fit.recipe)

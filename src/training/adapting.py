@@ -131,7 +131,7 @@ def _training_pass(
     rows, views = rows.to(compute.device), views.to(compute.device)
     values = _room(network, len(pictures), compute.dtype, compute.device)
     batches = (torch.split(rows, passes.batch_size), torch.split(views, passes.batch_size))
-    with seeded(compute.device, passes.seed, 2, number):  # stochastic depth; as in the whole loop
+    with seeded(compute.device, passes.seed, number):  # stochastic depth; as in the whole loop
         for part, view in zip(*batches, strict=True):
             with compute.autocast():
                 outputs = network.run(pictures.batch(part, view), 0, len(network.blocks))

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from src.config import Augment
 from src.models.network import centre, per_channel, standardize
 from src.training.inputs import ImageInputs, Inputs
-from src.training.order import stream
+from src.training.order import Purpose, stream
 
 ATTEMPTS = 10  # to draw a crop that lies within the picture, as many as torchvision makes
 LUMA = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue (ITU-R BT.601)
@@ -67,7 +67,7 @@ def augmented(inputs: Inputs, augment: Augment, seed: int, epoch: int) -> Inputs
     """`inputs` as `epoch` sees them: the same where nothing about them is random."""
     if not augment.random or not isinstance(inputs, ImageInputs):
         return inputs
-    drawn = draw(augment, len(inputs), inputs.images.shape[-1], stream(seed, 6, epoch))
+    drawn = draw(augment, len(inputs), inputs.images.shape[-1], stream(Purpose.crops, seed, epoch))
     device = inputs.images.device
     moved = AugmentationDraws(
         drawn.boxes.to(device), drawn.factors.to(device), drawn.orders.to(device)

@@ -12,16 +12,16 @@ import sys
 from src.data.faceset import Split
 from src.models.imports import without_dynamo
 from src.models.network import Network
-from src.models.trainable import frozen_prefix, unfreeze
+from src.models.trainable import frozen_prefix, trained_blocks, unfreeze
 from src.training.adapting import AdaptingFeatures
 from src.training.checkpoint import Checkpoint
 from src.training.classical import fit_classical
 from src.training.features import Features
-from src.training.heads import HeadTask, train_heads
+from src.training.head_task import HeadTask
+from src.training.heads import train_heads
 from src.training.inputs import ImageInputs
 from src.training.job import TrainingJob, kept_adapting_features, kept_features, recalibrate_blocks
 from src.training.loop import Examples, Plan, train
-from src.training.optimizers import trained_blocks
 from src.training.prefix import cache_prefix
 from src.training.result import Epoch, OnEpoch, TrainingResult, choose
 
@@ -36,9 +36,9 @@ def run_job(
     unfreeze(network, trained, job.recipe.batchnorm)
     trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
     repeats = job.recipe.batchnorm != "train" and not job.recipe.augment.random
-    if job.experiment.head.kind != "mlp":
+    if job.experiment.head.classical:
         history = _train_classical(job, network, on_epoch, features)
-    elif trained == {"head"} and repeats:
+    elif trained == {"head"} and repeats and job.experiment.head.kind == "mlp":
         history = _train_head(job, network, on_epoch, features)
     else:
         history = _train_network(job, network, trained, on_epoch)
@@ -104,15 +104,13 @@ def suits(features: Features, job: TrainingJob) -> bool:
 
 def head_task(job: TrainingJob) -> HeadTask:
     """The experiment's head as the batched engine takes it."""
-    head, recipe = job.experiment.head, job.recipe
     return HeadTask(
-        head.hidden,
-        head.rates,
-        recipe.model_copy(update={"learning_rate": recipe.head_rate}),
-        job.experiment.epochs,
-        job.experiment.batch_size,
-        job.params.seed,
-        job.compute.dtype,
+        head=job.experiment.head,
+        recipe=job.recipe.model_copy(update={"learning_rate": job.recipe.head_rate}),
+        epochs=job.experiment.epochs,
+        batch_size=job.experiment.batch_size,
+        seed=job.params.seed,
+        dtype=job.compute.dtype,
     )
 
 

@@ -26,7 +26,7 @@ from src.training.device import Compute, resolve
 from src.training.expendable import expendable
 from src.training.features import FeatureProvenance, Features, embed
 from src.training.fingerprint import Fingerprint
-from src.training.order import stream
+from src.training.order import Purpose, stream
 from src.training.prefix import recalibrate
 
 
@@ -45,7 +45,7 @@ class StartingPoint:
         return cls(FaceSet.load(faces), SourceWeights.load(source), digest(faces), digest(source))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingJob:
     """One experiment, ready to run: `scratch` is a folder for what may be thrown away."""
 
@@ -59,12 +59,29 @@ class TrainingJob:
 
     @classmethod
     def of(
-        cls, name: str, params: Params, starting_point: StartingPoint, scratch: Path
+        cls,
+        name: str,
+        params: Params,
+        starting_point: StartingPoint,
+        scratch: Path,
+        *,
+        experiment: Experiment | None = None,
+        compute: Compute | None = None,
     ) -> TrainingJob:
-        """The experiment `name` of params.yaml, on the device asked for; raises ConfigError."""
-        experiment, recipe = params.experiment(name), params.recipe_of(name)
-        compute = resolve(params.engine.device, params.engine.precision)
-        return cls(starting_point, experiment, recipe, params, compute, scratch, name)
+        """The experiment `name` of params.yaml, or `experiment` under that name.
+
+        On the device that params.yaml asks for, unless `compute` is given. Raises ConfigError.
+        """
+        experiment = experiment or params.experiment(name)
+        return cls(
+            starting_point=starting_point,
+            experiment=experiment,
+            recipe=experiment.adapted(params.recipes[experiment.recipe or params.recipe]),
+            params=params,
+            compute=compute or resolve(params.engine.device, params.engine.precision),
+            scratch=scratch,
+            name=name,
+        )
 
     @property
     def source(self) -> SourceWeights:
@@ -79,15 +96,13 @@ class TrainingJob:
         """What the trained network will be."""
         faces, source = self.starting_point.faces, self.starting_point.source
         spec = ModelSpec(
-            self.params.model.backbone,
-            self.params.model.stem,
-            faces.images.shape[-1],
-            faces.subjects,
-            self.experiment.head.hidden,
-            self.experiment.head.rates,
+            backbone=self.params.model.backbone,
+            stem=self.params.model.stem,
+            image_size=faces.images.shape[-1],
+            subjects=faces.subjects,
+            head=self.experiment.head,
             crop=self.recipe.augment.input_size,
             last=self.experiment.features,
-            kind=self.experiment.head.kind,
             stored=len(faces.rows(Split.train)) if self.experiment.head.kind == "knn" else None,
             fit=self.params.data.fit,
         )
@@ -133,7 +148,7 @@ class TrainingJob:
         """The network before training, on the device: source weights under a new head."""
         network = Network(self.spec())
         load_source(network, self.source)
-        initialize_head(network.head, stream(self.params.seed, 3), self.recipe.head_init)
+        initialize_head(network.head, stream(Purpose.head, self.params.seed), self.recipe.head_init)
         return network.to(self.compute.device).to(memory_format=torch.channels_last)
 
 

@@ -113,7 +113,7 @@ def _epoch(
     inputs = augmented(training.inputs, plan.recipe.augment, plan.seed, number)
     steps = -(-images // plan.batch_size)
     totals = torch.zeros(2, device=compute.device)
-    with seeded(compute.device, plan.seed, 2, number):
+    with seeded(compute.device, plan.seed, number):
         for step, (part, view) in enumerate(_batches(rows, views, plan.batch_size, compute)):
             done = (number - 1) * steps + step
             set_rate(optimizer, factor(plan.recipe, done, steps, plan.epochs))

@@ -13,28 +13,7 @@ from torch.optim import Optimizer
 
 from src.config import Recipe
 from src.models.network import Network
-from src.models.trainable import resolve_blocks
-
-
-def trained_blocks(network: Network, train: tuple[str, ...], recipe: Recipe) -> frozenset[str]:
-    """The blocks that train: those asked for, less those whose learning rate is 0."""
-    rates = block_rates(network, recipe)
-    return frozenset(name for name in resolve_blocks(network, train) if rates[name] > 0)
-
-
-def block_rates(network: Network, recipe: Recipe) -> dict[str, float]:
-    """The learning rate of each block: rate x multiplier x layer decay per block below the head.
-
-    The multiplier `base` is that of every block under the head which has none of its own.
-    Layer-wise decay: Howard and Ruder, 2018 (ULMFiT's discriminative fine-tuning).
-    """
-    depth = len(network.blocks)
-    factors = dict.fromkeys(network.blocks, recipe.multipliers.get("base", 1.0))
-    factors |= recipe.multipliers
-    return {
-        name: recipe.learning_rate * factors.get(name, 1.0) * recipe.layer_decay ** (depth - index)
-        for index, name in enumerate((*network.blocks, "head"))
-    }
+from src.models.trainable import block_rates
 
 
 def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:

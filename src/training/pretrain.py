@@ -23,7 +23,7 @@ from src.models.weights import SourceWeights, load_source, random_weights
 from src.training.device import resolve as resolve_device
 from src.training.inputs import ImageInputs
 from src.training.loop import Examples, Plan, train
-from src.training.order import stream
+from src.training.order import Purpose, stream
 from src.training.progress import epochs_bar
 
 HELD_OUT = 10  # one image in ten shows whether the source task is being learnt
@@ -38,11 +38,16 @@ def pretrain(task: Pretrain, params: Params) -> SourceWeights:
     subjects = tuple(map(str, range(task.subjects)))
     size = images.shape[-1]
     spec = ModelSpec(
-        params.model.backbone, "standard", size, subjects, mean=mean, deviation=deviation
+        backbone=params.model.backbone,
+        stem="standard",
+        image_size=size,
+        subjects=subjects,
+        mean=mean,
+        deviation=deviation,
     )
     network = Network(spec)
     load_source(network, random_weights(params.model.backbone, params.seed))
-    initialize_head(network.head, stream(params.seed, 5))
+    initialize_head(network.head, stream(Purpose.source_head, params.seed))
     network = network.to(compute.device).to(memory_format=torch.channels_last)
     held_out = torch.arange(len(labels)) % HELD_OUT == 0
     training, validation = (
@@ -86,7 +91,7 @@ def _rendered(task: Pretrain, params: Params) -> tuple[torch.Tensor, torch.Tenso
     else:
         pixels = render_source(task.subjects, task.images_per_subject, size, params.seed)
     images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-    images = _zoomed(images, stream(params.seed, 6))
+    images = _zoomed(images, stream(Purpose.crops, params.seed))
     labels = torch.arange(task.subjects).repeat_interleave(task.images_per_subject)
     return images, labels
 

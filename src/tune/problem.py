@@ -13,7 +13,7 @@ from src.errors import ConfigError, StaleInputError
 from src.training.device import Compute, resolve
 from src.training.engine import head_task, suits
 from src.training.features import Features
-from src.training.heads import HeadTask
+from src.training.head_task import HeadTask
 from src.training.job import StartingPoint, TrainingJob, kept_features
 from src.tune.space import TrialParams
 
@@ -123,14 +123,13 @@ class Problem:
     def fit(self, candidate: TrialParams) -> TrainingJob:
         """The candidate as the experiment that `dvc repro` would run, by `recipe`."""
         experiment = candidate.experiment(self.params.tune.epochs, self.params.tune.recipe)
-        return TrainingJob(
-            self.starting_point,
-            experiment,
-            experiment.adapted(self.recipe),
-            self.params,
-            self.compute,
-            Path(),
+        return TrainingJob.of(
             "tune",
+            self.params,
+            self.starting_point,
+            Path(),
+            experiment=experiment,
+            compute=self.compute,
         )
 
     def task(self, candidate: TrialParams) -> HeadTask:

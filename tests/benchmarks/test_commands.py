@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
-from benchmarks.speed import main as compare
 
 from benchmarks.accuracy import Agreement, points
 from benchmarks.accuracy import main as agree
@@ -16,6 +15,7 @@ from benchmarks.compiler import main as compile_
 from benchmarks.heads import main as heads
 from benchmarks.scaling import enlarged
 from benchmarks.scaling import main as scale
+from benchmarks.speed import main as compare
 from benchmarks.table import main as table
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError

@@ -9,7 +9,8 @@ PROGRAM = """
 import sys, torch
 from src.models.imports import without_dynamo
 from src.models.network import ModelSpec, Network
-network = Network(ModelSpec("resnet18", "stride1", 32, ("a", "b")))
+spec = ModelSpec(backbone="resnet18", stem="stride1", image_size=32, subjects=("a", "b"))
+network = Network(spec)
 with without_dynamo():
     optimizer = torch.optim.AdamW(network.parameters(), fused=True)
     network(torch.rand(2, 3, 32, 32)).sum().backward()

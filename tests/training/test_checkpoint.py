@@ -33,7 +33,13 @@ def job(faces: FaceSet, params: Params, tmp_path: Path) -> TrainingJob:
     experiment = Experiment(train=("head", "conv5_x"), batch_size=8, epochs=1)
     starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
     return TrainingJob(
-        starting_point, experiment, params.recipes["tuned"], params, CPU32, tmp_path, "one"
+        starting_point=starting_point,
+        experiment=experiment,
+        recipe=params.recipes["tuned"],
+        params=params,
+        compute=CPU32,
+        scratch=tmp_path,
+        name="one",
     )
 
 

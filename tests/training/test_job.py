@@ -39,7 +39,13 @@ def run(
     experiment = Experiment.model_validate(settings)
     starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
     job = TrainingJob(
-        starting_point, experiment, experiment.adapted(recipe), params, CPU32, folder, "one"
+        starting_point=starting_point,
+        experiment=experiment,
+        recipe=experiment.adapted(recipe),
+        params=params,
+        compute=CPU32,
+        scratch=folder,
+        name="one",
     )
     return run_job(job, lambda _epoch: None)
 

@@ -40,10 +40,12 @@ from src.training.engine import run_job
 from src.training.job import StartingPoint, TrainingJob
 
 params = load_params(Path("params.yaml"))
-experiment = Experiment(train=("head",), batch_size=8, epochs=1)
+experiment = Experiment(train=("head",), batch_size=8, epochs=1, recipe="reference")
 starting_point = StartingPoint(FaceSet.load(Path("faces")), random_weights("resnet18", 1), "f", "s")
-recipe, compute = params.recipes["reference"], resolve("cpu", "float32")
-job = TrainingJob(starting_point, experiment, recipe, params, compute, Path(".cache"), "one")
+job = TrainingJob.of(
+    "one", params, starting_point, Path(".cache"),
+    experiment=experiment, compute=resolve("cpu", "float32"),
+)
 print(run_job(job, lambda _epoch: None).history[0].train_loss)
 """
 
@@ -59,7 +61,13 @@ def job(faces: FaceSet, params: Params, tmp_path: Path) -> TrainingJob:
     experiment = Experiment(train=("head",), batch_size=8, epochs=2)
     starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
     return TrainingJob(
-        starting_point, experiment, REFERENCE, params, CPU32, tmp_path / "scratch", "one"
+        starting_point=starting_point,
+        experiment=experiment,
+        recipe=REFERENCE,
+        params=params,
+        compute=CPU32,
+        scratch=tmp_path / "scratch",
+        name="one",
     )
 
 
