@@ -25,7 +25,7 @@ from src.models.imports import without_dynamo
 from src.models.trainable import frozen_prefix, trained_blocks, training_mode, unfreeze
 from src.training.job import TrainingJob
 from src.training.optimizers import parameter_groups, set_rate
-from src.training.result import merit
+from src.training.result import selection_key
 from src.training.schedules import factor
 
 WORKERS = 2
@@ -207,7 +207,7 @@ class PlainLoop:
             loss.backward()
             self.optimizer.step()
             self.step += 1
-        found = merit(*self._evaluate(validation, start))
+        found = selection_key(*self._evaluate(validation, start))
         if not self.kept or found > self.best or recipe.select == "last":
             self.best = found
             self.kept = {name: value.clone() for name, value in self.network.state_dict().items()}

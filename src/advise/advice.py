@@ -80,7 +80,7 @@ def advise(params: Params, starting_point: StartingPoint, compute: Compute) -> A
     }
     fit = next(iter(fits.values()))
     from_source = fit.experiment.model_copy(update={"start": "source"})
-    situation = assess(replace(fit, experiment=from_source).whole())
+    situation = assess(replace(fit, experiment=from_source).uncut())
     candidates = [_candidate(fit, situation.flops_per_second) for fit in fits.values()]
     return Advice(situation, rank(situation, candidates), reasons(situation))
 

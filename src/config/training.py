@@ -21,7 +21,7 @@ Range = tuple[Positive, Positive]
 
 
 class Augment(Section):
-    """How packed pictures become the network's inputs; by default as they are.
+    """How packed images become the network's inputs; by default as they are.
 
     Jitter strengths and ranges are those of torchvision's ColorJitter and RandomResizedCrop.
     Evaluation takes the centre.
@@ -29,7 +29,7 @@ class Augment(Section):
 
     input_size: Annotated[int, Field(ge=16, le=1024)] | None = None  # pixels; null as packed
     random_resized_crop: bool = False
-    scale: Range = (0.08, 1.0)  # share of the picture's area that a random crop takes
+    scale: Range = (0.08, 1.0)  # share of the image's area that a random crop takes
     ratio: Range = (3 / 4, 4 / 3)  # width over height of a random crop
     brightness: Probability = 0.0
     contrast: Probability = 0.0
@@ -42,7 +42,7 @@ class Augment(Section):
             if low > high:
                 raise ValueError(f"{key} runs from high to low; write [{high}, {low}]")
         if self.scale[1] > 1:
-            raise ValueError("scale is a share of the picture's area; keep it within (0, 1]")
+            raise ValueError("scale is a share of the image's area; keep it within (0, 1]")
         return self
 
     @property

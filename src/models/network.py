@@ -36,7 +36,7 @@ class ModelSpec:
     """All that is needed to rebuild a trained network and feed it; stored beside its weights.
 
     `mean` and `deviation` are per channel, of images scaled to [0, 1]; zeros and ones where
-    the network was trained without normalisation. Sizes are in pixels: pictures come with
+    the network was trained without normalisation. Sizes are in pixels: images come with
     sides of `image_size`, of which the network takes the middle `crop`, or all where it is None.
     """
 
@@ -50,11 +50,11 @@ class ModelSpec:
     crop: int | None = None
     last: str | None = None  # the block whose output the head reads; None for the last there is
     stored: int | None = None  # training images that a k-nearest-neighbours head keeps
-    fit: str = "crop"  # how a picture becomes square, as `data.fit` said of the training images
+    fit: str = "crop"  # how a image becomes square, as `data.fit` said of the training images
 
     @property
     def input_size(self) -> int:
-        """Side of the square that the network sees: the picture's, or its centre crop's."""
+        """Side of the square that the network sees: the image's, or its centre crop's."""
         return self.crop or self.image_size
 
     @property

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from src.training.features import Features
-from src.training.result import Epoch
+from src.training.result import Epoch, score_sums
 
 FOLDS = 5
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C: the inverse of the regularisation's
@@ -40,17 +40,17 @@ def fit_classical(kind: str, head: nn.Module, features: Features, seed: int) -> 
     state = _linear(pipeline) if linear else _neighbours(pipeline, values, labels)
     head.load_state_dict(state)
     seconds = time.perf_counter() - started
-    train_loss, train_accuracy = _score(head, features.values[0], features.labels)
-    val_loss, val_accuracy = _score(head, features.val_values, features.val_labels)
-    speed = len(labels) / seconds
-    return Epoch(1, train_loss, train_accuracy, val_loss, val_accuracy, 0.0, seconds, speed)
+    train = _scores(head, features.values[0], features.labels)
+    val = _scores(head, features.val_values, features.val_labels)
+    return Epoch.of(1, train, val, 0.0, seconds, len(labels) / seconds)
 
 
 @torch.no_grad()
-def _score(head: nn.Module, values: Tensor, labels: Tensor) -> tuple[float, float]:
+def _scores(head: nn.Module, values: Tensor, labels: Tensor) -> list[float]:
     logits = head(values)
-    loss = functional.cross_entropy(logits, labels).item()
-    return loss, (logits.argmax(1) == labels).float().mean().item()
+    loss = functional.cross_entropy(logits, labels, reduction="sum")
+    scores: list[float] = (score_sums(logits, labels, loss) / len(labels)).tolist()
+    return scores
 
 
 def _search(kind: str, values: Tensor, labels: Tensor, seed: int) -> Any:

@@ -20,7 +20,12 @@ from src.training.features import Features
 from src.training.head_task import HeadTask
 from src.training.heads import train_heads
 from src.training.inputs import ImageInputs
-from src.training.job import TrainingJob, kept_adapting_features, kept_features, recalibrate_blocks
+from src.training.job import (
+    TrainingJob,
+    cached_adapting_features,
+    cached_features,
+    recalibrate_blocks,
+)
 from src.training.loop import Examples, Plan, train
 from src.training.prefix import cache_prefix
 from src.training.result import Epoch, OnEpoch, TrainingResult, choose
@@ -29,7 +34,7 @@ from src.training.result import Epoch, OnEpoch, TrainingResult, choose
 def run_job(
     job: TrainingJob, on_epoch: OnEpoch, features: Features | None = None
 ) -> TrainingResult:
-    """Train the experiment; `features` are used where they fit it, else made anew."""
+    """Train the experiment; `features` are used if they match it, else recomputed."""
     network = job.network()
     trained = trained_blocks(network, job.experiment.train, job.recipe)
     before = {name: tensor.detach().clone() for name, tensor in network.named_parameters()}
@@ -89,16 +94,20 @@ def _feature_source(
 ) -> Features | AdaptingFeatures:
     if job.recipe.batchnorm != "adapt":
         return _fixed_features(job, features)
-    return kept_adapting_features(job, network)
+    return cached_adapting_features(job, network)
 
 
 def _fixed_features(job: TrainingJob, features: Features | None) -> Features:
-    suited = features if features and suits(features, job) else kept_features(job, job.scratch)
+    suited = (
+        features
+        if features and features_match(features, job)
+        else cached_features(job, job.scratch)
+    )
     return suited.at(job.experiment.features).to(job.compute.device)
 
 
-def suits(features: Features, job: TrainingJob) -> bool:
-    """Whether features are those that `make_features` would make here and now, or more views."""
+def features_match(features: Features, job: TrainingJob) -> bool:
+    """Whether `features` are what `make_features` would compute here, or those and more views."""
     return features.key == job.features_key and len(features.values) > int(job.recipe.flip)
 
 
@@ -139,7 +148,7 @@ def _train_network(
 def _cached(
     examples: Examples, network: Network, stop: int, views: int, job: TrainingJob
 ) -> Examples:
-    """What the blocks from `stop` on take; the pictures still where there is no room for it.
+    """What the blocks from `stop` on take; the images still where there is no room for it.
 
     Those go through the whole network, unfolded, whose rounding differs: a warning says so.
     """
@@ -156,7 +165,7 @@ def _cached(
 
 
 def checkpoint_of(job: TrainingJob, *starts: int) -> Checkpoint:
-    """Where the experiment's run goes on, if it was run before from the same cached prefixes.
+    """The checkpoint that the experiment resumes from, if an earlier run left one.
 
     starts: the blocks that the training and validation inputs go into, 0 where none is cached.
     """

@@ -23,7 +23,7 @@ from src.training.dropout import counters, keep_mask
 from src.training.grouping import group_tasks, product_dtype
 from src.training.head_task import HeadTask
 from src.training.order import Purpose, epoch_order, mixed, stream
-from src.training.result import Epoch, choose, ends_early
+from src.training.result import Epoch, choose, ends_early, score_sums
 from src.training.schedules import factor
 from src.training.stacked import StackedHeads
 
@@ -147,25 +147,23 @@ class _Group:
         rows = self._orders(number, images, features.shape[0])
         table = features.flatten(0, 1)
         labels = self.features.labels.repeat(features.shape[0])
-        totals = torch.zeros(2, heads, device=self.device)
+        totals = torch.zeros((), device=self.device)
         drops = any(below is not None for below in self.stacked.below)
         layers = len(first.head.hidden) if drops else 0
         done = range((number - 1) * steps, number * steps)
         keys = dropout_keys(self.tasks, done, layers).to(self.device)
         for step, part in enumerate(torch.split(rows, first.batch_size, 1)):
             scale = factor(first.recipe, done[step], steps, first.epochs)
-            totals += self._step(table[part], labels[part], keys[step], scale)
-        train_loss, train_accuracy = (totals / images).tolist()
+            totals = totals + self._step(table[part], labels[part], keys[step], scale)
+        scores = (totals / images).T.tolist()
         speed = images * heads / (time.perf_counter() - started)
-        val_loss, val_accuracy = self._validate(number)
+        val_scores = self._validate(number)
         share = (time.perf_counter() - started) / heads
         return [
-            Epoch(
+            Epoch.of(
                 number,
-                train_loss[slot],
-                train_accuracy[slot],
-                val_loss[slot],
-                val_accuracy[slot],
+                scores[slot],
+                val_scores[slot],
                 task.recipe.learning_rate * scale,
                 share,
                 speed,
@@ -183,7 +181,7 @@ class _Group:
         return torch.stack([orders[task.seed] for task in self.tasks]).to(self.device)
 
     def _step(self, inputs: Tensor, labels: Tensor, keys: Tensor, scale: float) -> Tensor:
-        """One optimiser step; returns (2, H) summed loss and number right."""
+        """One optimizer step; returns the (scores, H) sums of `score_sums`."""
         activations = self._forward(inputs, keys)
         logits = activations[-1]
         smoothing = self.tasks[0].recipe.label_smoothing
@@ -191,10 +189,10 @@ class _Group:
         target = torch.full_like(logits, smoothing / self.classes)
         target.scatter_(2, labels.unsqueeze(2), 1 - smoothing + smoothing / self.classes)
         loss = -(target * log_probabilities).sum((1, 2))
-        right = (logits.argmax(2) == labels).sum(1)
+        sums = score_sums(logits, labels, loss)
         gradient = (log_probabilities.exp_() - target).div_(labels.shape[1])
         self._backward(activations, gradient, scale)
-        return torch.stack([loss, right])
+        return sums
 
     def _forward(self, inputs: Tensor, keys: Tensor | None) -> list[Tensor]:
         """Inputs, hidden activations and logits, each (H, B, width); dropout by (layers, H) keys.
@@ -232,15 +230,17 @@ class _Group:
                     gradient.mul_(self.stacked.scales[layer - 1])
         self.stacked.update(gradients[::-1], scale)
 
-    def _validate(self, number: int) -> tuple[list[float], list[float]]:
+    def _validate(self, number: int) -> list[list[float]]:
+        """Mean scores of each head."""
         features = self.features.validation(number)
         labels = self.features.val_labels
         logits = self._forward(features.expand(len(self.tasks), -1, -1), None)[-1]
         loss = nn.functional.cross_entropy(
             logits.flatten(0, 1), labels.repeat(len(self.tasks)), reduction="none"
         )
-        accuracy = (logits.argmax(2) == labels).float().mean(1)
-        return loss.view(len(self.tasks), -1).mean(1).tolist(), accuracy.tolist()
+        sums = score_sums(logits, labels, loss.view(len(self.tasks), -1).sum(1))
+        scores: list[list[float]] = (sums / len(labels)).T.tolist()
+        return scores
 
 
 def dropout_keys(tasks: Sequence[HeadTask], steps: range, layers: int) -> Tensor:

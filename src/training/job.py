@@ -1,7 +1,7 @@
-"""One experiment, ready to run, and what is computed once of its frozen network and kept.
+"""One experiment, ready to run, and the cache of what its frozen network computes.
 
-The training itself is in `src.training.engine`: nothing here depends on it, so that what is kept
-in the scratch folder outlives a change of it.
+The training itself is in `src.training.engine`: nothing here depends on it, so that the
+cache in the scratch folder outlives a change of it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from src.files import digest
 from src.models.head import initialize_head
 from src.models.network import ModelSpec, Network
 from src.models.weights import SourceWeights, load_source, random_weights
-from src.training.adapting import AdaptingFeatures, Passes, adapting_features
+from src.training.adapting import AdaptingFeatures, BatchSchedule, adapting_features
 from src.training.device import Compute, resolve
-from src.training.expendable import expendable
 from src.training.features import FeatureProvenance, Features, embed
 from src.training.fingerprint import Fingerprint
 from src.training.order import Purpose, stream
 from src.training.prefix import recalibrate
+from src.training.scratch import optional_write
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class StartingPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingJob:
-    """One experiment, ready to run: `scratch` is a folder for what may be thrown away."""
+    """One experiment, ready to run: `scratch` is a folder for what can be recomputed."""
 
     starting_point: StartingPoint
     experiment: Experiment
@@ -110,8 +110,8 @@ class TrainingJob:
             return spec
         return replace(spec, mean=source.mean, deviation=source.deviation)
 
-    def made(self) -> FeatureProvenance:
-        """What features for this experiment must have been made from."""
+    def provenance(self) -> FeatureProvenance:
+        """What features for this experiment must have been computed from."""
         spec = self.spec()
         drawn = f"scratch, seed {self.params.seed}"
         return FeatureProvenance(
@@ -127,21 +127,21 @@ class TrainingJob:
         )
 
     def key(self, module: str, *facts: object) -> str:
-        """Names what `module` makes of this start, by all that decides its bits.
+        """A digest of all that decides the bits of what `module` computes from this start.
 
         That is the module's code, the machine, the data, the source, and `facts` by their printed
         form.
         """
-        known = (code_digest(module), Fingerprint.of(self.compute), self.made(), facts)
+        known = (code_digest(module), Fingerprint.of(self.compute), self.provenance(), facts)
         return hashlib.sha256(repr(known).encode()).hexdigest()
 
     @property
     def features_key(self) -> str:
-        """Names the frozen features that suit the experiment, flips apart."""
+        """The key of the frozen features that the experiment reads, flips aside."""
         return self.key(__name__)
 
-    def whole(self) -> TrainingJob:
-        """The same of a network that nothing is cut off."""
+    def uncut(self) -> TrainingJob:
+        """The same job with every block, whichever block the head reads."""
         return replace(self, experiment=self.experiment.model_copy(update={"features": None}))
 
     def network(self) -> Network:
@@ -152,21 +152,21 @@ class TrainingJob:
         return network.to(self.compute.device).to(memory_format=torch.channels_last)
 
 
-def kept_features(job: TrainingJob, folder: Path) -> Features:
-    """As `make_features`, kept in `folder` for the next that needs the same."""
+def cached_features(job: TrainingJob, folder: Path) -> Features:
+    """As `make_features`, cached in `folder` for later jobs that need the same."""
     views = 2 if job.recipe.flip else 1
     path = folder / f"features-{job.features_key[:20]}-{views}.safetensors"
     with suppress(StaleInputError):
         return Features.load(path)
     features = make_features(job)
-    with expendable(path):
+    with optional_write(path):
         features.save(path)
     return features
 
 
 def make_features(job: TrainingJob) -> Features:
-    """Every block's features that suit the experiment, flipped ones where its recipe flips."""
-    job = job.whole()
+    """Features of every block for the experiment, flipped ones included where its recipe flips."""
+    job = job.uncut()
     network = job.network()
     if job.recipe.batchnorm == "recalibrate":
         recalibrate_blocks(job, network, frozenset(network.blocks))
@@ -175,20 +175,20 @@ def make_features(job: TrainingJob) -> Features:
         network,
         job.spec(),
         job.recipe.flip,
-        job.made(),
+        job.provenance(),
         job.features_key,
         job.compute,
     )
 
 
 def recalibrate_blocks(job: TrainingJob, network: Network, blocks: frozenset[str]) -> None:
-    """Estimate the BatchNorm statistics of `blocks` anew on the experiment's training images."""
+    """Re-estimate the BatchNorm statistics of `blocks` on the experiment's training images."""
     images, _ = job.starting_point.faces.part(Split.train)
     recalibrate(network, blocks, images.to(job.compute.device), job.spec(), job.compute)
 
 
-def kept_adapting_features(job: TrainingJob, network: Network) -> AdaptingFeatures:
-    """The features per epoch of `network`, kept in the scratch folder and extended there."""
+def cached_adapting_features(job: TrainingJob, network: Network) -> AdaptingFeatures:
+    """The features per epoch of `network`, cached in the scratch folder and extended there."""
     seed, batch_size = job.params.seed, job.experiment.batch_size
     last, flip = job.experiment.features, job.recipe.flip
     key = job.key(__name__, last, seed, batch_size, flip)
@@ -196,7 +196,7 @@ def kept_adapting_features(job: TrainingJob, network: Network) -> AdaptingFeatur
         job.starting_point.faces,
         network,
         job.spec(),
-        Passes(seed, batch_size, job.experiment.epochs, flip),
+        BatchSchedule(seed, batch_size, job.experiment.epochs, flip),
         job.compute,
         job.scratch / f"adapting-{key[:20]}.safetensors",
     )

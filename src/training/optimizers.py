@@ -1,4 +1,4 @@
-"""Parameter groups and the optimiser over them.
+"""Parameter groups and the optimizer over them.
 
 Every parameter that trains is in exactly one group: its block's learning rate, and weight decay
 only where it has more than one dimension, so never on norms or biases (as timm does).
@@ -17,7 +17,7 @@ from src.models.trainable import block_rates
 
 
 def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
-    """Groups for a torch optimiser, of the parameters that require gradients."""
+    """Groups for a torch optimizer, of the parameters that require gradients."""
     groups: list[dict[str, Any]] = []
     for name, rate in block_rates(network, recipe).items():
         parameters = [p for module in network.block(name) for p in module.parameters()]
@@ -31,7 +31,7 @@ def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
 
 
 def build_optimizer(network: Network, recipe: Recipe) -> Optimizer:
-    """The recipe's optimiser, in torch's fused form (one pass over parameters and state)."""
+    """The recipe's optimizer, in torch's fused form (one pass over parameters and state)."""
     groups = parameter_groups(network, recipe)
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)

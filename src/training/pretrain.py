@@ -2,7 +2,7 @@
 
 Weights learnt from rendered images alone, as in formula-driven pretraining (Kataoka et al., 2020);
 the identities are disjoint from every target's. The standard stem makes an epoch twelve times
-cheaper than the stride-1 stem that fine-tuning uses on the same pictures; the weights are kept
+cheaper than the stride-1 stem that fine-tuning uses on the same images; the weights are kept
 when the stride changes, just as ImageNet's are.
 """
 
@@ -27,7 +27,7 @@ from src.training.order import Purpose, stream
 from src.training.progress import epochs_bar
 
 HELD_OUT = 10  # one image in ten shows whether the source task is being learnt
-SMALLEST = 0.6  # side of the smallest crop, as a share of the picture's
+SMALLEST = 0.6  # side of the smallest crop, as a share of the image's
 
 
 def pretrain(task: Pretrain, params: Params) -> SourceWeights:
@@ -83,7 +83,7 @@ def pretrain(task: Pretrain, params: Params) -> SourceWeights:
 
 
 def _rendered(task: Pretrain, params: Params) -> tuple[torch.Tensor, torch.Tensor]:
-    """(N, 3, S, S) uint8 pictures and (N,) int64 identities."""
+    """(N, 3, S, S) uint8 images and (N,) int64 identities."""
     size = task.image_size or params.data.image_size
     if task.task == "objects":
         kinds = list(range(FIRST_SOURCE, FIRST_SOURCE + task.subjects))
@@ -97,7 +97,7 @@ def _rendered(task: Pretrain, params: Params) -> tuple[torch.Tensor, torch.Tenso
 
 
 def _zoomed(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Each picture replaced by a random square crop of it, resized to the same size.
+    """Each image replaced by a random square crop of it, resized to the same size.
 
     Crops of every scale are what makes features of one size transfer to another (Szegedy et al.,
     2015): a stride-1 stem sees faces four times as large as the stem that learns here.

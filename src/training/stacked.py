@@ -1,4 +1,4 @@
-"""The parameters and optimiser state of several heads, as stacked and padded tensors."""
+"""The parameters and optimizer state of several heads, as stacked and padded tensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class StackedHeads:
     """Layer l of all H heads: weight (H, in, out) and bias (H, 1, out), zeros where padded.
 
     `below` and `scales` are, per hidden layer, dropout's thresholds (H, 1, 1), or None where no
-    head drops anything, and 1 / (1 - rate) (H, 1, 1). `moments` are the optimiser's, per tensor;
+    head drops anything, and 1 / (1 - rate) (H, 1, 1). `moments` are the optimizer's, per tensor;
     `count` is its number of steps, on the device, so that no step sends it there.
     """
 
@@ -93,7 +93,14 @@ class StackedHeads:
         return StackedHeads(layers, moments, below, scales, tasks, self.count, self.steps)
 
     def update(self, gradients: list[tuple[Tensor, Tensor]], scale: float) -> None:
-        """One step of every head's optimiser, by torch's fused kernels; biases do not decay."""
+        """One optimizer step of every head; biases do not decay.
+
+        Calls the kernels behind `torch.optim`'s fused optimizers. Those optimizers themselves, over
+        views of these tensors, give the same bits, but their bookkeeping per parameter and step
+        made training one linear head 1.2 to 1.3 times as slow, batches of 8 to 30 heads up to 1.14
+        times (ratios of processor time on one thread, alternating, 2000 images of 512 features).
+        `tests/training/test_heads.py` holds the kernels against `torch.optim`.
+        """
         self.steps += 1
         self.count += 1
         flat = [tensor for layer in gradients for tensor in layer]

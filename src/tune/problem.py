@@ -11,10 +11,10 @@ from typing import Any
 from src.config import Params, Recipe
 from src.errors import ConfigError, StaleInputError
 from src.training.device import Compute, resolve
-from src.training.engine import head_task, suits
+from src.training.engine import features_match, head_task
 from src.training.features import Features
 from src.training.head_task import HeadTask
-from src.training.job import StartingPoint, TrainingJob, kept_features
+from src.training.job import StartingPoint, TrainingJob, cached_features
 from src.tune.space import TrialParams
 
 
@@ -67,14 +67,14 @@ class Problem:
         return problem._with_suited_features(files)
 
     def _with_suited_features(self, files: Files) -> Problem:
-        job, made = self.any_fit, self.features.made
-        wanted = job.made()
-        if (made.faces, made.source) != (wanted.faces, wanted.source):
+        job, given = self.any_fit, self.features.provenance
+        wanted = job.provenance()
+        if (given.faces, given.source) != (wanted.faces, wanted.source):
             what = "made from another version of the dataset, or from other weights"
             raise StaleInputError(str(files.features), what, "run `dvc repro embed`")
         features = self.features
-        if not suits(features, job):
-            features = kept_features(job, files.scratch)
+        if not features_match(features, job):
+            features = cached_features(job, files.scratch)
         moved = features.to(self.compute.device)
         return Problem(self.params, self.starting_point, moved, self.compute)
 
@@ -100,7 +100,7 @@ class Problem:
         Of a wave, no trial knows of the others' values when it is drawn, nor when it is pruned.
         """
         tune = self.params.tune
-        features = asdict(self.any_fit.made())
+        features = asdict(self.any_fit.provenance())
         facts = {
             "space": tune.space.model_dump(),
             "epochs": tune.epochs,

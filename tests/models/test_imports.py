@@ -5,6 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+import torch
+
+from src.models.imports import without_dynamo
+
 PROGRAM = """
 import sys, torch
 from src.models.imports import without_dynamo
@@ -19,6 +24,13 @@ print("torch._dynamo" in sys.modules)
 import torch._dynamo
 print(callable(torch._dynamo.optimize))
 """
+
+
+def test_an_untested_torch_gets_the_real_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "__version__", "9.9.0")
+    monkeypatch.delitem(sys.modules, "torch._dynamo", raising=False)
+    with without_dynamo():
+        assert "torch._dynamo" not in sys.modules
 
 
 def test_training_imports_no_compiler_and_the_real_one_is_there_afterwards() -> None:

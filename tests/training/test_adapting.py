@@ -12,7 +12,7 @@ from src.data.faceset import FaceSet, Split
 from src.models.head import initialize_head
 from src.models.network import ModelSpec, Network
 from src.models.weights import load_source, random_weights
-from src.training.adapting import AdaptingFeatures, Passes, adapting_features
+from src.training.adapting import AdaptingFeatures, BatchSchedule, adapting_features
 from src.training.head_task import HeadTask
 from src.training.heads import train_heads
 from src.training.inputs import ImageInputs
@@ -25,8 +25,8 @@ from tests.training.test_loop import REFERENCE
 def features(
     network: Network, faces: FaceSet, spec: ModelSpec, epochs: int, scratch: Path
 ) -> AdaptingFeatures:
-    passes = Passes(seed=0, batch_size=8, epochs=epochs, flip=False)
-    return adapting_features(faces, network, spec, passes, CPU32, scratch)
+    schedule = BatchSchedule(seed=0, batch_size=8, epochs=epochs, flip=False)
+    return adapting_features(faces, network, spec, schedule, CPU32, scratch)
 
 
 def test_a_head_on_adapting_features_ends_as_in_the_whole_loop(
@@ -79,10 +79,10 @@ def test_stochastic_depth_is_a_function_of_seed_and_epoch_and_that_of_the_whole_
     def made(state: int, scratch: str, seed: int = 0) -> AdaptingFeatures:
         network = Network(spec)
         load_source(network, source)
-        passes = Passes(seed, batch_size=8, epochs=2, flip=False)
+        schedule = BatchSchedule(seed, batch_size=8, epochs=2, flip=False)
         torch.manual_seed(state)
         before = torch.get_rng_state()
-        found = adapting_features(faces, network, spec, passes, CPU32, tmp_path / scratch)
+        found = adapting_features(faces, network, spec, schedule, CPU32, tmp_path / scratch)
         assert torch.equal(torch.get_rng_state(), before)
         return found
 

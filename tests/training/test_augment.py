@@ -18,7 +18,7 @@ from src.models.network import ModelSpec, centre, normalize
 from src.training.augment import (
     AugmentedImages,
     augmented,
-    draw,
+    draw_params,
     jitter,
     random_boxes,
     resized_crop,
@@ -81,7 +81,7 @@ def test_where_no_crop_fits_it_is_the_centred_one_that_torchvision_takes(
 def test_jitter_gives_torchvisions_colours_in_every_order(images: Tensor) -> None:
     theirs = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
     orders = torch.tensor(list(permutations(range(4))))
-    factors = draw(JITTER, len(orders), 40, stream(Purpose.crops, 3)).factors
+    factors = draw_params(JITTER, len(orders), 40, stream(Purpose.crops, 3)).factors
     many = images[torch.arange(len(orders)) % len(images)]
     ours = jitter(many, factors, orders)
     for image, values, order, mine in zip(many, factors.tolist(), orders, ours, strict=True):
@@ -91,7 +91,7 @@ def test_jitter_gives_torchvisions_colours_in_every_order(images: Tensor) -> Non
 
 
 def test_draws_lie_within_their_strengths_and_in_every_order() -> None:
-    drawn = draw(JITTER, 3000, 40, stream(Purpose.crops, 0))
+    drawn = draw_params(JITTER, 3000, 40, stream(Purpose.crops, 0))
     assert drawn.factors[:, :3].min() >= 0.6 and drawn.factors[:, :3].max() <= 1.4
     assert drawn.factors[:, 3].abs().max() <= 0.1
     assert drawn.factors[:, :3].mean().item() == pytest.approx(1.0, abs=0.02)
@@ -112,19 +112,19 @@ def test_a_picture_changes_with_seed_and_epoch_and_not_with_its_batch(faces: Fac
     spec = ModelSpec(
         backbone="resnet18", stem="stride1", image_size=16, subjects=faces.subjects, crop=8
     )
-    pictures = ImageInputs(faces.images, spec)
+    inputs = ImageInputs(faces.images, spec)
     augment = JITTER.model_copy(update={"random_resized_crop": True, "input_size": 8})
     rows = torch.arange(12)
     views = rows % 2
 
     def seen(seed: int, epoch: int) -> Tensor:
-        return augmented(pictures, augment, seed, epoch).batch(rows, views)
+        return augmented(inputs, augment, seed, epoch).batch(rows, views)
 
     assert seen(0, 1).shape == (12, 3, 8, 8)
     assert torch.equal(seen(0, 1), seen(0, 1))
     assert not torch.equal(seen(0, 1), seen(0, 2))
     assert not torch.equal(seen(0, 1), seen(1, 1))
-    inputs = augmented(pictures, augment, 0, 1)
+    inputs = augmented(inputs, augment, 0, 1)
     assert isinstance(inputs, AugmentedImages)
     one = torch.cat([inputs.batch(rows[i : i + 1], views[i : i + 1]) for i in range(12)])
     torch.testing.assert_close(one, seen(0, 1))
@@ -146,5 +146,5 @@ def test_a_crop_of_everything_without_jitter_is_the_picture_itself(faces: FaceSe
 
 
 def test_nothing_random_leaves_the_inputs_as_they_are(faces: FaceSet, spec: ModelSpec) -> None:
-    pictures = ImageInputs(faces.images, replace(spec, crop=8))
-    assert augmented(pictures, Augment(), 0, 1) is pictures
+    inputs = ImageInputs(faces.images, replace(spec, crop=8))
+    assert augmented(inputs, Augment(), 0, 1) is inputs

@@ -18,7 +18,7 @@ from src.training.job import StartingPoint, TrainingJob
 from src.training.result import Epoch
 from tests.shipped import SHIPPED
 from tests.training.conftest import CPU32
-from tests.training.test_kept import full_disk
+from tests.training.test_feature_cache import full_disk
 
 EPOCH = Epoch(1, 0.5, 0.5, 0.5, 0.5, 0.1, 1.0, 2.0)
 

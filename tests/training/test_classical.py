@@ -172,9 +172,9 @@ def test_every_blocks_features_are_its_output_averaged_over_its_map(
     images, _ = faces.part(Split.train)
     for stop, (block, pooled) in enumerate(features.blocks.items(), 1):
         assert features.at(block).values is pooled.values
-        for view, pictures in enumerate((images, images.flip(3))):
+        for view, inputs in enumerate((images, images.flip(3))):
             with torch.no_grad():
-                output = network.run(normalize(pictures, fitting.spec()), 0, stop)
+                output = network.run(normalize(inputs, fitting.spec()), 0, stop)
             expected = output.flatten(2).mean(2) if output.ndim == 4 else output
             torch.testing.assert_close(pooled.values[view], expected, rtol=1e-3, atol=1e-4)
 

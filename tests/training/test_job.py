@@ -15,7 +15,7 @@ from src.training.job import StartingPoint, TrainingJob
 from src.training.result import TrainingResult
 from tests.shipped import SHIPPED
 from tests.training.conftest import CPU32
-from tests.training.test_kept import full_disk
+from tests.training.test_feature_cache import full_disk
 
 SGD = Recipe(
     optimizer="sgd",

@@ -18,7 +18,7 @@ from src.config import Experiment, Params, Recipe, load_params
 from src.data.faceset import FaceSet
 from src.models.weights import random_weights
 from src.training.device import Compute
-from src.training.engine import run_job, suits
+from src.training.engine import features_match, run_job
 from src.training.features import Features
 from src.training.job import StartingPoint, TrainingJob, make_features
 from src.training.result import TrainingResult
@@ -104,7 +104,7 @@ def test_features_made_by_other_code_are_not_used(faces: FaceSet, tmp_path: Path
     before = loss()
     assert loss() == before
     code = tmp_path / "src/training/adapting.py"
-    drawn = "pictures.batch(part, view)"
+    drawn = "inputs.batch(part, view)"
     assert drawn in code.read_text()
     code.write_text(code.read_text().replace(drawn, f"{drawn} * 0"))
     warm = loss()
@@ -132,12 +132,12 @@ def test_features_in_another_precision_are_not_used(job: TrainingJob) -> None:
 def test_features_made_on_another_machine_or_by_other_code_are_not_used(job: TrainingJob) -> None:
     job = changed(job, FROZEN)
     made = make_features(job)
-    assert suits(made, job)
-    assert not suits(replace(made, key="another"), job)
+    assert features_match(made, job)
+    assert not features_match(replace(made, key="another"), job)
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     try:
-        assert not suits(made, job)
+        assert not features_match(made, job)
     finally:
         torch.set_num_threads(threads)
 
