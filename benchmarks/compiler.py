@@ -127,9 +127,9 @@ def _training_step(
     from torch.nn import functional as F
 
     from src.data.faceset import Split
-    from src.models.trainable import frozen_prefix, training_mode, unfreeze
+    from src.models.trainable import frozen_prefix, trained_blocks, training_mode, unfreeze
     from src.training.inputs import ImageInputs
-    from src.training.optimizers import build_optimizer, trained_blocks
+    from src.training.optimizers import build_optimizer
 
     network, compute, recipe = job.network(), job.compute, job.recipe
     trained = trained_blocks(network, job.experiment.train, recipe)

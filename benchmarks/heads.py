@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src import cli, paths
-from src.config import load_params
+from src.config import Head, load_params
 from src.errors import ConfigError
 
 if TYPE_CHECKING:
     from src.training.features import Features
-    from src.training.heads import HeadTask
+    from src.training.head_task import HeadTask
 
 EXAMPLES = """\
   python -m benchmarks.heads
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from src.training.device import resolve
     from src.training.features import Features
-    from src.training.heads import HeadTask
+    from src.training.head_task import HeadTask
 
     names = options.experiment or [
         name
@@ -90,20 +90,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     tasks = []
     for name in names:
         experiment = params.experiment(name)
-        hidden = tuple(options.hidden or experiment.head.hidden)
-        dropout = experiment.head.rates if not options.hidden else (0.0,) * len(hidden)
-        epochs = options.epochs or experiment.epochs
-        tasks.append(
-            HeadTask(
-                hidden=hidden,
-                dropout=dropout,
-                recipe=params.recipe_of(name),
-                epochs=epochs,
-                batch_size=experiment.batch_size,
-                seed=params.seed,
-                dtype=compute.dtype,
-            )
+        task = HeadTask(
+            head=Head(hidden=tuple(options.hidden)) if options.hidden else experiment.head,
+            recipe=params.recipe_of(name),
+            epochs=options.epochs or experiment.epochs,
+            batch_size=experiment.batch_size,
+            seed=params.seed,
+            dtype=compute.dtype,
         )
+        tasks.append(task)
     if not tasks:
         raise ConfigError("experiments", "none has an MLP head", "name some with --experiment")
     tasks = [replace(task, seed=seed) for task in tasks for seed in range(options.count)]
@@ -123,7 +118,7 @@ def time_heads(
     ratios = sorted(b / a for a, b in zip(together, alone, strict=True))
     return StackingTiming(
         device=device,
-        heads=tuple(task.hidden for task in tasks),
+        heads=tuple(task.head.hidden for task in tasks),
         epochs=tasks[0].epochs,
         seconds_together=statistics.median(together),
         seconds_alone=statistics.median(alone),

@@ -22,10 +22,10 @@ from torch.utils.data import DataLoader, Dataset
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError
 from src.models.imports import without_dynamo
-from src.models.trainable import frozen_prefix, training_mode, unfreeze
+from src.models.trainable import frozen_prefix, trained_blocks, training_mode, unfreeze
 from src.training.job import TrainingJob
-from src.training.optimizers import parameter_groups, set_rate, trained_blocks
-from src.training.result import merit
+from src.training.optimizers import parameter_groups, set_rate
+from src.training.result import selection_key
 from src.training.schedules import factor
 
 WORKERS = 2
@@ -205,7 +205,7 @@ class PlainLoop:
             loss.backward()
             self.optimizer.step()
             self.step += 1
-        found = merit(*self._evaluate(validation, start))
+        found = selection_key(*self._evaluate(validation, start))
         if not self.best_state or found > self.best_merit or recipe.select == "last":
             self.best_merit = found
             self.best_state = {

@@ -17,15 +17,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     ).parse_args(argv)
     params = load_params()
 
-    from src.training.device import resolve
     from src.training.job import StartingPoint, TrainingJob, make_features
 
     # Features are the same for every head, so that a change of one reruns nothing here.
     any_head = Experiment(train=("head",), batch_size=1, epochs=1)
-    compute = resolve(params.engine.device, params.engine.precision)
     starting_point = StartingPoint.load(paths.FACES, paths.SOURCE)
-    recipe = params.recipes[params.recipe]
-    job = TrainingJob(starting_point, any_head, recipe, params, compute, paths.SCRATCH, "embed")
+    job = TrainingJob.of("embed", params, starting_point, paths.SCRATCH, experiment=any_head)
     make_features(job).save(paths.FEATURES)
 
 

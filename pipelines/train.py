@@ -65,7 +65,7 @@ def run(name: str, params: Params) -> None:
         tracked.log_finals(final_metrics(fitted))
         for path, folder in artifacts(name):
             tracked.log_artifact(path, folder)
-        tracked.log_model(paths.model(name), example_pictures(job))
+        tracked.log_model(paths.model(name), example_images(job))
     chosen, epochs = fitted.chosen, len(fitted.history)
     print(f"{name}: validation {chosen.val_accuracy:.1%} after epoch {chosen.number} of {epochs}")
 
@@ -126,8 +126,8 @@ def _rounded(**values: float) -> dict[str, float]:
     return {key: round(value, 6) for key, value in values.items()}
 
 
-def example_pictures(job: TrainingJob) -> Any:
-    """(2, S, S, 3) uint8: two training pictures, for the model's input example."""
+def example_images(job: TrainingJob) -> Any:
+    """(2, S, S, 3) uint8: two training images, for the model's input example."""
     from src.data.faceset import Split
 
     images, _ = job.starting_point.faces.part(Split.train)

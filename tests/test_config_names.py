@@ -40,6 +40,7 @@ def test_an_unknown_backbone_is_answered_with_all_that_are_known() -> None:
         ("recipes.tuned.schedule", "cosinus", "'cosine' or 'onecycle'"),
         ("recipes.tuned.optimizer", "lion", "'adam', 'adamw' or 'sgd'"),
         ("recipes.tuned.head_init", "he", "'default' or 'xavier'"),
+        ("experiments.ModelA.head", {"kind": "forest"}, "use mlp, svm, logistic, centroid, knn"),
         ("experiments.ModelA.start", "zero", "'source' or 'scratch'"),
     ],
 )

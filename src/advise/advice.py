@@ -75,28 +75,19 @@ def advise(params: Params, starting_point: StartingPoint, compute: Compute) -> A
     from src.training.job import TrainingJob
 
     jobs = {
-        name: TrainingJob(
-            starting_point,
-            experiment,
-            params.recipe_of(name),
-            params,
-            compute,
-            paths.SCRATCH,
-            name,
-        )
-        for name, experiment in params.experiments.items()
+        name: TrainingJob.of(name, params, starting_point, paths.SCRATCH, compute=compute)
+        for name in params.experiments
     }
     job = next(iter(jobs.values()))
     from_source = job.experiment.model_copy(update={"start": "source"})
-    situation = assess(replace(job, experiment=from_source).whole())
+    situation = assess(replace(job, experiment=from_source).uncut())
     candidates = [_candidate(job, situation.flops_per_second) for job in jobs.values()]
     return Advice(situation, rank(situation, candidates), reasons(situation))
 
 
 def _candidate(job: TrainingJob, flops_per_second: float) -> Candidate:
-    from src.models.trainable import unfreeze
+    from src.models.trainable import trained_blocks, unfreeze
     from src.training.cost import epoch_flops
-    from src.training.optimizers import trained_blocks
 
     network = job.network()
     trained = trained_blocks(network, job.experiment.train, job.recipe)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from src.config.head import Head
 from src.config.section import Count, Fraction, Name, NonNegative, Positive, Probability, Section
 from src.models.backbones import BACKBONES
 
@@ -115,41 +116,6 @@ class Recipe(Section):
         return self.learning_rate * self.multipliers.get("head", 1.0)
 
 
-class Head(Section):
-    """Linear where `hidden` is empty; else Linear, Dropout, ReLU per width, then Linear.
-
-    The other kinds are scikit-learn's, fitted once on frozen features: a linear support vector
-    machine, logistic regression, the nearest centroid, k nearest neighbours.
-    """
-
-    kind: Literal["mlp", "svm", "logistic", "centroid", "knn"] = "mlp"
-    """The kind of classifier."""
-    hidden: tuple[Annotated[int, Field(ge=1, le=16384)], ...] = ()
-    """Units of each hidden layer."""
-    dropout: tuple[Probability, ...] = ()
-    """Dropout probability of each hidden layer; `[]` for none."""
-
-    @model_validator(mode="after")
-    def _one_dropout_per_layer(self) -> Head:
-        if len(self.dropout) not in (0, len(self.hidden)):
-            raise ValueError(
-                f"{len(self.dropout)} dropout rates for {len(self.hidden)} hidden layers; "
-                "give one per layer, or [] for none"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _only_an_mlp_has_layers(self) -> Head:
-        if self.kind != "mlp" and self.hidden:
-            raise ValueError(f"a {self.kind} head has no hidden layers; leave `hidden` empty")
-        return self
-
-    @property
-    def rates(self) -> tuple[float, ...]:
-        """The dropout rate of each hidden layer."""
-        return self.dropout or (0.0,) * len(self.hidden)
-
-
 class Experiment(Section):
     """One row of the comparison: which blocks train, under which head, for how long."""
 
@@ -187,7 +153,7 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _fitted_once(self) -> Experiment:
-        if self.head.kind != "mlp" and (set(self.train) != {"head"} or self.epochs != 1):
+        if self.head.classical and (set(self.train) != {"head"} or self.epochs != 1):
             raise ValueError(
                 f"a {self.head.kind} head is fitted once, on frozen features; "
                 "set train: [head] and epochs: 1"

@@ -1,4 +1,4 @@
-"""A trained network as its users see it: pictures in, subjects and probabilities out."""
+"""A trained network as its users see it: images in, subjects and probabilities out."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Classifier:
 
     @property
     def image_size(self) -> int:
-        """Side of the square pictures the network takes, in pixels."""
+        """Side of the square images the network takes, in pixels."""
         return self.spec.image_size
 
     @torch.inference_mode()

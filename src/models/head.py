@@ -6,20 +6,24 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from src.config.head import Head
 
-def build_head(
-    features: int, hidden: tuple[int, ...], dropout: tuple[float, ...], classes: int
-) -> nn.Module:
-    """Linear where `hidden` is empty; else Linear, Dropout, ReLU per width, then Linear.
 
-    A rate of 0 leaves the Dropout module out, which gives the parameters the names the
-    published system has (`fc.0 fc.2 fc.4` without dropout, `fc.0 fc.3 fc.6` with it).
+def build_head(head: Head, features: int, classes: int, stored: int = 0) -> nn.Module:
+    """The module that turns (N, `features`) into (N, `classes`) logits.
+
+    `stored` is how many training images nearest neighbours keep. An MLP is linear without hidden
+    layers; else Linear, Dropout, ReLU per hidden layer, then Linear. A dropout rate of 0 leaves
+    the Dropout module out, which gives the parameters the names the published system has
+    (`fc.0 fc.2 fc.4` without dropout, `fc.0 fc.3 fc.6` with it).
     """
-    if not hidden:
+    if head.kind == "knn":
+        return NeighbourHead(features, classes, stored)
+    if not head.hidden:
         return nn.Linear(features, classes)
     layers: list[nn.Module] = []
     width = features
-    for units, rate in zip(hidden, dropout, strict=True):
+    for units, rate in zip(head.hidden, head.rates, strict=True):
         layers.append(nn.Linear(width, units))
         if rate:
             layers.append(nn.Dropout(rate))

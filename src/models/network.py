@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,28 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from src.config.head import Head
 from src.errors import WeightsError
 from src.models.backbones import BACKBONES
-from src.models.head import NeighbourHead, build_head
+from src.models.head import build_head
 from src.tensors import MALFORMED, load_tensors, save_tensors
 
 Norm = nn.modules.batchnorm._BatchNorm
 
 
-@dataclass(frozen=True)
+# The keys of a stored specification; their order is part of a model file's bytes.
+STORED = (
+    *("backbone", "stem", "image_size", "subjects", "hidden", "dropout", "mean", "deviation"),
+    *("crop", "last", "kind", "stored", "fit"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """All that is needed to rebuild a trained network and feed it; stored beside its weights.
 
     `mean` and `deviation` are per channel, of images scaled to [0, 1]; zeros and ones where
-    the network was trained without normalisation. Sizes are in pixels: pictures come with
+    the network was trained without normalisation. Sizes are in pixels: images come with
     sides of `image_size`, of which the network takes the middle `crop`, or all where it is None.
     """
 
@@ -34,25 +42,36 @@ class ModelSpec:
     stem: str
     image_size: int
     subjects: tuple[str, ...]
-    hidden: tuple[int, ...] = ()
-    dropout: tuple[float, ...] = ()
+    head: Head = field(default_factory=Head)
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
     crop: int | None = None
     last: str | None = None  # the block whose output the head reads; None for the last there is
-    kind: str = "mlp"  # of the head, as in `config.Head`
     stored: int | None = None  # training images that a k-nearest-neighbours head keeps
-    fit: str = "crop"  # how a picture becomes square, as `data.fit` said of the training images
+    fit: str = "crop"  # how a image becomes square, as `data.fit` said of the training images
 
     @property
     def input_size(self) -> int:
-        """Side of the square that the network sees: the picture's, or its centre crop's."""
+        """Side of the square that the network sees: the image's, or its centre crop's."""
         return self.crop or self.image_size
 
     @property
     def head_parameter_prefix(self) -> str:
         """What the head's parameter names start with, for instance `fc.`."""
         return f"{BACKBONES[self.backbone].head}."
+
+    def stored_form(self) -> dict[str, Any]:
+        """As model files hold it: flat, in the order of `STORED`, without what is None."""
+        flat = vars(self) | self.head.model_dump() | {"dropout": self.head.rates}
+        return {key: flat[key] for key in STORED if flat[key] is not None}
+
+    @classmethod
+    def from_stored_form(cls, raw: Mapping[str, Any]) -> ModelSpec:
+        """The inverse of `stored_form`; raises TypeError or ValueError where it is not one."""
+        flat: dict[str, Any]
+        flat = {key: tuple(v) if isinstance(v, list) else v for key, v in raw.items()}
+        head = Head(**{key: flat.pop(key) for key in Head.model_fields if key in flat})
+        return cls(head=head, **flat)
 
 
 class Network(nn.Module):
@@ -74,11 +93,7 @@ class Network(nn.Module):
             for path in whole.blocks[name]:
                 self.set_submodule(path, nn.Identity())
         features, classes = self.backbone.features, len(spec.subjects)
-        head = (
-            NeighbourHead(features, classes, spec.stored or 0)
-            if spec.kind == "knn"
-            else build_head(features, spec.hidden, spec.dropout, classes)
-        )
+        head = build_head(spec.head, features, classes, spec.stored or 0)
         self.set_submodule(self.backbone.head, head)
 
     @property
@@ -109,24 +124,18 @@ class Network(nn.Module):
 
 def save_network(path: Path, state: Mapping[str, Tensor], spec: ModelSpec) -> None:
     """Write weights and spec as one safetensors file, atomically and byte for byte the same."""
-    fields = {key: value for key, value in asdict(spec).items() if value is not None}
-    save_tensors(path, state, spec=fields)
+    save_tensors(path, state, spec=spec.stored_form())
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], ModelSpec]:
     """Weights and spec of a file that `save_network` wrote; raises WeightsError otherwise."""
     try:
         state, metadata = load_tensors(path)
-        fields = json.loads(metadata["spec"])
-        return state, ModelSpec(**{key: _frozen(value) for key, value in fields.items()})
+        return state, ModelSpec.from_stored_form(json.loads(metadata["spec"]))
     except MALFORMED:
         raise WeightsError(
             str(path), "not a trained network of this project", "run `dvc repro` to make it"
         ) from None
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def load_network(path: Path) -> tuple[Network, ModelSpec]:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from src import cli
 from src.config import load_params
-from src.models.head import NeighbourHead
 from src.models.network import ModelSpec, Network
+from src.models.trainable import trained_blocks, unfreeze
 
 Windowed = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 
@@ -53,7 +53,7 @@ def layers(network: Network, image_size: int) -> list[Layer]:
             field, jump = field + (kernel - 1) * jump, jump * stride
             padding = _side(module.padding)
             found.append(_layer(name, module, kernel, stride, padding, output, field))
-        elif isinstance(module, nn.Linear | NeighbourHead):
+        elif isinstance(module, nn.Linear) or module is network.head:
             found.append(_layer(name, module, None, None, None, output, None))
         latest = fields[id(output)] = (field, jump)
         alive.append(output)
@@ -107,8 +107,9 @@ def layer_table(spec: ModelSpec, trained: frozenset[str]) -> str:
         window = [_shown(v) for v in (layer.kernel, layer.stride, layer.padding)]
         trains = id(network.get_submodule(layer.name)) in trained_modules and layer.weights
         field = _shown(layer.receptive_field)
-        classical = spec.kind != "mlp" and network.get_submodule(layer.name) is network.head
-        name = f"{layer.name} ({spec.kind})" if classical else layer.name
+        whole_head = network.get_submodule(layer.name) is network.head
+        named = whole_head and spec.head.kind != "mlp"
+        name = f"{layer.name} ({spec.head.kind})" if named else layer.name
         line = (
             f"{name:<26}{window[0]:>7}{window[1]:>7}{window[2]:>5}{shape:>14}"
             f"{layer.weights:>11,}{field:>7}  {'yes' if trains else ''}"
@@ -123,9 +124,6 @@ def _shown(value: int | None) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table and the parameter counts of one configured experiment."""
-    from src.models.trainable import unfreeze
-    from src.training.optimizers import trained_blocks
-
     parser = cli.parser(
         "src.models.summary",
         "Print the layer table of an experiment: windows, feature maps, weights, receptive fields.",
@@ -138,15 +136,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = load_params()
     experiment, recipe = params.experiment(options.experiment), params.recipe_of(options.experiment)
     spec = ModelSpec(
-        params.model.backbone,
-        params.model.stem,
-        params.data.image_size,
-        tuple(map(str, range(options.classes))),
-        experiment.head.hidden,
-        experiment.head.rates,
+        backbone=params.model.backbone,
+        stem=params.model.stem,
+        image_size=params.data.image_size,
+        subjects=tuple(map(str, range(options.classes))),
+        head=experiment.head,
         crop=recipe.augment.input_size,
         last=experiment.features,
-        kind=experiment.head.kind,
         stored=1,  # how many it is shows nowhere, and is not known before training
     )
     network = Network(spec)

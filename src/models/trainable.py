@@ -12,12 +12,34 @@ from __future__ import annotations
 
 from torch import nn
 
+from src.config import Recipe
 from src.models.network import Network, Norm
 
 
 def resolve_blocks(network: Network, train: tuple[str, ...]) -> frozenset[str]:
     """Block names that train, `all` spelled out."""
     return frozenset((*network.blocks, "head") if "all" in train else train)
+
+
+def trained_blocks(network: Network, train: tuple[str, ...], recipe: Recipe) -> frozenset[str]:
+    """The blocks that train: those asked for, less those whose learning rate is 0."""
+    rates = block_rates(network, recipe)
+    return frozenset(name for name in resolve_blocks(network, train) if rates[name] > 0)
+
+
+def block_rates(network: Network, recipe: Recipe) -> dict[str, float]:
+    """The learning rate of each block: rate x multiplier x layer decay per block below the head.
+
+    The multiplier `base` is that of every block under the head which has none of its own.
+    Layer-wise decay: Howard and Ruder, 2018 (ULMFiT's discriminative fine-tuning).
+    """
+    depth = len(network.blocks)
+    factors = dict.fromkeys(network.blocks, recipe.multipliers.get("base", 1.0))
+    factors |= recipe.multipliers
+    return {
+        name: recipe.learning_rate * factors.get(name, 1.0) * recipe.layer_decay ** (depth - index)
+        for index, name in enumerate((*network.blocks, "head"))
+    }
 
 
 def unfreeze(network: Network, trained: frozenset[str], batchnorm: str) -> None:

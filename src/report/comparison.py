@@ -14,12 +14,6 @@ from src.evaluation.predictions import Predictions
 from src.evaluation.significance import AdjustedTest, adjust, mcnemar
 
 REFERENCE = "Baseline"
-CLASSICAL = {
-    "svm": "linear SVM",
-    "logistic": "logistic regression",
-    "centroid": "nearest centroid",
-    "knn": "k nearest neighbours",
-}
 
 
 @dataclass(frozen=True)
@@ -74,14 +68,7 @@ class ExperimentResult:
     @property
     def head(self) -> str:
         """The head, in words."""
-        head = self.experiment.head
-        if head.kind != "mlp":
-            return CLASSICAL[head.kind]
-        if not head.hidden:
-            return "linear"
-        rates = sorted(set(head.rates))
-        dropout = f", dropout {'/'.join(f'{rate:g}' for rate in rates)}" if any(rates) else ""
-        return "–".join(map(str, head.hidden)) + dropout
+        return self.experiment.head.label
 
 
 @dataclass(frozen=True)

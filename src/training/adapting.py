@@ -3,7 +3,7 @@
 Batch statistics make an image's features depend on the batch it is in, and running statistics
 drift, so nothing can be computed once per image. It can be computed once per (seed, batch size,
 epoch), though, for the head has no say in it: every head with the same seed and batch size sees
-the same features. They are kept in a scratch file, which whoever comes next extends.
+the same features. They are kept in a scratch file, which a longer run extends.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from src.data.faceset import FaceSet, Split
 from src.files import atomic
 from src.models.network import ModelSpec, Network
 from src.training.device import Compute
-from src.training.expendable import expendable
 from src.training.inputs import ImageInputs
 from src.training.order import epoch_order, seeded
 from src.training.prefix import normalized
+from src.training.scratch import optional_write
 
 SECONDS_BETWEEN = 60.0  # writes of the scratch file
 
@@ -59,8 +59,8 @@ class AdaptingFeatures:
 
 
 @dataclass(frozen=True)
-class Passes:
-    """Which passes over the training images the backbone sees."""
+class BatchSchedule:
+    """Which batches of training images the backbone sees, and for how many epochs."""
 
     seed: int
     batch_size: int
@@ -72,43 +72,45 @@ def adapting_features(
     faces: FaceSet,
     network: Network,
     spec: ModelSpec,
-    passes: Passes,
+    schedule: BatchSchedule,
     compute: Compute,
     scratch: Path,
 ) -> AdaptingFeatures:
-    """Run the frozen backbone in training mode through every epoch, or take up a scratch file.
+    """Run the frozen backbone in training mode through every epoch, or resume from a scratch file.
 
-    `scratch` must be named by all that the features depend on, epochs aside.
+    The name of `scratch` must encode all that the features depend on, except the epochs.
     """
     images, labels = faces.part(Split.train)
     val_images, val_labels = faces.part(Split.val)
     images, val_images = images.to(compute.device), val_images.to(compute.device)
     names = [name for name, _ in network.named_buffers()]
     like = {
-        "values": _room(network, len(images), compute.dtype, torch.device("meta")),
-        "val_values": _room(network, len(val_images), compute.dtype, torch.device("meta")),
+        "values": _empty_features(network, len(images), compute.dtype, torch.device("meta")),
+        "val_values": _empty_features(
+            network, len(val_images), compute.dtype, torch.device("meta")
+        ),
         **dict(network.named_buffers()),
     }
     stored = _load(scratch, like)
     done = len(stored["values"]) if stored else 0
-    rows_of = [stored] if stored else []
+    epochs = [stored] if stored else []
     if stored:
         network.load_state_dict({name: stored[name][-1] for name in names}, strict=False)
-    pending = range(done + 1, passes.epochs + 1)
+    pending = range(done + 1, schedule.epochs + 1)
     console = Console(stderr=True)
     saved = time.monotonic()
     for number in track(
         pending, "backbone, adapting", console=console, disable=not console.is_terminal
     ):
-        values = _training_pass(network, ImageInputs(images, spec), passes, number, compute)
+        values = _training_pass(network, ImageInputs(images, spec), schedule, number, compute)
         val_values = _validation_pass(network, val_images, spec, compute)
         buffers = {name: network.get_buffer(name).detach().cpu().clone() for name in names}
         epoch = {"values": values.cpu(), "val_values": val_values.cpu(), **buffers}
-        rows_of.append({name: tensor[None] for name, tensor in epoch.items()})
-        if number == passes.epochs or time.monotonic() - saved > SECONDS_BETWEEN:
-            _save(scratch, rows_of)
+        epochs.append({name: tensor[None] for name, tensor in epoch.items()})
+        if number == schedule.epochs or time.monotonic() - saved > SECONDS_BETWEEN:
+            _save(scratch, epochs)
             saved = time.monotonic()
-    joined = _joined(rows_of)
+    joined = _joined(epochs)
     return AdaptingFeatures(
         joined["values"].to(compute.device),
         joined["val_values"].to(compute.device),
@@ -121,20 +123,20 @@ def adapting_features(
 @torch.no_grad()
 def _training_pass(
     network: Network,
-    pictures: ImageInputs,
-    passes: Passes,
+    inputs: ImageInputs,
+    schedule: BatchSchedule,
     number: int,
     compute: Compute,
 ) -> Tensor:
     network.train()
-    rows, views = epoch_order(passes.seed, number, len(pictures), passes.flip)
+    rows, views = epoch_order(schedule.seed, number, len(inputs), schedule.flip)
     rows, views = rows.to(compute.device), views.to(compute.device)
-    values = _room(network, len(pictures), compute.dtype, compute.device)
-    batches = (torch.split(rows, passes.batch_size), torch.split(views, passes.batch_size))
-    with seeded(compute.device, passes.seed, 2, number):  # stochastic depth; as in the whole loop
+    values = _empty_features(network, len(inputs), compute.dtype, compute.device)
+    batches = (torch.split(rows, schedule.batch_size), torch.split(views, schedule.batch_size))
+    with seeded(compute.device, schedule.seed, number):  # stochastic depth; as in the whole loop
         for part, view in zip(*batches, strict=True):
             with compute.autocast():
-                outputs = network.run(pictures.batch(part, view), 0, len(network.blocks))
+                outputs = network.run(inputs.batch(part, view), 0, len(network.blocks))
             values[part] = outputs.to(compute.dtype)
     return values
 
@@ -142,29 +144,31 @@ def _training_pass(
 @torch.no_grad()
 def _validation_pass(network: Network, images: Tensor, spec: ModelSpec, compute: Compute) -> Tensor:
     network.eval()
-    values = _room(network, len(images), compute.dtype, compute.device)
-    for part, room in zip(torch.split(images, 128), torch.split(values, 128), strict=True):
+    values = _empty_features(network, len(images), compute.dtype, compute.device)
+    for part, part_values in zip(torch.split(images, 128), torch.split(values, 128), strict=True):
         with compute.autocast():
-            room.copy_(network.run(normalized(part, spec), 0, len(network.blocks)))
+            part_values.copy_(network.run(normalized(part, spec), 0, len(network.blocks)))
     return values
 
 
-def _room(network: Network, images: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _empty_features(
+    network: Network, images: int, dtype: torch.dtype, device: torch.device
+) -> Tensor:
     """(N, features), all at once: small results kept between large maps leave holes in memory."""
     return torch.empty(images, network.backbone.features, dtype=dtype, device=device)
 
 
-def _joined(rows_of: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.cat([row[name] for row in rows_of]) for name in rows_of[0]}
+def _joined(epochs: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([row[name] for row in epochs]) for name in epochs[0]}
 
 
-def _save(path: Path, rows_of: list[dict[str, Tensor]]) -> None:
-    with expendable(path), atomic(path) as temporary:
-        save_file(_joined(rows_of), temporary)
+def _save(path: Path, epochs: list[dict[str, Tensor]]) -> None:
+    with optional_write(path), atomic(path) as temporary:
+        save_file(_joined(epochs), temporary)
 
 
 def _load(path: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Epochs of every tensor that is in `like`; none where the file is damaged or another."""
+    """Epochs of every tensor in `like`; empty if the file is damaged or does not match."""
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError):

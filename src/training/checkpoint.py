@@ -1,4 +1,4 @@
-"""Where an interrupted run goes on: everything the next epoch depends on, and nothing else."""
+"""Checkpoints of a run: everything the next epoch depends on, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from src.files import atomic
-from src.training.expendable import expendable
 from src.training.result import Epoch
+from src.training.scratch import optional_write
 
 SECONDS_BETWEEN = 20.0
 SEAL = hashlib.sha256().digest_size  # bytes before the content
@@ -24,7 +24,7 @@ SEAL = hashlib.sha256().digest_size  # bytes before the content
 class Checkpoint:
     """A file that holds a run's state, valid only for the run whose `key` sealed it.
 
-    The key is a digest of all that the run is a function of, so a changed parameter starts anew.
+    The key is a digest of all that the run is a function of, so a changed parameter starts afresh.
     The seal is a digest of key and content: torch does not notice a flipped bit when it loads.
     """
 
@@ -33,31 +33,35 @@ class Checkpoint:
     saved: float = field(default_factory=time.monotonic)
 
     def load(self) -> tuple[dict[str, Any], tuple[Epoch, ...]] | None:
-        """The state and history saved last; None where there is none for this run, unharmed."""
+        """The state and history saved last; None without an intact checkpoint of this run."""
         try:
-            whole = memoryview(self.path.read_bytes())
+            data = memoryview(self.path.read_bytes())
         except OSError:
             return None
-        seal, content = whole[:SEAL], whole[SEAL:]
+        seal, content = data[:SEAL], data[SEAL:]
         if seal != self._seal(content):
             return None
         found = torch.load(io.BytesIO(content), weights_only=True)
         return found["state"], tuple(Epoch(**epoch) for epoch in found["history"])
 
     def save(self, state: Mapping[str, Any], history: tuple[Epoch, ...]) -> None:
-        """Write atomically, unless the last write was a moment ago; a full disk is only told."""
+        """Write atomically, at most every `SECONDS_BETWEEN`; a full disk is only a warning."""
         if time.monotonic() - self.saved < SECONDS_BETWEEN:
             return
         buffer = io.BytesIO()
         torch.save({"state": dict(state), "history": [asdict(e) for e in history]}, buffer)
         content = buffer.getbuffer()
-        with expendable(self.path), atomic(self.path) as temporary, temporary.open("wb") as file:
+        with (
+            optional_write(self.path),
+            atomic(self.path) as temporary,
+            temporary.open("wb") as file,
+        ):
             file.write(self._seal(content))
             file.write(content)
         self.saved = time.monotonic()
 
     def remove(self) -> None:
-        """Forget the run, which is complete."""
+        """Delete the file once the run is complete."""
         self.path.unlink(missing_ok=True)
 
     def _seal(self, content: memoryview) -> bytes:

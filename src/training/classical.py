@@ -3,25 +3,22 @@
 Three of the four are linear in the features, standardisation included, and end as an ordinary
 linear head; nearest neighbours keep their training images' features. Whatever has a parameter
 gets it by cross-validation on the training images alone, unflipped, so that no fold holds the
-mirror image of another's picture.
+mirror image of another's image.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from threadpoolctl import threadpool_limits
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from src.training.features import Features
-from src.training.result import Epoch
-
-if TYPE_CHECKING:
-    from torch import nn
+from src.training.result import Epoch, score_sums
 
 FOLDS = 5
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C: the inverse of the regularisation's
@@ -39,20 +36,21 @@ def fit_classical(kind: str, head: nn.Module, features: Features, seed: int) -> 
     # Products this small are a dozen times slower on several threads, which wait for each other.
     with threadpool_limits(limits=1):
         pipeline = _search(kind, values, labels, seed)
-    state = _neighbours(pipeline, values, labels) if kind == "knn" else _linear(pipeline)
+    linear = isinstance(head, nn.Linear)
+    state = _linear(pipeline) if linear else _neighbours(pipeline, values, labels)
     head.load_state_dict(state)
     seconds = time.perf_counter() - started
-    train_loss, train_accuracy = _score(head, features.values[0], features.labels)
-    val_loss, val_accuracy = _score(head, features.val_values, features.val_labels)
-    speed = len(labels) / seconds
-    return Epoch(1, train_loss, train_accuracy, val_loss, val_accuracy, 0.0, seconds, speed)
+    train = _scores(head, features.values[0], features.labels)
+    val = _scores(head, features.val_values, features.val_labels)
+    return Epoch.of(1, train, val, 0.0, seconds, len(labels) / seconds)
 
 
 @torch.no_grad()
-def _score(head: nn.Module, values: Tensor, labels: Tensor) -> tuple[float, float]:
+def _scores(head: nn.Module, values: Tensor, labels: Tensor) -> list[float]:
     logits = head(values)
-    loss = functional.cross_entropy(logits, labels).item()
-    return loss, (logits.argmax(1) == labels).float().mean().item()
+    loss = functional.cross_entropy(logits, labels, reduction="sum")
+    scores: list[float] = (score_sums(logits, labels, loss) / len(labels)).tolist()
+    return scores
 
 
 def _search(kind: str, values: Tensor, labels: Tensor, seed: int) -> Any:
@@ -74,21 +72,18 @@ def _search(kind: str, values: Tensor, labels: Tensor, seed: int) -> Any:
 
 def _classifier(kind: str, seed: int, fewest: int) -> tuple[Any, Mapping[str, tuple[float, ...]]]:
     """An unfitted classifier and the values to try; `fewest` images are in a fold's training."""
-    if kind == "svm":
-        from sklearn.svm import LinearSVC
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+    from sklearn.svm import LinearSVC
 
-        return LinearSVC(random_state=seed, max_iter=5000), {"C": STRENGTHS}
-    if kind == "logistic":
-        from sklearn.linear_model import LogisticRegression
-
-        return LogisticRegression(max_iter=1000), {"C": STRENGTHS}
-    if kind == "centroid":
-        from sklearn.neighbors import NearestCentroid
-
-        return NearestCentroid(), {}
-    from sklearn.neighbors import KNeighborsClassifier
-
-    return KNeighborsClassifier(), {"n_neighbors": tuple(k for k in NEIGHBOURS if k <= fewest)}
+    neighbours = tuple(k for k in NEIGHBOURS if k <= fewest)
+    classifiers: dict[str, tuple[Any, Mapping[str, tuple[float, ...]]]] = {
+        "svm": (LinearSVC(random_state=seed, max_iter=5000), {"C": STRENGTHS}),
+        "logistic": (LogisticRegression(max_iter=1000), {"C": STRENGTHS}),
+        "centroid": (NearestCentroid(), {}),
+        "knn": (KNeighborsClassifier(), {"n_neighbors": neighbours}),
+    }
+    return classifiers[kind]
 
 
 def _linear(pipeline: Any) -> dict[str, Tensor]:

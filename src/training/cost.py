@@ -9,10 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from src.data.faceset import Split
 from src.models.network import Network
-from src.models.trainable import frozen_prefix, unfreeze
+from src.models.trainable import frozen_prefix, trained_blocks, unfreeze
 from src.training.device import Compute
 from src.training.job import TrainingJob
-from src.training.optimizers import trained_blocks
 
 SIZE, SECONDS = {"cpu": 2048, "cuda": 8192}, 1.0
 

@@ -12,16 +12,21 @@ import sys
 from src.data.faceset import Split
 from src.models.imports import without_dynamo
 from src.models.network import Network
-from src.models.trainable import frozen_prefix, unfreeze
+from src.models.trainable import frozen_prefix, trained_blocks, unfreeze
 from src.training.adapting import AdaptingFeatures
 from src.training.checkpoint import Checkpoint
 from src.training.classical import fit_classical
 from src.training.features import Features
-from src.training.heads import HeadTask, train_heads
+from src.training.head_task import HeadTask
+from src.training.heads import train_heads
 from src.training.inputs import ImageInputs
-from src.training.job import TrainingJob, kept_adapting_features, kept_features, recalibrate_blocks
+from src.training.job import (
+    TrainingJob,
+    cached_adapting_features,
+    cached_features,
+    recalibrate_blocks,
+)
 from src.training.loop import Examples, Plan, train
-from src.training.optimizers import trained_blocks
 from src.training.prefix import cache_prefix
 from src.training.result import Epoch, OnEpoch, TrainingResult, choose
 
@@ -29,16 +34,16 @@ from src.training.result import Epoch, OnEpoch, TrainingResult, choose
 def run_job(
     job: TrainingJob, on_epoch: OnEpoch, features: Features | None = None
 ) -> TrainingResult:
-    """Train the experiment; `features` are used where they fit it, else made anew."""
+    """Train the experiment; `features` are used if they match it, else recomputed."""
     network = job.network()
     trained = trained_blocks(network, job.experiment.train, job.recipe)
     before = {name: tensor.detach().clone() for name, tensor in network.named_parameters()}
     unfreeze(network, trained, job.recipe.batchnorm)
     trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
     repeats = job.recipe.batchnorm != "train" and not job.recipe.augment.random
-    if job.experiment.head.kind != "mlp":
+    if job.experiment.head.classical:
         history = _train_classical(job, network, on_epoch, features)
-    elif trained == {"head"} and repeats:
+    elif trained == {"head"} and repeats and job.experiment.head.kind == "mlp":
         history = _train_head(job, network, on_epoch, features)
     else:
         history = _train_network(job, network, trained, on_epoch)
@@ -89,30 +94,32 @@ def _feature_source(
 ) -> Features | AdaptingFeatures:
     if job.recipe.batchnorm != "adapt":
         return _fixed_features(job, features)
-    return kept_adapting_features(job, network)
+    return cached_adapting_features(job, network)
 
 
 def _fixed_features(job: TrainingJob, features: Features | None) -> Features:
-    suited = features if features and suits(features, job) else kept_features(job, job.scratch)
+    suited = (
+        features
+        if features and features_match(features, job)
+        else cached_features(job, job.scratch)
+    )
     return suited.at(job.experiment.features).to(job.compute.device)
 
 
-def suits(features: Features, job: TrainingJob) -> bool:
-    """Whether features are those that `make_features` would make here and now, or more views."""
+def features_match(features: Features, job: TrainingJob) -> bool:
+    """Whether `features` are what `make_features` would compute here, or those and more views."""
     return features.key == job.features_key and len(features.values) > int(job.recipe.flip)
 
 
 def head_task(job: TrainingJob) -> HeadTask:
     """The experiment's head as the batched engine takes it."""
-    head, recipe = job.experiment.head, job.recipe
     return HeadTask(
-        head.hidden,
-        head.rates,
-        recipe.model_copy(update={"learning_rate": recipe.head_rate}),
-        job.experiment.epochs,
-        job.experiment.batch_size,
-        job.params.seed,
-        job.compute.dtype,
+        head=job.experiment.head,
+        recipe=job.recipe.model_copy(update={"learning_rate": job.recipe.head_rate}),
+        epochs=job.experiment.epochs,
+        batch_size=job.experiment.batch_size,
+        seed=job.params.seed,
+        dtype=job.compute.dtype,
     )
 
 
@@ -141,7 +148,7 @@ def _train_network(
 def _cached(
     examples: Examples, network: Network, stop: int, views: int, job: TrainingJob
 ) -> Examples:
-    """What the blocks from `stop` on take; the pictures still where there is no room for it.
+    """What the blocks from `stop` on take; the images still where there is no room for it.
 
     Those go through the whole network, unfolded, whose rounding differs: a warning says so.
     """
@@ -158,7 +165,7 @@ def _cached(
 
 
 def checkpoint_of(job: TrainingJob, *starts: int) -> Checkpoint:
-    """Where the experiment's run goes on, if it was run before from the same cached prefixes.
+    """The checkpoint that the experiment resumes from, if an earlier run left one.
 
     starts: the blocks that the training and validation inputs go into, 0 where none is cached.
     """

@@ -22,7 +22,7 @@ from src.training.prefix import BATCH, folded
 
 @dataclass(frozen=True)
 class FeatureProvenance:
-    """What features were made from; features are used only where it is all the same."""
+    """What features were computed from; they are reused only where all of it is the same."""
 
     faces: str  # digest of the packed dataset
     source: str  # digest of the source weights
@@ -62,7 +62,7 @@ class Features:
     val_labels: Tensor
     buffers: dict[str, Tensor]
     subjects: tuple[str, ...]
-    made: FeatureProvenance
+    provenance: FeatureProvenance
     key: str
 
     @property
@@ -114,7 +114,7 @@ class Features:
             **{f"val:{name}": pooled.val_values for name, pooled in self.blocks.items()},
             **{f"buffer:{name}": tensor for name, tensor in self.buffers.items()},
         }
-        made = {key: value for key, value in asdict(self.made).items() if value is not None}
+        made = {key: value for key, value in asdict(self.provenance).items() if value is not None}
         facts = {
             "subjects": self.subjects,
             "blocks": list(self.blocks),
@@ -165,7 +165,7 @@ def embed(
     network: Network,
     spec: ModelSpec,
     flip: bool,
-    made: FeatureProvenance,
+    provenance: FeatureProvenance,
     key: str,
     compute: Compute,
 ) -> Features:
@@ -176,20 +176,20 @@ def embed(
     values = _pooled(prefix, ImageInputs(images, spec), 2 if flip else 1, compute.dtype)
     val_values = _pooled(prefix, ImageInputs(val_images, spec), 1, compute.dtype)
     blocks = {name: BlockFeatures(values[name], val_values[name][0]) for name in network.blocks}
-    buffers = dict(network.named_buffers()) if made.batchnorm == "recalibrate" else {}
-    return Features(blocks, labels, val_labels, buffers, faces.subjects, made, key)
+    buffers = dict(network.named_buffers()) if provenance.batchnorm == "recalibrate" else {}
+    return Features(blocks, labels, val_labels, buffers, faces.subjects, provenance, key)
 
 
 @torch.no_grad()
 def _pooled(
-    prefix: Network, pictures: ImageInputs, views: int, dtype: torch.dtype
+    prefix: Network, inputs: ImageInputs, views: int, dtype: torch.dtype
 ) -> dict[str, Tensor]:
     """Each block's (views, N, D) float32."""
     found: dict[str, Tensor] = {}
-    rows = torch.arange(len(pictures), device=pictures.images.device)
+    rows = torch.arange(len(inputs), device=inputs.images.device)
     for view in range(views):
         for part in torch.split(rows, BATCH):
-            x = pictures.batch(part, torch.full_like(part, view)).to(dtype)
+            x = inputs.batch(part, torch.full_like(part, view)).to(dtype)
             for index, name in enumerate(prefix.blocks):
                 x = prefix.run(x, index, index + 1)
                 mean = functional.adaptive_avg_pool2d(x, 1).flatten(1) if x.ndim == 4 else x

@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-if TYPE_CHECKING:
-    from src.training.heads import HeadTask
+from src.training.head_task import HeadTask
 
 # Seconds that a step costs before any arithmetic, and the rate of the arithmetic; measured by
 # `python -m benchmarks.heads`. Only their product matters, and only roughly.
@@ -28,14 +27,14 @@ def group_tasks(
     """Task numbers in groups to train together, cheapest first.
 
     Heads can share a batch when depth, batch size, length, precision and all of the recipe but
-    rate and decay agree. Among those, neighbours in size are joined while that costs less than
-    apart.
+    learning rate and weight decay agree. Among those, neighbours in size are joined while that
+    costs less than apart.
     """
     alike: dict[Any, list[int]] = defaultdict(list)
     for number, task in enumerate(tasks):
         shared = task.recipe.model_copy(update={"learning_rate": 1.0, "weight_decay": 0.0})
         dtype = product_dtype(task, features, classes, device)
-        key = (len(task.hidden), task.batch_size, task.epochs, dtype, shared.model_dump_json())
+        key = (len(task.head.hidden), task.batch_size, task.epochs, dtype, shared.model_dump_json())
         alike[key].append(number)
     groups = []
     for numbers in alike.values():
@@ -74,5 +73,5 @@ def _flops(tasks: list[HeadTask], features: int, classes: int) -> float:
 
 def _weights(tasks: list[HeadTask], features: int, classes: int) -> int:
     """Of each head, padded to the widest."""
-    widths = [max(layer) for layer in zip(*(task.hidden for task in tasks), strict=True)]
+    widths = [max(layer) for layer in zip(*(task.head.hidden for task in tasks), strict=True)]
     return sum(a * b for a, b in itertools.pairwise([features, *widths, classes]))

@@ -17,31 +17,15 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from src.config import Recipe
 from src.models.head import build_head, initialize_head
 from src.training.device import products_in
 from src.training.dropout import counters, keep_mask
 from src.training.grouping import group_tasks, product_dtype
-from src.training.order import epoch_order, mixed, stream
-from src.training.result import Epoch, choose, ends_early
+from src.training.head_task import HeadTask
+from src.training.order import Purpose, epoch_order, mixed, stream
+from src.training.result import Epoch, choose, ends_early, score_sums
 from src.training.schedules import factor
 from src.training.stacked import StackedHeads
-
-
-@dataclass(frozen=True)
-class HeadTask:
-    """One head to train, by its recipe's optimiser, rate, decay, schedule and patience.
-
-    dtype: the device's precision, which matrices are multiplied in where that pays.
-    """
-
-    hidden: tuple[int, ...]
-    dropout: tuple[float, ...]
-    recipe: Recipe
-    epochs: int
-    batch_size: int
-    seed: int
-    dtype: torch.dtype = torch.float32
 
 
 @dataclass(frozen=True)
@@ -103,22 +87,27 @@ class _Group:
     def __init__(
         self, tasks: list[HeadTask], members: list[int], features: FeatureSource, classes: int
     ) -> None:
-        self.tasks, self.members, self.features = tasks, members, features
+        self.members, self.features = members, features
         self.device = features.labels.device
         self.classes = classes
         width = features.training(1).shape[-1]
         self.heads = [_new_head(task, width, classes) for task in tasks]
         self.dtype = product_dtype(tasks[0], width, classes, self.device)
-        self.stacked = StackedHeads.of(self.heads, [task.recipe for task in tasks], self.device)
+        self.stacked = StackedHeads.of(self.heads, tasks, self.device)
         self.histories: list[tuple[Epoch, ...]] = [() for _ in tasks]
         self.best: list[dict[str, Tensor]] = [{} for _ in tasks]
         self.counters: dict[tuple[int, int], Tensor] = {}
 
+    @property
+    def tasks(self) -> list[HeadTask]:
+        """What is still training, one per slot of the stack."""
+        return self.stacked.tasks
+
     def train(self, on_epoch: OnHeadEpoch) -> dict[int, HeadResult]:
         """Run to the end of every head; returns results by task number."""
         done: dict[int, HeadResult] = {}
-        number = 0
-        while self.tasks:
+        number, going = 0, list(range(len(self.tasks)))
+        while going:
             number += 1
             with products_in(self.dtype):
                 epochs = self._epoch(number)
@@ -138,18 +127,16 @@ class _Group:
                 else:
                     chosen = choose(history, task.recipe.select)
                     done[self.members[slot]] = HeadResult(self.best[slot], history, chosen)
-            if len(going) < len(self.tasks):
-                self._keep(going)
+            if going and len(going) < len(self.tasks):
+                self._select(going)
         return done
 
-    def _keep(self, slots: list[int]) -> None:
-        self.tasks = [self.tasks[i] for i in slots]
+    def _select(self, slots: list[int]) -> None:
         self.members = [self.members[i] for i in slots]
         self.heads = [self.heads[i] for i in slots]
         self.histories = [self.histories[i] for i in slots]
         self.best = [self.best[i] for i in slots]
-        if slots:
-            self.stacked = self.stacked.keep(slots, [task.hidden for task in self.tasks])
+        self.stacked = self.stacked.select(slots)
 
     def _epoch(self, number: int) -> list[Epoch]:
         started = time.perf_counter()
@@ -160,25 +147,23 @@ class _Group:
         rows = self._orders(number, images, features.shape[0])
         table = features.flatten(0, 1)
         labels = self.features.labels.repeat(features.shape[0])
-        totals = torch.zeros(2, heads, device=self.device)
+        totals = torch.zeros((), device=self.device)
         drops = any(below is not None for below in self.stacked.below)
-        layers = len(first.hidden) if drops else 0
+        layers = len(first.head.hidden) if drops else 0
         done = range((number - 1) * steps, number * steps)
         keys = dropout_keys(self.tasks, done, layers).to(self.device)
         for step, part in enumerate(torch.split(rows, first.batch_size, 1)):
             scale = factor(first.recipe, done[step], steps, first.epochs)
-            totals += self._step(table[part], labels[part], keys[step], scale)
-        train_loss, train_accuracy = (totals / images).tolist()
+            totals = totals + self._step(table[part], labels[part], keys[step], scale)
+        scores = (totals / images).T.tolist()
         speed = images * heads / (time.perf_counter() - started)
-        val_loss, val_accuracy = self._validate(number)
+        val_scores = self._validate(number)
         share = (time.perf_counter() - started) / heads
         return [
-            Epoch(
+            Epoch.of(
                 number,
-                train_loss[slot],
-                train_accuracy[slot],
-                val_loss[slot],
-                val_accuracy[slot],
+                scores[slot],
+                val_scores[slot],
                 task.recipe.learning_rate * scale,
                 share,
                 speed,
@@ -196,7 +181,7 @@ class _Group:
         return torch.stack([orders[task.seed] for task in self.tasks]).to(self.device)
 
     def _step(self, inputs: Tensor, labels: Tensor, keys: Tensor, scale: float) -> Tensor:
-        """One optimiser step; returns (2, H) summed loss and number right."""
+        """One optimizer step; returns the (scores, H) sums of `score_sums`."""
         activations = self._forward(inputs, keys)
         logits = activations[-1]
         smoothing = self.tasks[0].recipe.label_smoothing
@@ -204,10 +189,10 @@ class _Group:
         target = torch.full_like(logits, smoothing / self.classes)
         target.scatter_(2, labels.unsqueeze(2), 1 - smoothing + smoothing / self.classes)
         loss = -(target * log_probabilities).sum((1, 2))
-        right = (logits.argmax(2) == labels).sum(1)
+        sums = score_sums(logits, labels, loss)
         gradient = (log_probabilities.exp_() - target).div_(labels.shape[1])
         self._backward(activations, gradient, scale)
-        return torch.stack([loss, right])
+        return sums
 
     def _forward(self, inputs: Tensor, keys: Tensor | None) -> list[Tensor]:
         """Inputs, hidden activations and logits, each (H, B, width); dropout by (layers, H) keys.
@@ -245,21 +230,23 @@ class _Group:
                     gradient.mul_(self.stacked.scales[layer - 1])
         self.stacked.update(gradients[::-1], scale)
 
-    def _validate(self, number: int) -> tuple[list[float], list[float]]:
+    def _validate(self, number: int) -> list[list[float]]:
+        """Mean scores of each head."""
         features = self.features.validation(number)
         labels = self.features.val_labels
         logits = self._forward(features.expand(len(self.tasks), -1, -1), None)[-1]
         loss = nn.functional.cross_entropy(
             logits.flatten(0, 1), labels.repeat(len(self.tasks)), reduction="none"
         )
-        accuracy = (logits.argmax(2) == labels).float().mean(1)
-        return loss.view(len(self.tasks), -1).mean(1).tolist(), accuracy.tolist()
+        sums = score_sums(logits, labels, loss.view(len(self.tasks), -1).sum(1))
+        scores: list[list[float]] = (sums / len(labels)).T.tolist()
+        return scores
 
 
 def dropout_keys(tasks: Sequence[HeadTask], steps: range, layers: int) -> Tensor:
     """(steps, layers, H) int32: a number per step, layer and head, for `dropout.keep`."""
     keys = [
-        mixed(task.seed, 4, step, layer) & 0x7FFFFFFF
+        mixed(task.seed, Purpose.dropout, step, layer) & 0x7FFFFFFF
         for step in steps
         for layer in range(layers)
         for task in tasks
@@ -268,6 +255,6 @@ def dropout_keys(tasks: Sequence[HeadTask], steps: range, layers: int) -> Tensor
 
 
 def _new_head(task: HeadTask, features: int, classes: int) -> nn.Module:
-    head = build_head(features, task.hidden, task.dropout, classes)
-    initialize_head(head, stream(task.seed, 3), task.recipe.head_init)
+    head = build_head(task.head, features, classes)
+    initialize_head(head, stream(Purpose.head, task.seed), task.recipe.head_init)
     return head

@@ -1,4 +1,4 @@
-"""What a training loop draws its batches from: pictures, or cached outputs of a frozen prefix."""
+"""What a training loop draws its batches from: images, or cached outputs of a frozen prefix."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One experiment, ready to run, and what is computed once of its frozen network and kept.
+"""One experiment, ready to run, and the cache of what its frozen network computes.
 
-The training itself is in `src.training.engine`: nothing here depends on it, so that what is kept
-in the scratch folder outlives a change of it.
+The training itself is in `src.training.engine`: nothing here depends on it, so that the
+cache in the scratch folder outlives a change of it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from src.files import digest
 from src.models.head import initialize_head
 from src.models.network import ModelSpec, Network
 from src.models.weights import SourceWeights, load_source, random_weights
-from src.training.adapting import AdaptingFeatures, Passes, adapting_features
+from src.training.adapting import AdaptingFeatures, BatchSchedule, adapting_features
 from src.training.device import Compute, resolve
-from src.training.expendable import expendable
 from src.training.features import FeatureProvenance, Features, embed
 from src.training.fingerprint import Fingerprint
-from src.training.order import stream
+from src.training.order import Purpose, stream
 from src.training.prefix import recalibrate
+from src.training.scratch import optional_write
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class StartingPoint:
         return cls(FaceSet.load(faces), SourceWeights.load(source), digest(faces), digest(source))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingJob:
-    """One experiment, ready to run: `scratch` is a folder for what may be thrown away."""
+    """One experiment, ready to run: `scratch` is a folder for what can be recomputed."""
 
     starting_point: StartingPoint
     experiment: Experiment
@@ -59,12 +59,29 @@ class TrainingJob:
 
     @classmethod
     def of(
-        cls, name: str, params: Params, starting_point: StartingPoint, scratch: Path
+        cls,
+        name: str,
+        params: Params,
+        starting_point: StartingPoint,
+        scratch: Path,
+        *,
+        experiment: Experiment | None = None,
+        compute: Compute | None = None,
     ) -> TrainingJob:
-        """The experiment `name` of params.yaml, on the device asked for; raises ConfigError."""
-        experiment, recipe = params.experiment(name), params.recipe_of(name)
-        compute = resolve(params.engine.device, params.engine.precision)
-        return cls(starting_point, experiment, recipe, params, compute, scratch, name)
+        """The experiment `name` of params.yaml, or `experiment` under that name.
+
+        On the device that params.yaml asks for, unless `compute` is given. Raises ConfigError.
+        """
+        experiment = experiment or params.experiment(name)
+        return cls(
+            starting_point=starting_point,
+            experiment=experiment,
+            recipe=experiment.adapted(params.recipes[experiment.recipe or params.recipe]),
+            params=params,
+            compute=compute or resolve(params.engine.device, params.engine.precision),
+            scratch=scratch,
+            name=name,
+        )
 
     @property
     def source(self) -> SourceWeights:
@@ -79,15 +96,13 @@ class TrainingJob:
         """What the trained network will be."""
         faces, source = self.starting_point.faces, self.starting_point.source
         spec = ModelSpec(
-            self.params.model.backbone,
-            self.params.model.stem,
-            faces.images.shape[-1],
-            faces.subjects,
-            self.experiment.head.hidden,
-            self.experiment.head.rates,
+            backbone=self.params.model.backbone,
+            stem=self.params.model.stem,
+            image_size=faces.images.shape[-1],
+            subjects=faces.subjects,
+            head=self.experiment.head,
             crop=self.recipe.augment.input_size,
             last=self.experiment.features,
-            kind=self.experiment.head.kind,
             stored=len(faces.rows(Split.train)) if self.experiment.head.kind == "knn" else None,
             fit=self.params.data.fit,
         )
@@ -95,8 +110,8 @@ class TrainingJob:
             return spec
         return replace(spec, mean=source.mean, deviation=source.deviation)
 
-    def made(self) -> FeatureProvenance:
-        """What features for this experiment must have been made from."""
+    def provenance(self) -> FeatureProvenance:
+        """What features for this experiment must have been computed from."""
         spec = self.spec()
         drawn = f"scratch, seed {self.params.seed}"
         return FeatureProvenance(
@@ -112,46 +127,46 @@ class TrainingJob:
         )
 
     def key(self, module: str, *facts: object) -> str:
-        """Names what `module` makes of this start, by all that decides its bits.
+        """A digest of all that decides the bits of what `module` computes from this start.
 
         That is the module's code, the machine, the data, the source, and `facts` by their printed
         form.
         """
-        known = (code_digest(module), Fingerprint.of(self.compute), self.made(), facts)
+        known = (code_digest(module), Fingerprint.of(self.compute), self.provenance(), facts)
         return hashlib.sha256(repr(known).encode()).hexdigest()
 
     @property
     def features_key(self) -> str:
-        """Names the frozen features that suit the experiment, flips apart."""
+        """The key of the frozen features that the experiment reads, flips aside."""
         return self.key(__name__)
 
-    def whole(self) -> TrainingJob:
-        """The same of a network that nothing is cut off."""
+    def uncut(self) -> TrainingJob:
+        """The same job with every block, whichever block the head reads."""
         return replace(self, experiment=self.experiment.model_copy(update={"features": None}))
 
     def network(self) -> Network:
         """The network before training, on the device: source weights under a new head."""
         network = Network(self.spec())
         load_source(network, self.source)
-        initialize_head(network.head, stream(self.params.seed, 3), self.recipe.head_init)
+        initialize_head(network.head, stream(Purpose.head, self.params.seed), self.recipe.head_init)
         return network.to(self.compute.device).to(memory_format=torch.channels_last)
 
 
-def kept_features(job: TrainingJob, folder: Path) -> Features:
-    """As `make_features`, kept in `folder` for the next that needs the same."""
+def cached_features(job: TrainingJob, folder: Path) -> Features:
+    """As `make_features`, cached in `folder` for later jobs that need the same."""
     views = 2 if job.recipe.flip else 1
     path = folder / f"features-{job.features_key[:20]}-{views}.safetensors"
     with suppress(StaleInputError):
         return Features.load(path)
     features = make_features(job)
-    with expendable(path):
+    with optional_write(path):
         features.save(path)
     return features
 
 
 def make_features(job: TrainingJob) -> Features:
-    """Every block's features that suit the experiment, flipped ones where its recipe flips."""
-    job = job.whole()
+    """Features of every block for the experiment, flipped ones included where its recipe flips."""
+    job = job.uncut()
     network = job.network()
     if job.recipe.batchnorm == "recalibrate":
         recalibrate_blocks(job, network, frozenset(network.blocks))
@@ -160,20 +175,20 @@ def make_features(job: TrainingJob) -> Features:
         network,
         job.spec(),
         job.recipe.flip,
-        job.made(),
+        job.provenance(),
         job.features_key,
         job.compute,
     )
 
 
 def recalibrate_blocks(job: TrainingJob, network: Network, blocks: frozenset[str]) -> None:
-    """Estimate the BatchNorm statistics of `blocks` anew on the experiment's training images."""
+    """Re-estimate the BatchNorm statistics of `blocks` on the experiment's training images."""
     images, _ = job.starting_point.faces.part(Split.train)
     recalibrate(network, blocks, images.to(job.compute.device), job.spec(), job.compute)
 
 
-def kept_adapting_features(job: TrainingJob, network: Network) -> AdaptingFeatures:
-    """The features per epoch of `network`, kept in the scratch folder and extended there."""
+def cached_adapting_features(job: TrainingJob, network: Network) -> AdaptingFeatures:
+    """The features per epoch of `network`, cached in the scratch folder and extended there."""
     seed, batch_size = job.params.seed, job.experiment.batch_size
     last, flip = job.experiment.features, job.recipe.flip
     key = job.key(__name__, last, seed, batch_size, flip)
@@ -181,7 +196,7 @@ def kept_adapting_features(job: TrainingJob, network: Network) -> AdaptingFeatur
         job.starting_point.faces,
         network,
         job.spec(),
-        Passes(seed, batch_size, job.experiment.epochs, flip),
+        BatchSchedule(seed, batch_size, job.experiment.epochs, flip),
         job.compute,
         job.scratch / f"adapting-{key[:20]}.safetensors",
     )

@@ -20,7 +20,7 @@ from src.training.device import Compute
 from src.training.inputs import Inputs
 from src.training.optimizers import build_optimizer, set_rate
 from src.training.order import epoch_order, seeded
-from src.training.result import Epoch, OnEpoch, choose, ends_early
+from src.training.result import Epoch, OnEpoch, choose, ends_early, score_sums
 from src.training.schedules import factor
 
 EVALUATION_BATCH = 256
@@ -56,9 +56,9 @@ def train(
 ) -> tuple[Epoch, ...]:
     """Train `network` in place, leave it with the chosen epoch's weights, return the history.
 
-    Randomness comes from the seed and the epoch's number alone, so a run that goes on from a
-    checkpoint ends in the same bytes as one that was never stopped. `on_epoch` is told of every
-    epoch of the history, those from the checkpoint first.
+    Randomness comes from the seed and the epoch's number alone, so a run that resumes from a
+    checkpoint ends in the same bytes as one that was never stopped. `on_epoch` is called for
+    every epoch of the history, those from the checkpoint first.
     """
     unfreeze(network, plan.trained, plan.recipe.batchnorm)
     optimizer = build_optimizer(network, plan.recipe)
@@ -112,8 +112,8 @@ def _epoch(
     rows, views = epoch_order(plan.seed, number, images, plan.recipe.flip)
     inputs = augmented(training.inputs, plan.recipe.augment, plan.seed, number)
     steps = -(-images // plan.batch_size)
-    totals = torch.zeros(2, device=compute.device)
-    with seeded(compute.device, plan.seed, 2, number):
+    totals = torch.zeros((), device=compute.device)
+    with seeded(compute.device, plan.seed, number):
         for step, (part, view) in enumerate(_batches(rows, views, plan.batch_size, compute)):
             done = (number - 1) * steps + step
             set_rate(optimizer, factor(plan.recipe, done, steps, plan.epochs))
@@ -124,13 +124,13 @@ def _epoch(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            totals += tally(logits.detach(), labels, loss.detach())
-    train_loss, train_accuracy = (totals / images).tolist()
+            totals = totals + score_sums(logits.detach(), labels, loss.detach() * len(labels))
+    scores = (totals / images).tolist()
     speed = images / (time.perf_counter() - started)
-    val_loss, val_accuracy = evaluate(network, validation, compute)
+    val_scores = evaluate(network, validation, compute)
     rate = max(group["lr"] for group in optimizer.param_groups)
     seconds = time.perf_counter() - started
-    return Epoch(number, train_loss, train_accuracy, val_loss, val_accuracy, rate, seconds, speed)
+    return Epoch.of(number, scores, val_scores, rate, seconds, speed)
 
 
 def _batches(
@@ -140,22 +140,17 @@ def _batches(
     return zip(torch.split(rows, size), torch.split(views, size), strict=True)
 
 
-def tally(logits: Tensor, labels: Tensor, mean_loss: Tensor) -> Tensor:
-    """(2,) summed loss and number right, kept on the device so that no step waits for the host."""
-    return torch.stack([mean_loss * len(labels), (logits.argmax(1) == labels).sum()])
-
-
 @torch.no_grad()
-def evaluate(network: Network, examples: Examples, compute: Compute) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy in evaluation mode."""
+def evaluate(network: Network, examples: Examples, compute: Compute) -> list[float]:
+    """Mean loss (cross-entropy) and accuracy in evaluation mode, as `score_sums` orders them."""
     network.eval()
-    totals = torch.zeros(2, device=compute.device)
+    totals = torch.zeros((), device=compute.device)
     rows = torch.arange(len(examples.labels), device=compute.device)
     for part in torch.split(rows, EVALUATION_BATCH):
         with compute.autocast():
             inputs = examples.inputs.batch(part, torch.zeros_like(part))
             logits = network(inputs, examples.inputs.start).float()
         labels = examples.labels[part]
-        totals += tally(logits, labels, F.cross_entropy(logits, labels))
-    loss, accuracy = (totals / len(rows)).tolist()
-    return loss, accuracy
+        totals = totals + score_sums(logits, labels, F.cross_entropy(logits, labels) * len(labels))
+    scores: list[float] = (totals / len(rows)).tolist()
+    return scores

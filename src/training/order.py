@@ -1,12 +1,24 @@
-"""The order of training images, and which view of each, as a pure function of seed and epoch."""
+"""Everything random about training as a pure function of the seed, a purpose and counters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 
 import torch
 from torch import Generator, Tensor
+
+
+class Purpose(IntEnum):
+    """What random numbers are for; renumbering one changes every result that it feeds."""
+
+    order = 1  # of training images, and which of them are flipped
+    layers = 2  # modules that draw from torch's own generators: stochastic depth, dropout
+    head = 3  # initial weights
+    dropout = 4  # of the heads that are trained as one batch
+    source_head = 5  # initial weights of the head that a source network is pretrained under
+    crops = 6  # and jitter; also the crops of pretraining
 
 
 def mixed(*numbers: int) -> int:
@@ -23,25 +35,22 @@ def mixed(*numbers: int) -> int:
     return state & (2**63 - 1)
 
 
-def stream(*numbers: int) -> Generator:
-    """A CPU generator whose draws depend on all of `numbers` and nothing else."""
-    return Generator().manual_seed(mixed(*numbers))
+def stream(purpose: Purpose, seed: int, *numbers: int) -> Generator:
+    """A CPU generator whose draws depend on the arguments and nothing else."""
+    return Generator().manual_seed(mixed(seed, purpose, *numbers))
 
 
 @contextmanager
-def seeded(device: torch.device, *numbers: int) -> Iterator[None]:
-    """Modules that draw from torch's own generators draw by `numbers` alone inside.
-
-    Afterwards the generators are as they were.
-    """
+def seeded(device: torch.device, seed: int, epoch: int) -> Iterator[None]:
+    """Seed torch's own generators, which modules draw from, for one epoch; restore them after."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(mixed(*numbers))
+        torch.manual_seed(mixed(seed, Purpose.layers, epoch))
         yield
 
 
 def epoch_order(seed: int, epoch: int, images: int, flip: bool) -> tuple[Tensor, Tensor]:
     """(images,) int64 row numbers in a random order, and (images,) int64 views: 1 is flipped."""
-    generator = stream(seed, 1, epoch)
+    generator = stream(Purpose.order, seed, epoch)
     rows = torch.randperm(images, generator=generator)
     if not flip:
         return rows, torch.zeros(images, dtype=torch.int64)

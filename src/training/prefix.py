@@ -49,7 +49,7 @@ def _fold_children(module: nn.Module) -> None:
 def recalibrate(
     network: Network, blocks: frozenset[str], images: Tensor, spec: ModelSpec, compute: Compute
 ) -> None:
-    """Estimate the running statistics of `blocks` anew, as the mean over batches of `images`.
+    """Re-estimate the running statistics of `blocks` as the mean over batches of `images`.
 
     Adaptive batch normalisation (Li et al., 2017): the source's statistics give way to the
     target's, the weights stay.
@@ -84,23 +84,23 @@ def normalized(images: Tensor, spec: ModelSpec) -> Tensor:
 
 @torch.no_grad()
 def cache_prefix(
-    network: Network, stop: int, pictures: ImageInputs, views: int, compute: Compute, budget: int
+    network: Network, stop: int, inputs: ImageInputs, views: int, compute: Compute, budget: int
 ) -> Activations | ActivationsOnDisk | None:
     """Run blocks before `stop` once on every view: in `budget` bytes of memory, else in a file.
 
-    None where neither memory nor disk suffices, be it that the disk fills up on the way.
+    None if neither memory nor disk suffices, including a disk that fills up halfway.
     """
     prefix = folded(network, compute.dtype)
-    device = pictures.images.device
+    device = inputs.images.device
     cache: Activations | ActivationsOnDisk | None = None
-    rows = torch.arange(len(pictures), device=device)
+    rows = torch.arange(len(inputs), device=device)
     for view in range(views):
         for part in torch.split(rows, BATCH):
-            images = pictures.batch(part, torch.full_like(part, view)).to(compute.dtype)
+            images = inputs.batch(part, torch.full_like(part, view)).to(compute.dtype)
             output = prefix.run(images, 0, stop)
             output = output.permute(0, 2, 3, 1) if output.ndim == 4 else output
             if cache is None:
-                shape = (views, len(pictures), *output.shape[1:])
+                shape = (views, len(inputs), *output.shape[1:])
                 cache = allocate(shape, output.dtype, device, budget, stop)
                 if cache is None:
                     return None

@@ -24,7 +24,7 @@ from src.models.weights import SourceWeights, load_source, random_weights
 from src.training.device import resolve as resolve_device
 from src.training.inputs import ImageInputs
 from src.training.loop import Examples, Plan, train
-from src.training.order import stream
+from src.training.order import Purpose, stream
 from src.training.progress import epochs_bar
 
 HELD_OUT = 10  # every tenth image is used for validation
@@ -39,11 +39,16 @@ def pretrain(task: SourceTask, params: Params) -> SourceWeights:
     subjects = tuple(map(str, range(task.subjects)))
     size = images.shape[-1]
     spec = ModelSpec(
-        params.model.backbone, "standard", size, subjects, mean=mean, deviation=deviation
+        backbone=params.model.backbone,
+        stem="standard",
+        image_size=size,
+        subjects=subjects,
+        mean=mean,
+        deviation=deviation,
     )
     network = Network(spec)
     load_source(network, random_weights(params.model.backbone, params.seed))
-    initialize_head(network.head, stream(params.seed, 5))
+    initialize_head(network.head, stream(Purpose.source_head, params.seed))
     network = network.to(compute.device).to(memory_format=torch.channels_last)
     held_out = torch.arange(len(labels)) % HELD_OUT == 0
     training, validation = (
@@ -89,7 +94,7 @@ def _render(task: SourceTask, params: Params) -> tuple[torch.Tensor, torch.Tenso
             task.subjects, task.images_per_subject, size, params.seed, first_subject=FIRST_SOURCE
         )
     images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-    images = _random_crops(images, stream(params.seed, 6))
+    images = _random_crops(images, stream(Purpose.crops, params.seed))
     labels = torch.arange(task.subjects).repeat_interleave(task.images_per_subject)
     return images, labels
 

@@ -12,10 +12,10 @@ from src import paths
 from src.config import Params, Recipe
 from src.errors import ConfigError, StaleInputError
 from src.training.device import Compute, resolve
-from src.training.engine import head_task, suits
+from src.training.engine import features_match, head_task
 from src.training.features import Features
-from src.training.heads import HeadTask
-from src.training.job import StartingPoint, TrainingJob, kept_features
+from src.training.head_task import HeadTask
+from src.training.job import StartingPoint, TrainingJob, cached_features
 from src.tune.space import TrialParams
 
 
@@ -57,14 +57,14 @@ class Objective:
         return cls(params, starting_point, features, compute)._with_suitable_features()
 
     def _with_suitable_features(self) -> Objective:
-        job, made = self.any_job, self.features.made
-        wanted = job.made()
-        if (made.faces, made.source) != (wanted.faces, wanted.source):
+        job, given = self.any_job, self.features.provenance
+        wanted = job.provenance()
+        if (given.faces, given.source) != (wanted.faces, wanted.source):
             what = "made from another version of the dataset, or from other weights"
             raise StaleInputError(str(paths.FEATURES), what, "run `dvc repro embed`")
         features = self.features
-        if not suits(features, job):
-            features = kept_features(job, paths.SCRATCH)
+        if not features_match(features, job):
+            features = cached_features(job, paths.SCRATCH)
         moved = features.to(self.compute.device)
         return Objective(self.params, self.starting_point, moved, self.compute)
 
@@ -91,7 +91,7 @@ class Objective:
         value.
         """
         tune = self.params.tune
-        features = asdict(self.any_job.made())
+        features = asdict(self.any_job.provenance())
         facts = {
             "space": tune.space.model_dump(),
             "epochs": tune.epochs,
@@ -114,14 +114,13 @@ class Objective:
     def job(self, trial_params: TrialParams) -> TrainingJob:
         """The job that `dvc repro` would run for this head."""
         experiment = trial_params.experiment(self.params.tune.epochs, self.params.tune.recipe)
-        return TrainingJob(
-            self.starting_point,
-            experiment,
-            experiment.adapted(self.recipe),
-            self.params,
-            self.compute,
-            Path(),
+        return TrainingJob.of(
             "tune",
+            self.params,
+            self.starting_point,
+            Path(),
+            experiment=experiment,
+            compute=self.compute,
         )
 
     def task(self, trial_params: TrialParams) -> HeadTask:

@@ -9,16 +9,22 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from src.models.network import ModelSpec, Network
-from src.models.trainable import unfreeze
+from src.models.trainable import trained_blocks, unfreeze
 from src.training.cost import epoch_flops, forward_flops, matrix_rate
-from src.training.optimizers import trained_blocks
 from tests.benchmarks.projects import job_of
 from tests.training.conftest import CPU32
 
 
 def test_resnet18_costs_what_its_authors_say() -> None:
     """1.8 x 10^9 multiply-adds at 224 pixels (He et al., 2015, table 1)."""
-    network = Network(ModelSpec("resnet18", "standard", 224, tuple(map(str, range(1000)))))
+    network = Network(
+        ModelSpec(
+            backbone="resnet18",
+            stem="standard",
+            image_size=224,
+            subjects=tuple(map(str, range(1000))),
+        )
+    )
     assert forward_flops(network, 224) / 2 == pytest.approx(1.8e9, rel=0.02)
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from src.config import Head
 from src.evaluation.inference import shared_logits
 from src.models.classifier import Classifier
 from src.models.network import ModelSpec, Network
@@ -25,7 +26,12 @@ def classifier(spec: ModelSpec, seed: int = 0) -> Classifier:
 
 def spec(hidden: tuple[int, ...] = (), mean: tuple[float, ...] = (0.0, 0.0, 0.0)) -> ModelSpec:
     return ModelSpec(
-        "resnet18", "standard", 16, ("a", "b", "c"), hidden, (0.5,) * len(hidden), mean
+        backbone="resnet18",
+        stem="standard",
+        image_size=16,
+        subjects=("a", "b", "c"),
+        head=Head(hidden=hidden, dropout=(0.5,) * len(hidden)),
+        mean=mean,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision
 
+from src.config import Head
 from src.errors import WeightsError
 from src.models.backbones import BACKBONES
 from src.models.network import ModelSpec, Network, load_network, normalize, save_network
@@ -33,7 +35,9 @@ def test_a_backbones_table_names_every_module_and_the_width_of_its_features(name
     stems = ("standard", "stride1") if backbone.stem_strides else ("standard",)
     with torch.device("meta"):
         for stem in stems:
-            network = Network(ModelSpec(name, stem, 64, SUBJECTS)).eval()
+            network = Network(
+                ModelSpec(backbone=name, stem=stem, image_size=64, subjects=SUBJECTS)
+            ).eval()
             features = network.run(torch.empty(1, 3, 64, 64), 0, len(network.blocks))
             assert features.shape == (1, backbone.features)
             last = network.run(torch.empty(1, 3, 64, 64), 0, len(network.blocks) - 1)
@@ -46,7 +50,9 @@ def test_a_backbones_table_names_every_module_and_the_width_of_its_features(name
 
 @pytest.mark.parametrize("backbone", [name for name in FAMILIES if name not in WHOLE_HEAD])
 def test_blocks_in_a_row_compute_what_torchvisions_network_computes(backbone: str) -> None:
-    network = Network(ModelSpec(backbone, "standard", 64, SUBJECTS)).eval()
+    network = Network(
+        ModelSpec(backbone=backbone, stem="standard", image_size=64, subjects=SUBJECTS)
+    ).eval()
     theirs = torchvision.models.get_model(backbone, num_classes=3).eval()
     head = f"{network.backbone.head}."
     theirs.load_state_dict(
@@ -65,7 +71,9 @@ def test_blocks_in_a_row_compute_what_torchvisions_network_computes(backbone: st
 @pytest.mark.parametrize("backbone", FAMILIES)
 def test_folding_batchnorm_into_convolutions_changes_nothing_but_rounding(backbone: str) -> None:
     generator = torch.Generator().manual_seed(0)
-    network = Network(ModelSpec(backbone, "standard", 32, SUBJECTS)).eval()
+    network = Network(
+        ModelSpec(backbone=backbone, stem="standard", image_size=32, subjects=SUBJECTS)
+    ).eval()
     for name, buffer in network.named_buffers():
         if name.endswith("running_var"):
             buffer.uniform_(0.5, 2, generator=generator)
@@ -79,8 +87,12 @@ def test_folding_batchnorm_into_convolutions_changes_nothing_but_rounding(backbo
 
 
 def test_the_stride1_stem_keeps_every_weight_and_ends_in_8_by_8_maps() -> None:
-    standard = Network(ModelSpec("resnet18", "standard", 64, SUBJECTS))
-    stride1 = Network(ModelSpec("resnet18", "stride1", 64, SUBJECTS))
+    standard = Network(
+        ModelSpec(backbone="resnet18", stem="standard", image_size=64, subjects=SUBJECTS)
+    )
+    stride1 = Network(
+        ModelSpec(backbone="resnet18", stem="stride1", image_size=64, subjects=SUBJECTS)
+    )
     shapes = {name: tensor.shape for name, tensor in standard.state_dict().items()}
     assert {name: tensor.shape for name, tensor in stride1.state_dict().items()} == shapes
     maps = {layer.name: layer.feature_map for layer in layers(stride1, 64)}
@@ -89,14 +101,20 @@ def test_the_stride1_stem_keeps_every_weight_and_ends_in_8_by_8_maps() -> None:
 
 
 def test_parameter_counts_are_the_published_ones_at_100_classes() -> None:
-    network = Network(ModelSpec("resnet18", "stride1", 64, tuple(map(str, range(100)))))
+    network = Network(
+        ModelSpec(
+            backbone="resnet18", stem="stride1", image_size=64, subjects=tuple(map(str, range(100)))
+        )
+    )
     assert sum(p.numel() for p in network.parameters()) == 11_227_812
     assert sum(p.numel() for p in network.head.parameters()) == 51_300
 
 
 def test_receptive_fields_are_those_that_gradients_show() -> None:
     """The field of a unit is what of the image its gradient reaches, with all weights positive."""
-    network = Network(ModelSpec("resnet18", "stride1", 200, SUBJECTS)).eval()
+    network = Network(
+        ModelSpec(backbone="resnet18", stem="stride1", image_size=200, subjects=SUBJECTS)
+    ).eval()
     for parameter in network.parameters():
         torch.nn.init.constant_(parameter, 0.01)
     computed = {layer.name: layer.receptive_field for layer in layers(network, 200)}
@@ -115,7 +133,13 @@ def test_receptive_fields_are_those_that_gradients_show() -> None:
 def test_a_saved_network_comes_back_the_same_and_gives_the_same_bytes_twice(
     tmp_path: Path,
 ) -> None:
-    spec = ModelSpec("resnet18", "stride1", 32, ("ann", "bób"), (8,), (0.5,))
+    spec = ModelSpec(
+        backbone="resnet18",
+        stem="stride1",
+        image_size=32,
+        subjects=("ann", "bób"),
+        head=Head(hidden=(8,), dropout=(0.5,)),
+    )
     network = Network(spec).eval()
     for name in ("one", "two"):
         save_network(tmp_path / name, network.state_dict(), spec)
@@ -134,7 +158,26 @@ def test_a_file_that_is_no_network_is_refused_on_one_line(tmp_path: Path) -> Non
     assert "\n" not in str(caught.value)
 
 
-def test_pictures_are_scaled_and_normalised_per_channel() -> None:
-    spec = ModelSpec("resnet18", "stride1", 2, SUBJECTS, mean=(0.5, 0, 0), deviation=(0.5, 1, 2))
+def test_the_stored_form_of_a_specification_does_not_change() -> None:
+    """Model files are compared byte for byte, keys in their order."""
+    spec = ModelSpec(
+        backbone="resnet18", stem="stride1", image_size=32, subjects=("a",), head=Head(hidden=(8,))
+    )
+    assert json.dumps(spec.stored_form()) == (
+        '{"backbone": "resnet18", "stem": "stride1", "image_size": 32, "subjects": ["a"], '
+        '"hidden": [8], "dropout": [0.0], "mean": [0.0, 0.0, 0.0], "deviation": [1.0, 1.0, 1.0], '
+        '"kind": "mlp", "fit": "crop"}'
+    )
+
+
+def test_images_are_scaled_and_normalised_per_channel() -> None:
+    spec = ModelSpec(
+        backbone="resnet18",
+        stem="stride1",
+        image_size=2,
+        subjects=SUBJECTS,
+        mean=(0.5, 0, 0),
+        deviation=(0.5, 1, 2),
+    )
     image = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
     assert normalize(image, spec)[0, :, 0, 0].tolist() == pytest.approx([1.0, 1.0, 0.5])

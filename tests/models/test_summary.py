@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from src.config import PARAMS, read_yaml
+from src.config import PARAMS, Head, read_yaml
 from src.files import write_json
 from src.models.network import ModelSpec
 from src.models.summary import layer_table, main
@@ -40,10 +40,23 @@ def test_a_classical_head_is_shown_by_its_kind(
 
 
 def test_the_table_of_a_trained_network_names_neighbours_and_layers_alike() -> None:
-    spec = ModelSpec("resnet18", "standard", 32, SUBJECTS, kind="knn", stored=7)
+    spec = ModelSpec(
+        backbone="resnet18",
+        stem="standard",
+        image_size=32,
+        subjects=SUBJECTS,
+        head=Head(kind="knn"),
+        stored=7,
+    )
     assert layer_table(spec, frozenset({"head"})).splitlines()[-1].split() == [
         "fc", "(knn)", "3", "0",
     ]  # fmt: skip
-    mlp = ModelSpec("resnet18", "standard", 32, SUBJECTS, (8,), (0.5,))
+    mlp = ModelSpec(
+        backbone="resnet18",
+        stem="standard",
+        image_size=32,
+        subjects=SUBJECTS,
+        head=Head(hidden=(8,), dropout=(0.5,)),
+    )
     last = layer_table(mlp, frozenset({"head"})).splitlines()[-1]
     assert last.split() == ["fc.3", "3", "27", "yes"]

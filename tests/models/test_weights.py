@@ -45,7 +45,9 @@ def test_source_weights_enter_a_stride1_network_untouched(
     state: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     save_file(state, tmp_path / "w.safetensors")
-    network = Network(ModelSpec("resnet18", "stride1", 32, ("a", "b")))
+    network = Network(
+        ModelSpec(backbone="resnet18", stem="stride1", image_size=32, subjects=("a", "b"))
+    )
     load_source(network, file_weights(tmp_path / "w.safetensors", "resnet18"))
     for name, tensor in network.state_dict().items():
         if not name.startswith("fc."):
@@ -103,7 +105,9 @@ def test_scratch_weights_depend_on_the_seed_alone(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_backbone_are_refused_with_both_names() -> None:
-    network = Network(ModelSpec("resnet34", "standard", 32, ("a", "b")))
+    network = Network(
+        ModelSpec(backbone="resnet34", stem="standard", image_size=32, subjects=("a", "b"))
+    )
     with pytest.raises(WeightsError, match=r"of a resnet18\b.*\bresnet34\b.*model\.backbone"):
         load_source(network, random_weights("resnet18", 0))
 
@@ -112,7 +116,9 @@ def test_a_forged_backbone_name_is_refused_with_the_tensors_that_are_missing(
     tmp_path: Path,
 ) -> None:
     forged = replace(random_weights("resnet18", 0), backbone="resnet34")
-    network = Network(ModelSpec("resnet34", "standard", 32, ("a", "b")))
+    network = Network(
+        ModelSpec(backbone="resnet34", stem="standard", image_size=32, subjects=("a", "b"))
+    )
     named = r"missing: layer1\.2\.bn1\.bias.* and \d+ more"
     with pytest.raises(WeightsError, match=named):
         load_source(network, forged)
@@ -152,7 +158,11 @@ def test_a_source_file_that_is_not_a_whole_backbone_is_refused_by_name(
 
 def test_a_network_with_fewer_blocks_takes_its_part_of_the_source() -> None:
     source = random_weights("resnet18", 0)
-    network = Network(ModelSpec("resnet18", "standard", 32, ("a", "b"), last="conv3_x"))
+    network = Network(
+        ModelSpec(
+            backbone="resnet18", stem="standard", image_size=32, subjects=("a", "b"), last="conv3_x"
+        )
+    )
     load_source(network, source)
     taken = {name for name in network.state_dict() if not name.startswith("fc.")}
     assert taken < source.state.keys()

@@ -45,7 +45,9 @@ def blueprint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         open_store(EXPERIMENT)
-    spec = ModelSpec("mobilenet_v2", "standard", 32, ("ann", "bob", "eve"))
+    spec = ModelSpec(
+        backbone="mobilenet_v2", stem="standard", image_size=32, subjects=("ann", "bob", "eve")
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         save_network(root / Project.model, Network(spec).state_dict(), spec)

@@ -41,7 +41,9 @@ def faces() -> FaceSet:
 
 @pytest.fixture
 def spec() -> ModelSpec:
-    return ModelSpec("resnet18", "stride1", 16, ("ann", "bob", "cyd"))
+    return ModelSpec(
+        backbone="resnet18", stem="stride1", image_size=16, subjects=("ann", "bob", "cyd")
+    )
 
 
 @pytest.fixture

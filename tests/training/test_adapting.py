@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from src.config import Head
 from src.data.faceset import FaceSet, Split
 from src.models.head import initialize_head
 from src.models.network import ModelSpec, Network
 from src.models.weights import load_source, random_weights
-from src.training.adapting import AdaptingFeatures, Passes, adapting_features
-from src.training.heads import HeadTask, train_heads
+from src.training.adapting import AdaptingFeatures, BatchSchedule, adapting_features
+from src.training.head_task import HeadTask
+from src.training.heads import train_heads
 from src.training.inputs import ImageInputs
 from src.training.loop import Examples, Plan, train
-from src.training.order import stream
+from src.training.order import Purpose, stream
 from tests.training.conftest import CPU32
 from tests.training.test_loop import REFERENCE
 
@@ -23,8 +25,8 @@ from tests.training.test_loop import REFERENCE
 def features(
     network: Network, faces: FaceSet, spec: ModelSpec, epochs: int, scratch: Path
 ) -> AdaptingFeatures:
-    passes = Passes(seed=0, batch_size=8, epochs=epochs, flip=False)
-    return adapting_features(faces, network, spec, passes, CPU32, scratch)
+    schedule = BatchSchedule(seed=0, batch_size=8, epochs=epochs, flip=False)
+    return adapting_features(faces, network, spec, schedule, CPU32, scratch)
 
 
 def test_a_head_on_adapting_features_ends_as_in_the_whole_loop(
@@ -32,11 +34,11 @@ def test_a_head_on_adapting_features_ends_as_in_the_whole_loop(
 ) -> None:
     start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     source = features(network, faces, spec, 3, tmp_path / "scratch")
-    task = HeadTask((), (), REFERENCE, epochs=3, batch_size=8, seed=0)
+    task = HeadTask(head=Head(), recipe=REFERENCE, epochs=3, batch_size=8, seed=0)
     (head,) = train_heads([task], source, 3)
 
     network.load_state_dict(start)
-    initialize_head(network.head, stream(0, 3))
+    initialize_head(network.head, stream(Purpose.head, 0))
     training, validation = (
         Examples(ImageInputs(images, spec), labels)
         for images, labels in map(faces.part, (Split.train, Split.val))
@@ -69,16 +71,18 @@ def test_a_longer_run_extends_the_scratch_file_and_gives_the_same(
 def test_stochastic_depth_is_a_function_of_seed_and_epoch_and_that_of_the_whole_loop(
     faces: FaceSet, tmp_path: Path
 ) -> None:
-    spec = ModelSpec("efficientnet_b0", "standard", 16, faces.subjects)
+    spec = ModelSpec(
+        backbone="efficientnet_b0", stem="standard", image_size=16, subjects=faces.subjects
+    )
     source = random_weights("efficientnet_b0", 0)
 
     def made(state: int, scratch: str, seed: int = 0) -> AdaptingFeatures:
         network = Network(spec)
         load_source(network, source)
-        passes = Passes(seed, batch_size=8, epochs=2, flip=False)
+        schedule = BatchSchedule(seed, batch_size=8, epochs=2, flip=False)
         torch.manual_seed(state)
         before = torch.get_rng_state()
-        found = adapting_features(faces, network, spec, passes, CPU32, tmp_path / scratch)
+        found = adapting_features(faces, network, spec, schedule, CPU32, tmp_path / scratch)
         assert torch.equal(torch.get_rng_state(), before)
         return found
 
@@ -87,10 +91,11 @@ def test_stochastic_depth_is_a_function_of_seed_and_epoch_and_that_of_the_whole_
     assert torch.equal(one.val_values, other.val_values)
     assert not torch.equal(one.values, made(1, "seed", seed=1).values)
 
-    (head,) = train_heads([HeadTask((), (), REFERENCE, 2, 8, 0)], one, 3)
+    task = HeadTask(head=Head(), recipe=REFERENCE, epochs=2, batch_size=8, seed=0)
+    (head,) = train_heads([task], one, 3)
     network = Network(spec)
     load_source(network, source)
-    initialize_head(network.head, stream(0, 3))
+    initialize_head(network.head, stream(Purpose.head, 0))
     training, validation = (
         Examples(ImageInputs(images, spec), labels)
         for images, labels in map(faces.part, (Split.train, Split.val))

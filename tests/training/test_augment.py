@@ -18,13 +18,13 @@ from src.models.network import ModelSpec, centre, normalize
 from src.training.augment import (
     AugmentedImages,
     augmented,
-    draw,
+    draw_params,
     jitter,
     random_boxes,
     resized_crop,
 )
 from src.training.inputs import ImageInputs
-from src.training.order import stream
+from src.training.order import Purpose, stream
 
 CROP = Augment(random_resized_crop=True)
 JITTER = Augment(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
@@ -59,7 +59,7 @@ def test_crops_are_spread_as_torchvisions(augment: Augment) -> None:
         image = torch.empty(3, 64, 64)
         pairs = [list(augment.scale), list(augment.ratio)]
         theirs = torch.tensor([RandomResizedCrop.get_params(image, *pairs) for _ in range(4000)])
-    ours = random_boxes(augment, 4000, 64, stream(0))
+    ours = random_boxes(augment, 4000, 64, stream(Purpose.crops, 0))
     for column in range(4):
         assert ks_2samp(ours[:, column], theirs[:, column]).pvalue > 0.001
     area = [boxes[:, 2] * boxes[:, 3] for boxes in (ours, theirs)]
@@ -71,7 +71,7 @@ def test_where_no_crop_fits_it_is_the_centred_one_that_torchvision_takes(
     ratio: tuple[float, float],
 ) -> None:
     augment = Augment(random_resized_crop=True, scale=(1.0, 1.0), ratio=ratio)
-    boxes = random_boxes(augment, 500, 30, stream(0))
+    boxes = random_boxes(augment, 500, 30, stream(Purpose.crops, 0))
     assert ((boxes[:, :2] + boxes[:, 2:]) <= 30).all() and (boxes >= 0).all()
     if ratio != (0.5, 2.0):
         theirs = RandomResizedCrop.get_params(torch.empty(3, 30, 30), [1.0, 1.0], list(ratio))
@@ -81,7 +81,7 @@ def test_where_no_crop_fits_it_is_the_centred_one_that_torchvision_takes(
 def test_jitter_gives_torchvisions_colours_in_every_order(images: Tensor) -> None:
     theirs = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
     orders = torch.tensor(list(permutations(range(4))))
-    factors = draw(JITTER, len(orders), 40, stream(3)).factors
+    factors = draw_params(JITTER, len(orders), 40, stream(Purpose.crops, 3)).factors
     many = images[torch.arange(len(orders)) % len(images)]
     ours = jitter(many, factors, orders)
     for image, values, order, mine in zip(many, factors.tolist(), orders, ours, strict=True):
@@ -91,7 +91,7 @@ def test_jitter_gives_torchvisions_colours_in_every_order(images: Tensor) -> Non
 
 
 def test_draws_lie_within_their_strengths_and_in_every_order() -> None:
-    drawn = draw(JITTER, 3000, 40, stream(0))
+    drawn = draw_params(JITTER, 3000, 40, stream(Purpose.crops, 0))
     assert drawn.factors[:, :3].min() >= 0.6 and drawn.factors[:, :3].max() <= 1.4
     assert drawn.factors[:, 3].abs().max() <= 0.1
     assert drawn.factors[:, :3].mean().item() == pytest.approx(1.0, abs=0.02)
@@ -101,33 +101,43 @@ def test_draws_lie_within_their_strengths_and_in_every_order() -> None:
 def test_evaluation_takes_the_centre_that_torchvision_takes() -> None:
     images = torch.randint(256, (2, 3, 31, 31), dtype=torch.uint8)
     for crop in (16, 23, 31):
-        spec = ModelSpec("resnet18", "standard", 31, ("a", "b"), crop=crop)
+        spec = ModelSpec(
+            backbone="resnet18", stem="standard", image_size=31, subjects=("a", "b"), crop=crop
+        )
         expected = F.center_crop(images, [crop, crop]).float() / 255
         torch.testing.assert_close(centre(images, spec), expected)
 
 
 def test_a_picture_changes_with_seed_and_epoch_and_not_with_its_batch(faces: FaceSet) -> None:
-    spec = ModelSpec("resnet18", "stride1", 16, faces.subjects, crop=8)
-    pictures = ImageInputs(faces.images, spec)
+    spec = ModelSpec(
+        backbone="resnet18", stem="stride1", image_size=16, subjects=faces.subjects, crop=8
+    )
+    inputs = ImageInputs(faces.images, spec)
     augment = JITTER.model_copy(update={"random_resized_crop": True, "input_size": 8})
     rows = torch.arange(12)
     views = rows % 2
 
     def seen(seed: int, epoch: int) -> Tensor:
-        return augmented(pictures, augment, seed, epoch).batch(rows, views)
+        return augmented(inputs, augment, seed, epoch).batch(rows, views)
 
     assert seen(0, 1).shape == (12, 3, 8, 8)
     assert torch.equal(seen(0, 1), seen(0, 1))
     assert not torch.equal(seen(0, 1), seen(0, 2))
     assert not torch.equal(seen(0, 1), seen(1, 1))
-    inputs = augmented(pictures, augment, 0, 1)
+    inputs = augmented(inputs, augment, 0, 1)
     assert isinstance(inputs, AugmentedImages)
     one = torch.cat([inputs.batch(rows[i : i + 1], views[i : i + 1]) for i in range(12)])
     torch.testing.assert_close(one, seen(0, 1))
 
 
 def test_a_crop_of_everything_without_jitter_is_the_picture_itself(faces: FaceSet) -> None:
-    spec = ModelSpec("resnet18", "stride1", 16, faces.subjects, mean=(0.5, 0.4, 0.3))
+    spec = ModelSpec(
+        backbone="resnet18",
+        stem="stride1",
+        image_size=16,
+        subjects=faces.subjects,
+        mean=(0.5, 0.4, 0.3),
+    )
     augment = Augment(random_resized_crop=True, scale=(1.0, 1.0), ratio=(1.0, 1.0))
     rows = torch.arange(5)
     inputs = augmented(ImageInputs(faces.images, spec), augment, 0, 1)
@@ -136,5 +146,5 @@ def test_a_crop_of_everything_without_jitter_is_the_picture_itself(faces: FaceSe
 
 
 def test_nothing_random_leaves_the_inputs_as_they_are(faces: FaceSet, spec: ModelSpec) -> None:
-    pictures = ImageInputs(faces.images, replace(spec, crop=8))
-    assert augmented(pictures, Augment(), 0, 1) is pictures
+    inputs = ImageInputs(faces.images, replace(spec, crop=8))
+    assert augmented(inputs, Augment(), 0, 1) is inputs

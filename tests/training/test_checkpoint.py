@@ -18,7 +18,7 @@ from src.training.job import StartingPoint, TrainingJob
 from src.training.result import Epoch
 from tests.shipped import SHIPPED
 from tests.training.conftest import CPU32
-from tests.training.test_kept import full_disk
+from tests.training.test_feature_cache import full_disk
 
 EPOCH = Epoch(1, 0.5, 0.5, 0.5, 0.5, 0.1, 1.0, 2.0)
 
@@ -33,7 +33,13 @@ def job(faces: FaceSet, params: Params, tmp_path: Path) -> TrainingJob:
     experiment = Experiment(train=("head", "conv5_x"), batch_size=8, epochs=1)
     starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
     return TrainingJob(
-        starting_point, experiment, params.recipes["tuned"], params, CPU32, tmp_path, "one"
+        starting_point=starting_point,
+        experiment=experiment,
+        recipe=params.recipes["tuned"],
+        params=params,
+        compute=CPU32,
+        scratch=tmp_path,
+        name="one",
     )
 
 

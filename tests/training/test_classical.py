@@ -17,12 +17,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from torch.nn import functional
 
-from src.config import Experiment, Params, load_params
+from src.config import Experiment, Head, Params, load_params
+from src.config.head import HEAD_KINDS
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError
 from src.evaluation.inference import shared_logits
 from src.models.classifier import Classifier
-from src.models.head import NeighbourHead, build_head
+from src.models.head import build_head
 from src.models.network import Network, load_network, normalize, save_network
 from src.models.weights import random_weights
 from src.training import classical
@@ -57,6 +58,10 @@ def clouds(classes: int) -> Features:
     )
 
 
+def test_every_classical_kind_is_held_against_scikit_learn_here() -> None:
+    assert set(ORACLES) == {name for name, kind in HEAD_KINDS.items() if kind.classical}
+
+
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize("kind", ORACLES)
 def test_the_head_predicts_as_scikit_learn_does(
@@ -65,9 +70,7 @@ def test_the_head_predicts_as_scikit_learn_does(
     monkeypatch.setattr(classical, "STRENGTHS", (0.01,))
     monkeypatch.setattr(classical, "NEIGHBOURS", (3,))
     features = clouds(classes)
-    head = (
-        NeighbourHead(8, classes, 15 * classes) if kind == "knn" else build_head(8, (), (), classes)
-    )
+    head = build_head(Head(kind=kind), 8, classes, stored=15 * classes)
     epoch = classical.fit_classical(kind, head, features, 0)
     oracle = make_pipeline(StandardScaler(), ORACLES[kind]())
     oracle.fit(features.values[0].numpy(), features.labels.numpy())
@@ -80,7 +83,7 @@ def test_the_head_predicts_as_scikit_learn_does(
 def test_logistic_regression_keeps_its_probabilities(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classical, "STRENGTHS", (0.01,))
     for classes in (2, 4):
-        features, head = clouds(classes), build_head(8, (), (), classes)
+        features, head = clouds(classes), build_head(Head(), 8, classes)
         classical.fit_classical("logistic", head, features, 0)
         oracle = make_pipeline(StandardScaler(), ORACLES["logistic"]())
         oracle.fit(features.values[0].numpy(), features.labels.numpy())
@@ -96,7 +99,7 @@ def test_c_is_chosen_on_training_images_alone() -> None:
     features = clouds(3)
     pooled = BlockFeatures(features.values, torch.randn_like(features.val_values))
     noise = replace(features, blocks={"conv5_x": pooled})
-    heads = [build_head(8, (), (), 3) for _ in "ab"]
+    heads = [build_head(Head(), 8, 3) for _ in "ab"]
     for head, given in zip(heads, (features, noise), strict=True):
         classical.fit_classical("svm", head, given, 0)
     one, two = (head.state_dict() for head in heads)
@@ -113,7 +116,13 @@ def job(faces: FaceSet, params: Params, folder: Path, **keys: object) -> Trainin
     experiment = Experiment.model_validate(settings)
     starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
     return TrainingJob(
-        starting_point, experiment, params.recipes["tuned"], params, CPU32, folder, "one"
+        starting_point=starting_point,
+        experiment=experiment,
+        recipe=params.recipes["tuned"],
+        params=params,
+        compute=CPU32,
+        scratch=folder,
+        name="one",
     )
 
 
@@ -163,9 +172,9 @@ def test_every_blocks_features_are_its_output_averaged_over_its_map(
     images, _ = faces.part(Split.train)
     for stop, (block, pooled) in enumerate(features.blocks.items(), 1):
         assert features.at(block).values is pooled.values
-        for view, pictures in enumerate((images, images.flip(3))):
+        for view, inputs in enumerate((images, images.flip(3))):
             with torch.no_grad():
-                output = network.run(normalize(pictures, fitting.spec()), 0, stop)
+                output = network.run(normalize(inputs, fitting.spec()), 0, stop)
             expected = output.flatten(2).mean(2) if output.ndim == 4 else output
             torch.testing.assert_close(pooled.values[view], expected, rtol=1e-3, atol=1e-4)
 

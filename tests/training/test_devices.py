@@ -46,7 +46,13 @@ def run(
     experiment = Experiment.model_validate(settings)
     starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
     job = TrainingJob(
-        starting_point, experiment, params.recipes[recipe], params, compute, folder, name
+        starting_point=starting_point,
+        experiment=experiment,
+        recipe=params.recipes[recipe],
+        params=params,
+        compute=compute,
+        scratch=folder,
+        name=name,
     )
     return run_job(job, lambda _epoch: None)
 

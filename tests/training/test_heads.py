@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from src.config import Recipe
+from src.config import Head, Recipe
 from src.models.head import build_head, initialize_head
 from src.training.device import products_in
 from src.training.dropout import counters, keep_mask, thresholds
 from src.training.grouping import group_tasks
-from src.training.heads import HeadTask, dropout_keys, train_heads
-from src.training.order import epoch_order, stream
+from src.training.head_task import HeadTask
+from src.training.heads import dropout_keys, train_heads
+from src.training.order import Purpose, epoch_order, stream
 from src.training.result import Epoch
 from src.training.schedules import factor
 
@@ -50,8 +51,8 @@ def blobs() -> Blobs:
 
 def train_alone(task: HeadTask, blobs: Blobs) -> tuple[nn.Module, list[float]]:
     """The same head the plain way: modules, autograd, torch.optim; the last epoch's weights."""
-    head = build_head(WIDTH, task.hidden, task.dropout, CLASSES)
-    initialize_head(head, stream(task.seed, 3))
+    head = build_head(task.head, WIDTH, CLASSES)
+    initialize_head(head, stream(Purpose.head, task.seed))
     recipe = task.recipe
     decayed = [p for p in head.parameters() if p.ndim > 1]
     plain = [p for p in head.parameters() if p.ndim == 1]
@@ -100,7 +101,8 @@ def tasks(recipe: Recipe) -> list[HeadTask]:
         hidden: tuple[int, ...], dropout: tuple[float, ...], seed: int, rate: float
     ) -> HeadTask:
         own = recipe.model_copy(update={"learning_rate": rate, "select": "last"})
-        return HeadTask(hidden, dropout, own, epochs=4, batch_size=16, seed=seed)
+        head = Head(hidden=hidden, dropout=dropout)
+        return HeadTask(head=head, recipe=own, epochs=4, batch_size=16, seed=seed)
 
     return [
         task((), (), 0, 0.01),
@@ -129,14 +131,17 @@ def test_every_head_of_a_batch_ends_as_if_trained_alone(
 
 
 def test_a_batch_of_heads_is_really_one_group(recipe: Recipe) -> None:
-    two = [task for task in tasks(recipe) if len(task.hidden) == 2]
+    two = [task for task in tasks(recipe) if len(task.head.hidden) == 2]
     assert len(two) > 1
     (group,) = group_tasks(two, WIDTH, CLASSES, torch.device("cpu"))
     assert sorted(group) == [*range(len(two))]
 
 
 def test_wide_heads_train_one_by_one_on_a_processor_and_together_on_a_gpu(recipe: Recipe) -> None:
-    wide = [HeadTask((1024, 512), (0.0, 0.0), recipe, 4, 64, seed) for seed in range(3)]
+    head = Head(hidden=(1024, 512))
+    wide = [
+        HeadTask(head=head, recipe=recipe, epochs=4, batch_size=64, seed=seed) for seed in range(3)
+    ]
     assert len(group_tasks(wide, 512, CLASSES, torch.device("cpu"))) == 3
     assert len(group_tasks(wide, 512, CLASSES, torch.device("cuda"))) == 1
 
@@ -144,8 +149,8 @@ def test_wide_heads_train_one_by_one_on_a_processor_and_together_on_a_gpu(recipe
 def test_large_heads_are_multiplied_in_the_precision_of_the_device_and_small_ones_in_full(
     recipe: Recipe, blobs: Blobs
 ) -> None:
-    small = HeadTask((32, 16), (0.0, 0.0), recipe, 4, 16, 0)
-    large = replace(small, hidden=(1300, 700))
+    small = HeadTask(head=Head(hidden=(32, 16)), recipe=recipe, epochs=4, batch_size=16, seed=0)
+    large = replace(small, head=Head(hidden=(1300, 700)))
     before = torch.get_float32_matmul_precision()
     full = train_heads([small, large], blobs, CLASSES)
     halves = [replace(task, dtype=torch.bfloat16) for task in (small, large)]
@@ -175,7 +180,7 @@ def test_products_are_summed_in_float32_whatever_they_are_multiplied_in(
 
 
 def test_dropping_a_head_leaves_the_others_unchanged(recipe: Recipe, blobs: Blobs) -> None:
-    two = [task for task in tasks(recipe) if len(task.hidden) == 2]
+    two = [task for task in tasks(recipe) if len(task.head.hidden) == 2]
     together = train_heads(two, blobs, CLASSES)
 
     def stop_the_second(number: int, epoch: Epoch) -> bool:
@@ -190,7 +195,7 @@ def test_dropping_a_head_leaves_the_others_unchanged(recipe: Recipe, blobs: Blob
 
 def test_patience_stops_each_head_at_its_own_epoch(recipe: Recipe, blobs: Blobs) -> None:
     patient = recipe.model_copy(update={"patience": 2, "schedule": "constant"})
-    two = [replace(t, epochs=40) for t in tasks(patient) if len(t.hidden) == 2]
+    two = [replace(t, epochs=40) for t in tasks(patient) if len(t.head.hidden) == 2]
     two = [replace(t, recipe=t.recipe.model_copy(update={"select": "best"})) for t in two]
     for result in train_heads(two, blobs, CLASSES):
         assert len(result.history) == min(40, result.chosen.number + 2)
@@ -199,7 +204,7 @@ def test_patience_stops_each_head_at_its_own_epoch(recipe: Recipe, blobs: Blobs)
 def test_the_best_epoch_is_the_one_whose_weights_are_kept(recipe: Recipe, blobs: Blobs) -> None:
     task = replace(tasks(recipe)[1], recipe=recipe, epochs=12)
     (result,) = train_heads([task], blobs, CLASSES)
-    head = build_head(WIDTH, task.hidden, task.dropout, CLASSES)
+    head = build_head(task.head, WIDTH, CLASSES)
     head.load_state_dict(result.state)
     accuracy = (head(blobs.val_values).argmax(1) == blobs.val_labels).float().mean().item()
     assert accuracy == pytest.approx(result.chosen.val_accuracy)

@@ -15,7 +15,7 @@ from src.training.job import StartingPoint, TrainingJob
 from src.training.result import TrainingResult
 from tests.shipped import SHIPPED
 from tests.training.conftest import CPU32
-from tests.training.test_kept import full_disk
+from tests.training.test_feature_cache import full_disk
 
 SGD = Recipe(
     optimizer="sgd",
@@ -39,7 +39,13 @@ def run(
     experiment = Experiment.model_validate(settings)
     starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
     job = TrainingJob(
-        starting_point, experiment, experiment.adapted(recipe), params, CPU32, folder, "one"
+        starting_point=starting_point,
+        experiment=experiment,
+        recipe=experiment.adapted(recipe),
+        params=params,
+        compute=CPU32,
+        scratch=folder,
+        name="one",
     )
     return run_job(job, lambda _epoch: None)
 

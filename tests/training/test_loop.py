@@ -18,7 +18,7 @@ from src.training import checkpoint as checkpoints
 from src.training.checkpoint import Checkpoint
 from src.training.inputs import Activations, ActivationsOnDisk, ImageInputs
 from src.training.loop import Examples, Plan, train
-from src.training.order import epoch_order, stream
+from src.training.order import Purpose, epoch_order, stream
 from src.training.prefix import cache_prefix
 from src.training.result import Epoch
 from tests.training.conftest import CPU32
@@ -215,12 +215,14 @@ def test_the_reference_recipe_gives_the_losses_of_a_plain_loop_and_the_golden_on
 
 
 def test_the_loop_draws_by_seed_and_epoch_whatever_was_drawn_before(faces: FaceSet) -> None:
-    spec = ModelSpec("efficientnet_b0", "standard", 16, faces.subjects)
+    spec = ModelSpec(
+        backbone="efficientnet_b0", stem="standard", image_size=16, subjects=faces.subjects
+    )
     ends = []
     for state in (1, 2):
         network = Network(spec)
         load_source(network, random_weights("efficientnet_b0", 0))
-        initialize_head(network.head, stream(0, 3))
+        initialize_head(network.head, stream(Purpose.head, 0))
         torch.manual_seed(state)
         before = torch.get_rng_state()
         run(network, Plan(REFERENCE, frozenset({"head", "features.8"}), 2, 8, 0), faces, spec)

@@ -8,8 +8,8 @@ import torch
 from src.config import Recipe
 from src.models.backbones import BACKBONES
 from src.models.network import ModelSpec, Network
-from src.models.trainable import unfreeze
-from src.training.optimizers import block_rates, build_optimizer, parameter_groups, trained_blocks
+from src.models.trainable import block_rates, trained_blocks, unfreeze
+from src.training.optimizers import build_optimizer, parameter_groups
 
 
 @pytest.mark.parametrize("backbone", list(BACKBONES))
@@ -18,7 +18,9 @@ def test_groups_cover_every_trained_parameter_exactly_once(
     recipe: Recipe, backbone: str, train: tuple[str, ...]
 ) -> None:
     with torch.device("meta"):  # the largest of them take seconds to initialise
-        network = Network(ModelSpec(backbone, "standard", 32, ("a", "b")))
+        network = Network(
+            ModelSpec(backbone=backbone, stem="standard", image_size=32, subjects=("a", "b"))
+        )
     unfreeze(network, trained_blocks(network, train, recipe), "freeze")
     grouped = [id(p) for group in parameter_groups(network, recipe) for p in group["params"]]
     trained = [id(p) for p in network.parameters() if p.requires_grad]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import nan
 
-from src.training.result import Epoch, choose, merit
+from src.training.result import Epoch, choose, selection_key
 
 
 def epoch(number: int, val_accuracy: float, val_loss: float) -> Epoch:
@@ -22,4 +22,4 @@ def test_an_epoch_whose_loss_is_not_a_number_is_kept_only_for_want_of_another() 
     assert choose((broken, epoch(2, 0.1, 5.0)), "best").number == 2
     assert choose((epoch(2, 0.1, 5.0), broken), "best").number == 2
     assert choose((broken, epoch(2, 0.9, nan)), "best").number == 1
-    assert merit(0.0, 5.0) > merit(1.0, nan)
+    assert selection_key(0.0, 5.0) > selection_key(1.0, nan)

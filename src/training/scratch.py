@@ -1,4 +1,4 @@
-"""The scratch folder: whatever is written there can be made again, and nothing needs it."""
+"""The scratch folder: whatever is written there can be recomputed, so no run depends on it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 
 
 @contextmanager
-def expendable(path: Path) -> Iterator[None]:
-    """Write `path` inside; where the disk is full or refuses, warn and go on without it."""
+def optional_write(path: Path) -> Iterator[None]:
+    """Write `path` inside; if the disk is full or not writable, warn and carry on without it."""
     try:
         yield
     except (OSError, SafetensorError) as error:

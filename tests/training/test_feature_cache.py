@@ -18,7 +18,7 @@ from src.config import Experiment, Params, Recipe, load_params
 from src.data.faceset import FaceSet
 from src.models.weights import random_weights
 from src.training.device import Compute
-from src.training.engine import run_job, suits
+from src.training.engine import features_match, run_job
 from src.training.features import Features
 from src.training.job import StartingPoint, TrainingJob, make_features
 from src.training.result import TrainingResult
@@ -40,10 +40,12 @@ from src.training.engine import run_job
 from src.training.job import StartingPoint, TrainingJob
 
 params = load_params(Path("params.yaml"))
-experiment = Experiment(train=("head",), batch_size=8, epochs=1)
+experiment = Experiment(train=("head",), batch_size=8, epochs=1, recipe="reference")
 starting_point = StartingPoint(FaceSet.load(Path("faces")), random_weights("resnet18", 1), "f", "s")
-recipe, compute = params.recipes["reference"], resolve("cpu", "float32")
-job = TrainingJob(starting_point, experiment, recipe, params, compute, Path(".cache"), "one")
+job = TrainingJob.of(
+    "one", params, starting_point, Path(".cache"),
+    experiment=experiment, compute=resolve("cpu", "float32"),
+)
 print(run_job(job, lambda _epoch: None).history[0].train_loss)
 """
 
@@ -59,7 +61,13 @@ def job(faces: FaceSet, params: Params, tmp_path: Path) -> TrainingJob:
     experiment = Experiment(train=("head",), batch_size=8, epochs=2)
     starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
     return TrainingJob(
-        starting_point, experiment, REFERENCE, params, CPU32, tmp_path / "scratch", "one"
+        starting_point=starting_point,
+        experiment=experiment,
+        recipe=REFERENCE,
+        params=params,
+        compute=CPU32,
+        scratch=tmp_path / "scratch",
+        name="one",
     )
 
 
@@ -96,7 +104,7 @@ def test_features_made_by_other_code_are_not_used(faces: FaceSet, tmp_path: Path
     before = loss()
     assert loss() == before
     code = tmp_path / "src/training/adapting.py"
-    drawn = "pictures.batch(part, view)"
+    drawn = "inputs.batch(part, view)"
     assert drawn in code.read_text()
     code.write_text(code.read_text().replace(drawn, f"{drawn} * 0"))
     warm = loss()
@@ -124,12 +132,12 @@ def test_features_in_another_precision_are_not_used(job: TrainingJob) -> None:
 def test_features_made_on_another_machine_or_by_other_code_are_not_used(job: TrainingJob) -> None:
     job = changed(job, FROZEN)
     made = make_features(job)
-    assert suits(made, job)
-    assert not suits(replace(made, key="another"), job)
+    assert features_match(made, job)
+    assert not features_match(replace(made, key="another"), job)
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     try:
-        assert not suits(made, job)
+        assert not features_match(made, job)
     finally:
         torch.set_num_threads(threads)
 
