@@ -7,7 +7,8 @@
     python -m benchmarks.heads      heads trained in one call, against one call each
     python -m benchmarks.compiler   training steps with torch.compile, against eager ones
     python -m benchmarks.tuning     the search, against trials trained one after the other
+    python -m benchmarks.libraries  augmentation and imports, against the libraries' own
 
-Each has `--help` and runs on the data of the project in the working directory, which
+Each has `--help`; all but the last run on the data of the project in the working directory, which
 `dvc repro embed` makes.
 """

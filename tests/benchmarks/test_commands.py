@@ -13,7 +13,7 @@ import pytest
 import scipy.stats
 
 import benchmarks
-from benchmarks import accuracy, compiler, heads, scaling, speed, table, tuning
+from benchmarks import accuracy, compiler, heads, libraries, scaling, speed, table, tuning
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError
 from src.training.job import make_features
@@ -31,7 +31,8 @@ PROMISED = {
     "floor_seconds_per_epoch",
 }
 BENCHMARKS = {
-    module.__name__: module for module in (accuracy, compiler, heads, scaling, speed, table, tuning)
+    module.__name__: module
+    for module in (accuracy, compiler, heads, libraries, scaling, speed, table, tuning)
 }
 DOCUMENTED = [
     line
