@@ -2,11 +2,11 @@
 
 torch 2.15 imports it when the first optimizer is built, and torchvision for one function that only
 RoIAlign calls; this project compiles nothing. Without the import, torch, torchvision and a first
-optimizer step take 1.25 s instead of 2.25 s of processor time in each of a pipeline's processes,
-more where the disk is cold (`python -X importtime -c "import torch, torch._dynamo"` shows the
-difference). Inside `without_dynamo` a stand-in answers the import, with functions that do nothing;
-afterwards the real module can be imported, and `torch.compile` works. The stand-in has what torch
-`TESTED` asks it for; under any other version nothing is replaced, which is slower but safe.
+optimizer step take 1.25 s instead of 2.25 s in each of a pipeline's processes, more where the disk
+is cold (`python -m benchmarks.libraries`). Inside `without_dynamo` a stand-in answers the import,
+with functions that do nothing; afterwards the real module can be imported, and `torch.compile`
+works. The stand-in has what torch `TESTED` asks it for; under any other version nothing is
+replaced, which is slower but safe.
 """
 
 from __future__ import annotations

@@ -128,7 +128,9 @@ def test_a_forged_backbone_name_is_refused_with_the_tensors_that_are_missing(
 
 
 def test_a_refused_source_leaves_the_network_unchanged() -> None:
-    network = Network(ModelSpec("resnet18", "standard", 32, ("a", "b")))
+    network = Network(
+        ModelSpec(backbone="resnet18", stem="standard", image_size=32, subjects=("a", "b"))
+    )
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     source = random_weights("resnet18", 0)
     partial = {"conv1.weight": source.state["conv1.weight"]}

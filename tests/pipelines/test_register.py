@@ -80,6 +80,6 @@ def test_the_smoke_preset_and_the_default_have_a_champion_each(
 def test_missing_metrics_are_one_line_and_earlier_output_stays(trained: dict[str, float]) -> None:
     paths.REGISTERED.write_text("earlier")
     paths.train_metrics("ModelC").unlink()
-    with pytest.raises(StaleInputError, match=r"ModelC\.json: no validation accuracy"):
+    with pytest.raises(StaleInputError, match=r"ModelC\.json: has no validation accuracy"):
         main([])
     assert paths.REGISTERED.read_text() == "earlier"

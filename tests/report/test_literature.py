@@ -28,7 +28,9 @@ def test_networks_are_the_same_only_if_every_tensor_is(
     inputs: ReportInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    spec = ModelSpec("resnet18", "standard", 32, fabricate.SUBJECTS)
+    spec = ModelSpec(
+        backbone="resnet18", stem="standard", image_size=32, subjects=fabricate.SUBJECTS
+    )
     network = Network(spec)
     claim = Claim(says="any", same=("ModelA", "ModelC"))
     for name in ("ModelA", "ModelC"):
