@@ -1,4 +1,4 @@
-"""A trained network as its users see it: images in, subjects and probabilities out."""
+"""A trained network for inference: images in, subjects and probabilities out."""
 
 from __future__ import annotations
 

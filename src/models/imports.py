@@ -29,7 +29,7 @@ def _nothing(argument: Any = None, *_: Any, **__: Any) -> Any:
 
 @contextmanager
 def without_dynamo() -> Iterator[None]:
-    """Answer `import torch._dynamo` with a stand-in, unless the real one is there already."""
+    """Replace `torch._dynamo` by a stand-in inside the block, unless it is already imported."""
     if "torch._dynamo" in sys.modules or not torch.__version__.startswith(TESTED):
         yield
         return

@@ -31,7 +31,7 @@ STORED = (
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """All that is needed to rebuild a trained network and feed it; stored beside its weights.
+    """What is needed to rebuild a trained network and prepare its inputs; stored with it.
 
     `mean` and `deviation` are per channel, of images scaled to [0, 1]; zeros and ones where
     the network was trained without normalisation. Sizes are in pixels: images come with
@@ -52,16 +52,16 @@ class ModelSpec:
 
     @property
     def input_size(self) -> int:
-        """Side of the square that the network sees: the image's, or its centre crop's."""
+        """Width and height of the network's input: the image's, or its centre crop's."""
         return self.crop or self.image_size
 
     @property
     def head_parameter_prefix(self) -> str:
-        """What the head's parameter names start with, for instance `fc.`."""
+        """The prefix of the head's parameter names, for instance `fc.`."""
         return f"{BACKBONES[self.backbone].head}."
 
     def stored_form(self) -> dict[str, Any]:
-        """As model files hold it: flat, in the order of `STORED`, without what is None."""
+        """The form in model files: flat, in the order of `STORED`, without fields that are None."""
         flat = vars(self) | self.head.model_dump() | {"dropout": self.head.rates}
         return {key: flat[key] for key in STORED if flat[key] is not None}
 
@@ -123,7 +123,7 @@ class Network(nn.Module):
 
 
 def save_network(path: Path, state: Mapping[str, Tensor], spec: ModelSpec) -> None:
-    """Write weights and spec as one safetensors file, atomically and byte for byte the same."""
+    """Write weights and spec atomically as safetensors; equal inputs give equal bytes."""
     save_tensors(path, state, spec=spec.stored_form())
 
 
@@ -152,12 +152,12 @@ def load_network(path: Path) -> tuple[Network, ModelSpec]:
 
 
 def normalize(images: Tensor, spec: ModelSpec) -> Tensor:
-    """(N, 3, S, S) uint8 to what the network takes: its centre, standardised; channels last."""
+    """(N, 3, S, S) uint8 to the network's input: the centre crop, standardised; channels last."""
     return standardize(centre(images, spec), spec)
 
 
 def centre(images: Tensor, spec: ModelSpec) -> Tensor:
-    """(N, 3, S, S) uint8 to the (N, 3, H, H) float32 in [0, 1] that evaluation looks at."""
+    """(N, 3, S, S) uint8 to the (N, 3, H, H) float32 in [0, 1] centre crop that evaluation uses."""
     margin = (images.shape[-1] - spec.input_size) / 2
     if margin > 0:
         top = round(margin)  # as torchvision's CenterCrop rounds
@@ -166,7 +166,7 @@ def centre(images: Tensor, spec: ModelSpec) -> Tensor:
 
 
 def standardize(images: Tensor, spec: ModelSpec) -> Tensor:
-    """(N, 3, H, H) float32 in [0, 1], less the mean, over the deviation per channel; in place."""
+    """Standardise (N, 3, H, H) float32 images in [0, 1] per channel, in place."""
     mean, deviation = (per_channel(each, images.device) for each in (spec.mean, spec.deviation))
     return images.sub_(mean).div_(deviation)
 

@@ -93,7 +93,7 @@ def _side(size: Any) -> int:
 
 
 def layer_table(spec: ModelSpec, trained: frozenset[str]) -> str:
-    """The layers of a network as text, which of them train, and the parameter counts."""
+    """The layers of a network as a text table, with the parameter counts and which layers train."""
     network = Network(spec)
     trained_modules = {
         id(module) for name in trained for top in network.block(name) for module in top.modules()

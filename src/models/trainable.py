@@ -1,10 +1,10 @@
-"""What trains, and what BatchNorm does where nothing trains.
+"""Which parameters train, and what BatchNorm does in frozen blocks.
 
 The modes, for frozen blocks:
   adapt        batch statistics; running statistics drift. Scale and shift are trained nowhere,
                not even in unfrozen blocks: the published system's way.
   freeze       running statistics are used and never change.
-  recalibrate  as freeze, after estimating them once anew on the training images.
+  recalibrate  as freeze, after re-estimating them once on the training images.
   train        as in unfrozen blocks: batch statistics, scale and shift trained.
 """
 
@@ -17,7 +17,7 @@ from src.models.network import Network, Norm
 
 
 def resolve_blocks(network: Network, train: tuple[str, ...]) -> frozenset[str]:
-    """Block names that train, `all` spelled out."""
+    """The names of the blocks that train, with `all` expanded."""
     return frozenset((*network.blocks, "head") if "all" in train else train)
 
 
@@ -53,7 +53,7 @@ def unfreeze(network: Network, trained: frozenset[str], batchnorm: str) -> None:
 
 
 def training_mode(network: Network, trained: frozenset[str], batchnorm: str) -> None:
-    """Training mode throughout, except what must not drift: frozen blocks, unless they adapt."""
+    """Put the network in training mode, except frozen blocks whose statistics must not change."""
     network.train()
     if batchnorm in ("freeze", "recalibrate"):
         for name in frozenset(network.blocks) - trained:
@@ -62,7 +62,7 @@ def training_mode(network: Network, trained: frozenset[str], batchnorm: str) -> 
 
 
 def frozen_prefix(network: Network, trained: frozenset[str], batchnorm: str) -> int:
-    """How many leading blocks give the same output all through training."""
+    """The number of leading blocks whose output is constant during training."""
     if batchnorm not in ("freeze", "recalibrate"):
         return 0
     flags = [name in trained for name in network.blocks]

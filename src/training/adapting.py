@@ -34,7 +34,7 @@ SECONDS_BETWEEN = 60.0  # writes of the scratch file
 
 @dataclass(frozen=True)
 class AdaptingFeatures:
-    """Features per epoch: (E, N, D) and (E, M, D), in the compute type to save space.
+    """Features per epoch: (E, N, D) and (E, M, D), in the compute dtype to save space.
 
     `statistics` holds every BatchNorm buffer after each epoch, as (E, ...).
     """
@@ -154,7 +154,7 @@ def _validation_pass(network: Network, images: Tensor, spec: ModelSpec, compute:
 def _empty_features(
     network: Network, images: int, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """(N, features), all at once: small results kept between large maps leave holes in memory."""
+    """(N, features), allocated at once: small results kept between large maps fragment memory."""
     return torch.empty(images, network.backbone.features, dtype=dtype, device=device)
 
 

@@ -42,7 +42,7 @@ class AugmentationParams:
 
 @dataclass(frozen=True)
 class AugmentedImages:
-    """Images as one epoch sees them."""
+    """Images with the augmentation of one epoch."""
 
     inputs: ImageInputs
     augment: Augment
@@ -67,7 +67,7 @@ class AugmentedImages:
 
 
 def augmented(inputs: Inputs, augment: Augment, seed: int, epoch: int) -> Inputs:
-    """`inputs` as `epoch` sees them: the same where nothing about them is random."""
+    """`inputs` with the augmentation of `epoch`; unchanged if nothing is random."""
     if not augment.random or not isinstance(inputs, ImageInputs):
         return inputs
     drawn = draw_params(
@@ -83,7 +83,7 @@ def augmented(inputs: Inputs, augment: Augment, seed: int, epoch: int) -> Inputs
 def draw_params(
     augment: Augment, images: int, size: int, generator: Generator
 ) -> AugmentationParams:
-    """Everything random about one epoch of `images` square images with sides of `size` pixels."""
+    """Draw the augmentation of one epoch for `images` square images of `size` pixels."""
     boxes = random_boxes(augment, images, size, generator)
     shares = torch.rand(images, 4, generator=generator) * 2 - 1
     factors = shares * torch.tensor(augment.jitter) + torch.tensor([1.0, 1.0, 1.0, 0.0])
@@ -118,7 +118,7 @@ def random_boxes(augment: Augment, images: int, size: int, generator: Generator)
 def resized_crop(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     """(N, 3, S, S) float32 cut to (N, 4) boxes and resized to (N, 3, size, size).
 
-    Bilinear with antialiasing, as torchvision resizes tensors; within [0, 1] what was within.
+    Bilinear with antialiasing, as torchvision resizes tensors; values in [0, 1] stay in [0, 1].
     """
     side = images.shape[-1]
     rows = resampling(boxes[:, 0], boxes[:, 2], side, size)
@@ -155,17 +155,17 @@ def jitter(images: Tensor, factors: Tensor, orders: Tensor) -> Tensor:
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Towards black."""
+    """Blend with black."""
     return (images * factor).clamp(0, 1)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Towards each image's mean grey."""
+    """Blend with each image's mean grey."""
     return images.lerp(grey(images).mean((2, 3), keepdim=True), 1 - factor).clamp(0, 1)
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Towards grey."""
+    """Blend with the grey image."""
     return images.lerp(grey(images), 1 - factor).clamp(0, 1)
 
 
@@ -175,7 +175,7 @@ def grey(images: Tensor) -> Tensor:
 
 
 def hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Around the colour circle by `turn` of it, through hue, saturation, value (Smith, 1978)."""
+    """Shift the hue by `turn` of the colour circle, in HSV (Smith, 1978)."""
     value = images.amax(1, keepdim=True)
     spread = value - images.amin(1, keepdim=True)
     red, green, blue = torch.split(images, 1, dim=1)

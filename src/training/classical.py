@@ -26,7 +26,7 @@ NEIGHBOURS = (1, 3, 5, 9)
 
 
 def fit_classical(kind: str, head: nn.Module, features: Features, seed: int) -> Epoch:
-    """Fit `head` in place; the one epoch it takes is measured as any other.
+    """Fit `head` in place and score it as an epoch.
 
     The loss is the cross-entropy of the scores read as logits, which a support vector machine
     does not minimise and a nearest centroid is far from.
@@ -71,7 +71,7 @@ def _search(kind: str, values: Tensor, labels: Tensor, seed: int) -> Any:
 
 
 def _classifier(kind: str, seed: int, fewest: int) -> tuple[Any, Mapping[str, tuple[float, ...]]]:
-    """An unfitted classifier and the values to try; `fewest` images are in a fold's training."""
+    """An unfitted classifier and the values to search; folds train on `fewest` images or more."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
     from sklearn.svm import LinearSVC
@@ -87,7 +87,7 @@ def _classifier(kind: str, seed: int, fewest: int) -> tuple[Any, Mapping[str, tu
 
 
 def _linear(pipeline: Any) -> dict[str, Tensor]:
-    """Weight and bias of the linear head that scaler and classifier are together."""
+    """Weight and bias of the linear head that equals the scaler followed by the classifier."""
     import numpy as np
 
     scaler, classifier = (step for _, step in pipeline.steps)

@@ -1,4 +1,4 @@
-"""The floor: arithmetic that no engine avoids, over the rate this device was measured at."""
+"""The cost of training: the arithmetic no engine avoids, and the measured rate of the device."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _wait(compute: Compute) -> None:
 
 
 def epoch_flops(job: TrainingJob) -> float:
-    """FLOPs per epoch that must be done, as PyTorch counts them.
+    """The least FLOPs per epoch, as PyTorch counts them.
 
     A prefix that never changes runs once for every view of every image, spread over the epochs;
     the rest runs forward and back for training images, and forward for those of validation.

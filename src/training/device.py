@@ -1,4 +1,4 @@
-"""Which processor does the work, in which precision, and how it is made repeatable."""
+"""The device, its precision, and the settings that make results repeatable."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Compute:
 
 @contextmanager
 def products_in(dtype: torch.dtype) -> Iterator[None]:
-    """Multiply float32 matrices in `dtype` inside; what is summed and kept stays float32.
+    """Multiply float32 matrices in `dtype` inside the block; sums and results stay float32.
 
     oneDNN's bfloat16 products of float32 matrices, where the processor has them.
     """
@@ -79,7 +79,7 @@ def resolve(device: str, precision: str) -> Compute:
 def _native_bfloat16(kind: str) -> bool:
     """Whether bfloat16 products are faster than float32 ones here.
 
-    Read from what the processor is, not timed, so that a machine always takes the same. With
+    Decided by the processor's features, not by timing, so that each machine is consistent. With
     AMX they are; with AVX-512 alone, training steps of ResNet-18 were 2.9 times as fast on AMD's
     Zen 4 but a quarter slower on an Intel Xeon, whose matrix products ran at half the rate.
     """

@@ -1,4 +1,4 @@
-"""Dropout whose pattern is a function of (seed, step, layer, row, unit) and of nothing else.
+"""Dropout whose pattern depends only on (seed, step, layer, row, unit).
 
 Counter-based random numbers (Salmon et al., 2011) need no state: a head draws the same pattern
 alone, in a batch of fifty, padded to a greater width, on a CPU or on a GPU.
@@ -37,7 +37,7 @@ def thresholds(rates: Tensor) -> Tensor:
 
 
 def keep_mask(mixed: Tensor, keys: Tensor, below: Tensor) -> Tensor:
-    """(H, rows, units) bool: which units stay, each with probability 1 - rate.
+    """(H, rows, units) bool: the units to keep, each with probability 1 - rate.
 
     `mixed` comes from `counters`; `keys` (H,) int32 are one per head for this step and layer;
     `below` from `thresholds`.

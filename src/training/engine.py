@@ -1,4 +1,4 @@
-"""Train one experiment by the cheapest way that is exact.
+"""Train one experiment by the cheapest exact method.
 
 A frozen backbone under a fixed BatchNorm: heads on features, by this engine or by scikit-learn.
 Under `adapt`: heads on features per epoch. Anything else: the loop, from the end of the frozen
@@ -148,7 +148,7 @@ def _train_network(
 def _cached(
     examples: Examples, network: Network, stop: int, views: int, job: TrainingJob
 ) -> Examples:
-    """What the blocks from `stop` on take; the images still where there is no room for it.
+    """The cached inputs of the blocks from `stop` on; the images if the cache does not fit.
 
     Those go through the whole network, unfolded, whose rounding differs: a warning says so.
     """

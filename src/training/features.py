@@ -90,7 +90,7 @@ class Features:
         return self.val_values
 
     def buffers_after(self, _epoch: int) -> dict[str, Tensor]:
-        """What the backbone's BatchNorm statistics became; empty where they are the source's."""
+        """The backbone's BatchNorm statistics; empty if they are those of the source weights."""
         return self.buffers
 
     def to(self, device: torch.device) -> Features:
@@ -169,7 +169,7 @@ def embed(
     key: str,
     compute: Compute,
 ) -> Features:
-    """One pass of the frozen backbone, whose statistics are as they should stay."""
+    """Run the frozen backbone once; its BatchNorm statistics must be final."""
     images, labels = (tensor.to(compute.device) for tensor in faces.part(Split.train))
     val_images, val_labels = (tensor.to(compute.device) for tensor in faces.part(Split.val))
     prefix = folded(network, compute.dtype)

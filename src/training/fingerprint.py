@@ -1,4 +1,4 @@
-"""What decides the bits of a result besides data, code and parameters: the machine and torch.
+"""The machine and torch build, which decide a result's bits besides data, code and parameters.
 
 Two runs with the same fingerprint give the same bytes. Two with different ones round differently,
 and training carries that further: they agree within what was measured, not bit for bit.
@@ -33,7 +33,7 @@ class Fingerprint:
 
     @classmethod
     def of(cls, compute: Compute) -> Fingerprint:
-        """The fingerprint of what runs here and now."""
+        """The fingerprint of this process."""
         return cls(
             compute.processor,
             _features(compute),
@@ -44,12 +44,12 @@ class Fingerprint:
 
     @property
     def tags(self) -> dict[str, str]:
-        """As a run carries it."""
+        """The tags of a run."""
         return {f"{PREFIX}{key}": str(value) for key, value in asdict(self).items()}
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Fingerprint | None:
-        """What a run's `tags` say; None where they lack a part."""
+        """The fingerprint in a run's `tags`; None if a part is missing."""
         try:
             own = {key: tags[f"{PREFIX}{key}"] for key in cls.__dataclass_fields__}
         except KeyError:
@@ -59,7 +59,7 @@ class Fingerprint:
         )
 
     def differences(self, other: Fingerprint) -> tuple[str, ...]:
-        """What differs, a phrase each: `torch 2.11.0 against 2.15.0`."""
+        """A phrase for each difference, such as `torch 2.11.0 against 2.15.0`."""
         mine, theirs = asdict(self), asdict(other)
         return tuple(
             f"{key} {mine[key]} against {theirs[key]}" for key in mine if mine[key] != theirs[key]

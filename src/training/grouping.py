@@ -55,7 +55,7 @@ def group_tasks(
 
 
 def product_dtype(task: HeadTask, features: int, classes: int, device: torch.device) -> torch.dtype:
-    """What a head's matrices are multiplied in: a matter of the head alone, not of its company."""
+    """The dtype of a head's matrix products; it depends on the head alone, not on its group."""
     large = _weights([task], features, classes) > LARGE[device.type]
     return task.dtype if large else torch.float32
 

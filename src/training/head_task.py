@@ -1,4 +1,4 @@
-"""One head to train on features, as the engine of heads takes it."""
+"""One head to train on features, the input of the batched engine."""
 
 from __future__ import annotations
 

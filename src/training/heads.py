@@ -38,7 +38,7 @@ class HeadResult:
 
 
 class FeatureSource(Protocol):
-    """Features of the training images, which may differ per epoch, and of the validation ones."""
+    """Features of training images, which may differ per epoch, and of validation images."""
 
     @property
     def labels(self) -> Tensor:
@@ -71,7 +71,7 @@ def train_heads(
     """Train every task's head; results are in the order of the tasks.
 
     `on_epoch(task number, epoch)` is called after each epoch of each head; a head for which it
-    returns False stops there and its share of the batch is freed.
+    returns False stops, and leaves the batch.
     """
     width = features.training(1).shape[-1]
     fitted: dict[int, HeadResult] = {}
@@ -100,7 +100,7 @@ class _Group:
 
     @property
     def tasks(self) -> list[HeadTask]:
-        """What is still training, one per slot of the stack."""
+        """The tasks still training, one per slot of the stack."""
         return self.stacked.tasks
 
     def train(self, on_epoch: OnHeadEpoch) -> dict[int, HeadResult]:
@@ -244,7 +244,7 @@ class _Group:
 
 
 def dropout_keys(tasks: Sequence[HeadTask], steps: range, layers: int) -> Tensor:
-    """(steps, layers, H) int32: a number per step, layer and head, for `dropout.keep`."""
+    """(steps, layers, H) int32: a number per step, layer and head, for `dropout.keep_mask`."""
     keys = [
         mixed(task.seed, Purpose.dropout, step, layer) & 0x7FFFFFFF
         for step in steps

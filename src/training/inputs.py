@@ -1,4 +1,4 @@
-"""What a training loop draws its batches from: images, or cached outputs of a frozen prefix."""
+"""Sources of training batches: images, or cached outputs of a frozen prefix."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ class Activations:
 
 @dataclass(frozen=True)
 class ActivationsOnDisk:
-    """As `Activations`, in an unbuffered file: in memory is no more than a batch needs.
+    """`Activations` in an unbuffered file, of which only a batch is read into memory.
 
-    The system keeps of the file what it has room for, and gives that room up when it is wanted.
+    The operating system caches the file in memory that it can reclaim at any time.
     """
 
     file: RawIOBase

@@ -85,7 +85,7 @@ class TrainingJob:
 
     @property
     def source(self) -> SourceWeights:
-        """Where the network starts; from scratch, it is fed as its neighbours are."""
+        """The weights that the network starts from; random ones keep the source's normalisation."""
         given = self.starting_point.source
         if self.experiment.start == "source":
             return given
@@ -93,7 +93,7 @@ class TrainingJob:
         return replace(drawn, mean=given.mean, deviation=given.deviation)
 
     def spec(self) -> ModelSpec:
-        """What the trained network will be."""
+        """The specification of the trained network."""
         faces, source = self.starting_point.faces, self.starting_point.source
         spec = ModelSpec(
             backbone=self.params.model.backbone,

@@ -1,4 +1,4 @@
-"""The training loop for networks: what trains of one, from wherever its frozen prefix ends."""
+"""The training loop for networks, from the end of the frozen prefix."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and by what recipe to train which blocks."""
+    """Which blocks to train, by which recipe and for how long."""
 
     recipe: Recipe
     trained: frozenset[str]

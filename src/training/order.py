@@ -1,4 +1,4 @@
-"""Everything random about training as a pure function of the seed, a purpose and counters."""
+"""Random numbers of training, as pure functions of the seed, a purpose and counters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Purpose(IntEnum):
 
 
 def mixed(*numbers: int) -> int:
-    """63 bits that depend on all of `numbers` and nothing else, far apart for near ones.
+    """A 63-bit hash of `numbers`, far apart for close ones.
 
     Chained splitmix64 (Steele et al., 2014).
     """

@@ -1,9 +1,8 @@
-"""A frozen prefix is run once: its folded, half-precision copy fills a cache, flips included.
+"""The cache of a frozen prefix's outputs, computed once by a folded, half-precision copy.
 
-Within a memory budget the cache is a plain tensor; past it, a temporary file where the disk has
-room; else there is none, and the loop runs the whole network. That takes longer and rounds
-differently, for there nothing is folded: a run with a cache and one without agree within rounding,
-not bit for bit.
+Within a memory budget the cache is a tensor, beyond it a temporary file if the disk has room.
+Otherwise nothing is cached and the loop runs the whole network, which takes longer. Nothing is
+folded there, so a run with a cache and one without agree within rounding, not bit for bit.
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ def recalibrate(
 
 
 def normalized(images: Tensor, spec: ModelSpec) -> Tensor:
-    """All rows of (N, 3, S, S) uint8 images, unflipped, as a network takes them."""
+    """(N, 3, S, S) uint8 images, unflipped, as a network's input."""
     rows = torch.arange(len(images), device=images.device)
     return ImageInputs(images, spec).batch(rows, torch.zeros_like(rows))
 
@@ -114,7 +113,7 @@ def cache_prefix(
 def allocate(
     shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, budget: int, start: int
 ) -> Activations | ActivationsOnDisk | None:
-    """Room for activations of `shape`, within `budget` bytes of memory or in a temporary file."""
+    """Allocate activations of `shape` in `budget` bytes of memory, or else in a temporary file."""
     size = torch.Size(shape).numel() * dtype.itemsize
     if size <= budget:
         return Activations(torch.empty(shape, dtype=dtype, device=device), start)

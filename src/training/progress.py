@@ -10,7 +10,7 @@ from src.training.result import Epoch, OnEpoch
 
 @contextmanager
 def epochs_bar(name: str, epochs: int) -> Iterator[OnEpoch]:
-    """Yield a function that moves the bar on by one epoch."""
+    """Yield a function that advances the bar by one epoch."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

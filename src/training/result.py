@@ -1,4 +1,4 @@
-"""What a training run gives back, whichever engine ran it."""
+"""The result of training, whichever engine ran it."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ OnEpoch = Callable[[Epoch], None]
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A trained network: its weights after the chosen epoch, and how it got there."""
+    """A trained network: its weights after the chosen epoch, and its history."""
 
     state: Mapping[str, Tensor]
     spec: ModelSpec
@@ -109,6 +109,6 @@ def choose(history: tuple[Epoch, ...], select: str) -> Epoch:
 
 
 def ends_early(history: tuple[Epoch, ...], patience: int) -> bool:
-    """Whether `patience` epochs have passed without a better one; never where it is 0."""
+    """Whether `patience` epochs have passed without a better one; never if it is 0."""
     best = choose(history, "best").number
     return bool(patience) and history[-1].number - best >= patience

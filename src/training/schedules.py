@@ -11,7 +11,7 @@ RISE, START, END = 0.3, 1 / 25, 1 / 25 / 1e4
 
 
 def factor(recipe: Recipe, step: int, steps_per_epoch: int, epochs: int) -> float:
-    """What the learning rate is multiplied by at `step`, counted from 0 over the whole run."""
+    """The factor of the learning rate at `step`, counted from 0 over the whole run."""
     total = steps_per_epoch * epochs
     if recipe.schedule == "onecycle":
         return _one_cycle(step, total)

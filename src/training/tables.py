@@ -1,4 +1,4 @@
-"""A fitted network's figures as the files that DVC and people read; no timings, so no noise."""
+"""Tables of a training result for DVC and people; without timings, which would differ each time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def curves_csv(fitted: TrainingResult) -> str:
 
 
 def weight_change_csv(fitted: TrainingResult) -> str:
-    """One row per parameter: the L2 norm of its values after less before."""
+    """One row per parameter: the L2 norm of its change."""
     return _csv(("parameter", "l2_change"), fitted.weight_change.items())
 
 
