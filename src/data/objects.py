@@ -16,7 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from src.data.streams import Purpose, stream
+from src.data.streams import RenderPurpose, render_stream
 
 HARMONICS = 5
 PARTS = 2
@@ -49,13 +49,15 @@ def render_objects(
     cars) and kinds that are all the same (1; close to it they differ as species of birds do).
     """
     images = np.empty((len(kinds) * images_per_kind, size, size, 3), np.uint8)
-    common = _kind(stream(Purpose.common, seed))
+    common = _kind(render_stream(RenderPurpose.common, seed))
     for row in range(len(images)):
         index, image = divmod(row, images_per_kind)
         kind, image = kinds[index], image + first_image
-        own = _kind(stream(Purpose.subject, seed, kind))
+        own = _kind(render_stream(RenderPurpose.subject, seed, kind))
         parts = [_interpolate(a, b, likeness) for a, b in zip(own, common, strict=True)]
-        images[row] = render_object(parts, size, stream(Purpose.image, seed, kind, image))
+        images[row] = render_object(
+            parts, size, render_stream(RenderPurpose.image, seed, kind, image)
+        )
     return images
 
 

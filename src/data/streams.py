@@ -9,7 +9,7 @@ from numpy.random import Generator, SeedSequence, default_rng
 FIRST_SOURCE = 1_000_000  # number of the first subject or kind of source tasks; targets have fewer
 
 
-class Purpose(IntEnum):
+class RenderPurpose(IntEnum):
     """What a stream is for."""
 
     common = 0  # what all kinds of object have in common
@@ -19,7 +19,7 @@ class Purpose(IntEnum):
     scene = 4  # a photograph's background, clothes, occluder and noise
 
 
-def stream(purpose: Purpose, seed: int, *numbers: int) -> Generator:
+def render_stream(purpose: RenderPurpose, seed: int, *numbers: int) -> Generator:
     """A generator that is different for every different list of arguments.
 
     `seed` has up to 128 bits, each of `numbers` up to 32. The numbers are a spawn key because

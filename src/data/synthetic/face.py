@@ -6,7 +6,7 @@ from math import cos, hypot, sin
 
 import numpy as np
 
-from src.data.streams import Purpose, stream
+from src.data.streams import RenderPurpose, render_stream
 from src.data.synthetic import palette
 from src.data.synthetic.canvas import Canvas, Plane, bump, smooth
 from src.data.synthetic.traits import Identity, View
@@ -101,7 +101,7 @@ def skin(canvas: Canvas, who: Identity, view: View, head: Plane) -> None:
         socket = canvas.patch(side * who.eye_spacing, who.eye_y - 0.01, 0.45)
         canvas.shade(0.72, 0.55 * bump(socket.x, socket.y, 0.20, 0.13), socket.window)
         _fold(canvas, who, view, side)
-    marks = stream(Purpose.marks, who.marks)
+    marks = render_stream(RenderPurpose.marks, who.marks)
     for _ in range(int(26 * max(who.freckles, 0))):
         u, v = marks.normal(0, 0.30), marks.normal(0.18, 0.10)
         at = canvas.patch(u, v, 0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from src.data.streams import Purpose, stream
+from src.data.streams import RenderPurpose, render_stream
 from src.data.synthetic import face, hair, palette, scene
 from src.data.synthetic.canvas import Canvas, Plane
 from src.data.synthetic.traits import Identity, View, draw
@@ -29,8 +29,8 @@ def render_subjects(
     for row in range(len(images)):
         subject, image = divmod(row, images_per_subject)
         subject += first_subject
-        who = draw(Identity, stream(Purpose.subject, seed, subject))
-        view = draw(View, stream(Purpose.image, seed, subject, image), difficulty)
+        who = draw(Identity, render_stream(RenderPurpose.subject, seed, subject))
+        view = draw(View, render_stream(RenderPurpose.image, seed, subject, image), difficulty)
         images[row] = render(who, view, image_size)
     return images
 
@@ -42,7 +42,7 @@ def render(who: Identity, view: View, size: int) -> NDArray[np.uint8]:
 
 def expose(who: Identity, view: View, size: int) -> Plane:
     """The image before it is quantised: (3, size, size) float64, 0 for black and 1 for white."""
-    rng = stream(Purpose.scene, view.scene)
+    rng = render_stream(RenderPurpose.scene, view.scene)
     canvas = Canvas(size, who, view)
     scene.background(canvas, view, rng)
     texture = hair.texture(canvas, who, view)
