@@ -7,11 +7,10 @@ import inspect
 import os
 import signal
 import sys
-import tomllib
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from src.errors import UserError
 
@@ -27,15 +26,31 @@ def parser(prog: str, description: str, examples: str) -> argparse.ArgumentParse
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--version", action="version", version=f"{PROJECT} {version()}")
+    made.add_argument("--version", action=_ShowVersion, help="show the version and exit")
     return made
+
+
+class _ShowVersion(argparse.Action):
+    """argparse's own action, except that the version is looked up only when it is asked for."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(nargs=0, default=argparse.SUPPRESS, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print the version and exit."""
+        print(PROJECT, version())
+        parser.exit()
 
 
 def version() -> str:
     """The installed version, or that of pyproject.toml where only the source tree is there."""
+    from importlib import metadata
+
     try:
         return metadata.version(PROJECT)
     except metadata.PackageNotFoundError:
+        import tomllib
+
         project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())
         return str(project["project"]["version"])
 
