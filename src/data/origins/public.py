@@ -85,22 +85,22 @@ class Cub(PublicDataset):
                     if entry and file:
                         yield entry, file.read()
 
-        with tarfile.open(path) as archive:
-            order = [entries[name] for name in archive.getnames() if name in entries]
-        return self.limit(Origin(tuple(order), read))
+        return self.limit(Origin(tuple(entries.values()), read))
 
     def _entries(self, where: str, path: Path) -> dict[str, Entry]:
-        """Entries by name of member, from the archive's four lists, which number from 1."""
+        """Entries by name of member, in the archive's order, from its four numbered lists."""
         names = ("images", "image_class_labels", "train_test_split", "classes")
         try:
             with tarfile.open(path) as archive:
                 images, labels, training, classes = (_list(archive, name) for name in names)
-            return {
+                members = archive.getnames()
+            entries = {
                 f"CUB_200_2011/images/{file}": Entry(
                     file, classes[labels[key]], Split.train if training[key] == "1" else Split.test
                 )
                 for key, file in images.items()
             }
+            return {name: entries[name] for name in members if name in entries}
         except (tarfile.TarError, OSError, EOFError, KeyError, ValueError) as error:
             raise OriginError(
                 where, f"{path} is not laid out as CUB_200_2011.tgz ({error})", "fetch it again"

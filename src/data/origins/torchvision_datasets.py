@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -21,13 +22,13 @@ class TorchvisionDataset(PublicDataset):
 
     checksums: ClassVar[Mapping[str, str]] = MappingProxyType({})  # file to md5
 
+    @abstractmethod
     def train_and_test(self) -> tuple[Any, Any]:
         """torchvision's training and test set."""
-        raise NotImplementedError
 
+    @abstractmethod
     def labels(self, dataset: Any) -> list[int]:
         """The class of every image, found without decoding any."""
-        raise NotImplementedError
 
     def open(self, where: str, image_size: int) -> Origin:
         for name, md5 in self.checksums.items():
