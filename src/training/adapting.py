@@ -16,13 +16,11 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.progress import track
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from src.data.faceset import FaceSet, Split
-from src.files import atomic
 from src.models.network import ModelSpec, Network
+from src.tensors import MALFORMED, load_tensors, save_tensors
 from src.training.device import Compute
 from src.training.inputs import ImageInputs
 from src.training.order import epoch_order, seeded
@@ -163,15 +161,15 @@ def _joined(epochs: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _save(path: Path, epochs: list[dict[str, Tensor]]) -> None:
-    with optional_write(path), atomic(path) as temporary:
-        save_file(_joined(epochs), temporary)
+    with optional_write(path):
+        save_tensors(path, _joined(epochs))
 
 
 def _load(path: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Epochs of every tensor in `like`; empty if the file is damaged or does not match."""
     try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except (OSError, SafetensorError):
+        tensors, _ = load_tensors(path)
+    except MALFORMED:
         return {}
     epochs = len(tensors.get("values", ()))
     given = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
