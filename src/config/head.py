@@ -17,10 +17,14 @@ from src.config.section import Probability, Section
 
 @dataclass(frozen=True)
 class HeadKind:
-    """`classical` heads are fitted once by scikit-learn on frozen features, the others trained."""
+    """`classical` heads are fitted once by scikit-learn on frozen features, the others trained.
+
+    keeps_features: whether the head contains the features of the training images.
+    """
 
     label: str  # in tables
     classical: bool = True
+    keeps_features: bool = False
 
 
 HEAD_KINDS: Mapping[str, HeadKind] = {
@@ -28,7 +32,7 @@ HEAD_KINDS: Mapping[str, HeadKind] = {
     "svm": HeadKind("linear SVM"),
     "logistic": HeadKind("logistic regression"),
     "centroid": HeadKind("nearest centroid"),
-    "knn": HeadKind("k nearest neighbours"),
+    "knn": HeadKind("k nearest neighbours", keeps_features=True),
 }
 
 
@@ -69,6 +73,11 @@ class Head(Section):
     def classical(self) -> bool:
         """Whether scikit-learn fits it."""
         return HEAD_KINDS[self.kind].classical
+
+    @property
+    def keeps_features(self) -> bool:
+        """Whether it contains the features of the training images."""
+        return HEAD_KINDS[self.kind].keeps_features
 
     @property
     def rates(self) -> tuple[float, ...]:

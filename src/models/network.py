@@ -48,7 +48,7 @@ class ModelSpec:
     crop: int | None = None
     last: str | None = None  # the block whose output the head reads; None for the last there is
     stored: int | None = None  # training images that a k-nearest-neighbours head keeps
-    fit: str = "crop"  # how a image becomes square, as `data.fit` said of the training images
+    fit: str = "crop"  # how an image becomes square, as `data.fit` said of the training images
 
     @property
     def input_size(self) -> int:

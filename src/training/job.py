@@ -103,7 +103,7 @@ class TrainingJob:
             head=self.experiment.head,
             crop=self.recipe.augment.input_size,
             last=self.experiment.features,
-            stored=len(faces.rows(Split.train)) if self.experiment.head.kind == "knn" else None,
+            stored=len(faces.rows(Split.train)) if self.experiment.head.keeps_features else None,
             fit=self.params.data.fit,
         )
         if not self.recipe.normalize:
