@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from src.config import Recipe
+from src.config import Experiment, Params, Recipe, load_params
 from src.data.faceset import FaceSet
 from src.models.network import ModelSpec, Network
+from src.models.weights import random_weights
 from src.training.device import Compute
+from src.training.job import StartingPoint, TrainingJob
+from tests.shipped import SHIPPED
 
 CPU32 = Compute(torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture(scope="session")
+def params() -> Params:
+    return load_params(SHIPPED / "params.yaml")
+
+
+def make_job(
+    faces: FaceSet,
+    params: Params,
+    recipe: Recipe,
+    scratch: Path,
+    *,
+    name: str = "one",
+    compute: Compute = CPU32,
+    **experiment: object,
+) -> TrainingJob:
+    """A job on random source weights; `experiment` holds the keys of an entry of params.yaml."""
+    entry = Experiment.model_validate({"batch_size": 8} | experiment)
+    return TrainingJob(
+        starting_point=StartingPoint(faces, random_weights("resnet18", 1), "faces", "source"),
+        experiment=entry,
+        recipe=entry.adapted(recipe),
+        params=params,
+        compute=compute,
+        scratch=scratch,
+        name=name,
+    )
 
 
 @pytest.fixture

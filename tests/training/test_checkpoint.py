@@ -8,39 +8,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.config import Experiment, Params, load_params
+from src.config import Params
 from src.data.faceset import FaceSet
-from src.models.weights import random_weights
 from src.training.checkpoint import Checkpoint
 from src.training.device import Compute
 from src.training.engine import checkpoint_of, run_job
-from src.training.job import StartingPoint, TrainingJob
+from src.training.job import TrainingJob
 from src.training.result import Epoch
-from tests.shipped import SHIPPED
-from tests.training.conftest import CPU32
+from tests.training.conftest import CPU32, make_job
 from tests.training.test_feature_cache import full_disk
 
 EPOCH = Epoch(1, 0.5, 0.5, 0.5, 0.5, 0.1, 1.0, 2.0)
 
 
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return load_params(SHIPPED / "params.yaml")
-
-
 @pytest.fixture
 def job(faces: FaceSet, params: Params, tmp_path: Path) -> TrainingJob:
-    experiment = Experiment(train=("head", "conv5_x"), batch_size=8, epochs=1)
-    starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
-    return TrainingJob(
-        starting_point=starting_point,
-        experiment=experiment,
-        recipe=params.recipes["tuned"],
-        params=params,
-        compute=CPU32,
-        scratch=tmp_path,
-        name="one",
-    )
+    settings = {"train": ("head", "conv5_x"), "epochs": 1}
+    return make_job(faces, params, params.recipes["tuned"], tmp_path, **settings)
 
 
 def saved(path: Path) -> Checkpoint:

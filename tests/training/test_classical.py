@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from torch.nn import functional
 
-from src.config import Experiment, Head, Params, load_params
+from src.config import Head, Params, load_params
 from src.config.head import HEAD_KINDS
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError
@@ -25,14 +25,13 @@ from src.evaluation.inference import shared_logits
 from src.models.classifier import Classifier
 from src.models.head import build_head
 from src.models.network import Network, load_network, normalize, save_network
-from src.models.weights import random_weights
 from src.training import classical
 from src.training.engine import run_job
 from src.training.features import BlockFeatures, FeatureProvenance, Features
-from src.training.job import StartingPoint, TrainingJob, make_features
+from src.training.job import TrainingJob, make_features
 from src.training.result import TrainingResult
 from tests.shipped import SHIPPED
-from tests.training.conftest import CPU32
+from tests.training.conftest import make_job
 
 MADE = FeatureProvenance(
     "f", "s", "freeze", (0.0,) * 3, (1.0,) * 3, "resnet18", "stride1", "float32"
@@ -106,24 +105,9 @@ def test_c_is_chosen_on_training_images_alone() -> None:
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return load_params(SHIPPED / "params.yaml")
-
-
 def job(faces: FaceSet, params: Params, folder: Path, **keys: object) -> TrainingJob:
-    settings = {"train": ("head",), "batch_size": 8, "epochs": 1} | keys
-    experiment = Experiment.model_validate(settings)
-    starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
-    return TrainingJob(
-        starting_point=starting_point,
-        experiment=experiment,
-        recipe=params.recipes["tuned"],
-        params=params,
-        compute=CPU32,
-        scratch=folder,
-        name="one",
-    )
+    settings = {"train": ("head",), "epochs": 1} | keys
+    return make_job(faces, params, params.recipes["tuned"], folder, **settings)
 
 
 def run(faces: FaceSet, params: Params, folder: Path, **keys: object) -> TrainingResult:

@@ -7,15 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.config import Experiment, Params, load_params
+from src.config import Params
 from src.data.faceset import FaceSet
-from src.models.weights import random_weights
 from src.training.device import Compute, resolve
 from src.training.engine import run_job
-from src.training.job import StartingPoint, TrainingJob
 from src.training.result import TrainingResult
-from tests.shipped import SHIPPED
-from tests.training.conftest import CPU32
+from tests.training.conftest import CPU32, make_job
 
 DEVICES = [
     pytest.param("cpu", id="cpu"),
@@ -34,26 +31,12 @@ EXPERIMENTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return load_params(SHIPPED / "params.yaml")
-
-
 def run(
     faces: FaceSet, params: Params, folder: Path, compute: Compute, recipe: str, name: str
 ) -> TrainingResult:
-    settings = {"batch_size": 8, "epochs": 2} | EXPERIMENTS[name]
-    experiment = Experiment.model_validate(settings)
-    starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
-    job = TrainingJob(
-        starting_point=starting_point,
-        experiment=experiment,
-        recipe=params.recipes[recipe],
-        params=params,
-        compute=compute,
-        scratch=folder,
-        name=name,
-    )
+    settings = {"epochs": 2} | EXPERIMENTS[name]
+    recipes = params.recipes
+    job = make_job(faces, params, recipes[recipe], folder, name=name, compute=compute, **settings)
     return run_job(job, lambda _epoch: None)
 
 

@@ -14,16 +14,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.config import Experiment, Params, Recipe, load_params
+from src.config import Params, Recipe
 from src.data.faceset import FaceSet
-from src.models.weights import random_weights
 from src.training.device import Compute
 from src.training.engine import features_match, run_job
 from src.training.features import Features
-from src.training.job import StartingPoint, TrainingJob, make_features
+from src.training.job import TrainingJob, make_features
 from src.training.result import TrainingResult
 from tests.shipped import SHIPPED
-from tests.training.conftest import CPU32
+from tests.training.conftest import CPU32, make_job
 from tests.training.test_loop import REFERENCE
 
 ROOT = Path(__file__).parents[2]
@@ -50,25 +49,11 @@ print(run_job(job, lambda _epoch: None).history[0].train_loss)
 """
 
 
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return load_params(SHIPPED / "params.yaml")
-
-
 @pytest.fixture
 def job(faces: FaceSet, params: Params, tmp_path: Path) -> TrainingJob:
     """A head on an adapting backbone."""
-    experiment = Experiment(train=("head",), batch_size=8, epochs=2)
-    starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
-    return TrainingJob(
-        starting_point=starting_point,
-        experiment=experiment,
-        recipe=REFERENCE,
-        params=params,
-        compute=CPU32,
-        scratch=tmp_path / "scratch",
-        name="one",
-    )
+    settings = {"train": ("head",), "epochs": 2}
+    return make_job(faces, params, REFERENCE, tmp_path / "scratch", **settings)
 
 
 def changed(

@@ -7,14 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.config import Augment, Experiment, Params, Recipe, load_params
+from src.config import Augment, Params, Recipe
 from src.data.faceset import FaceSet
 from src.models.weights import random_weights
 from src.training.engine import run_job
-from src.training.job import StartingPoint, TrainingJob
 from src.training.result import TrainingResult
-from tests.shipped import SHIPPED
-from tests.training.conftest import CPU32
+from tests.training.conftest import make_job
 from tests.training.test_feature_cache import full_disk
 
 SGD = Recipe(
@@ -27,27 +25,11 @@ SGD = Recipe(
 )
 
 
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return load_params(SHIPPED / "params.yaml")
-
-
 def run(
     faces: FaceSet, params: Params, folder: Path, recipe: Recipe, **keys: object
 ) -> TrainingResult:
-    settings = {"train": ("all",), "batch_size": 8, "epochs": 2} | keys
-    experiment = Experiment.model_validate(settings)
-    starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
-    job = TrainingJob(
-        starting_point=starting_point,
-        experiment=experiment,
-        recipe=experiment.adapted(recipe),
-        params=params,
-        compute=CPU32,
-        scratch=folder,
-        name="one",
-    )
-    return run_job(job, lambda _epoch: None)
+    settings = {"train": ("all",), "epochs": 2} | keys
+    return run_job(make_job(faces, params, recipe, folder, **settings), lambda _epoch: None)
 
 
 def test_a_base_rate_of_zero_and_frozen_convolutions_give_the_same_bits(

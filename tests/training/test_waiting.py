@@ -11,12 +11,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from src.config import Experiment, load_params
+from src.config import Experiment, Params
 from src.data.faceset import FaceSet
 from src.models.weights import random_weights
 from src.training.engine import run_job
 from src.training.job import StartingPoint, TrainingJob
-from tests.shipped import SHIPPED
 
 IMAGES = 24  # of the fixture `faces`, for training
 WAITS = {
@@ -45,9 +44,8 @@ class Waits(TorchDispatchMode):
 
 
 @pytest.fixture
-def fit_in(faces: FaceSet, tmp_path: Path) -> Callable[[str, str, int, str], None]:
+def fit_in(faces: FaceSet, params: Params, tmp_path: Path) -> Callable[[str, str, int, str], None]:
     """Train one epoch of an experiment in so many steps."""
-    params = load_params(SHIPPED / "params.yaml")
     starting_point = StartingPoint(faces, random_weights("resnet18", 1), "faces", "source")
 
     def train(name: str, recipe: str, steps: int, device: str) -> None:
