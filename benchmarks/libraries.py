@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
+from torch import Tensor
 
 from benchmarks.options import count
 from src import cli
@@ -88,7 +89,7 @@ def time_part(
     )
 
 
-def augment() -> tuple[Callable[[], object], Callable[[], object]]:
+def augment() -> tuple[Callable[[], list[Tensor]], Callable[[], Tensor]]:
     """An epoch of IMAGES images, in batches by the engine and one by one by torchvision."""
     from torchvision.transforms import v2
 
@@ -118,7 +119,7 @@ def augment() -> tuple[Callable[[], object], Callable[[], object]]:
         ]
     )
 
-    def ours() -> object:
+    def ours() -> list[Tensor]:
         inputs = augmented(ImageInputs(images, spec), augmentation, seed=0, epoch=1)
         return [inputs.batch(rows, rows % 2) for rows in torch.split(torch.arange(IMAGES), BATCH)]
 

@@ -11,6 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import scipy.stats
+import torch
 
 import benchmarks
 from benchmarks import accuracy, compiler, heads, libraries, scaling, speed, table, tuning
@@ -57,6 +58,31 @@ def test_every_documented_command_has_options_that_exist(
     name, *options = shlex.split(command, comments=True)
     with pytest.raises(ConfigError, match=r"params\.yaml"):
         BENCHMARKS[name].main(options)
+
+
+def test_the_benchmark_that_reads_no_params_documents_options_that_exist(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    commands = re.findall(r"python -m benchmarks\.libraries(.*)$", libraries.EXAMPLES, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        with pytest.raises(SystemExit, match="2"):
+            libraries.main([*shlex.split(command), "--unknown"])
+        assert capsys.readouterr().err.endswith("unrecognized arguments: --unknown\n")
+
+
+def test_both_augmentations_make_inputs_of_the_same_shape() -> None:
+    ours, per_image = (augment() for augment in libraries.augment())
+    assert torch.cat(ours).shape == per_image.shape
+
+
+def test_a_part_is_timed_beside_the_librarys() -> None:
+    calls: list[str] = []
+    found = libraries.time_part(
+        "any", lambda: calls.append("ours"), lambda: calls.append("library"), repeats=3
+    )
+    assert calls == ["ours", "library"] * 4, "once unmeasured, then in turn"
+    assert found.ratio_low <= found.ratio <= found.ratio_high
 
 
 @pytest.mark.parametrize("module", BENCHMARKS.values(), ids=BENCHMARKS)
