@@ -187,7 +187,7 @@ class PlainLoop:
         extra = {"momentum": recipe.momentum} if recipe.optimizer == "sgd" else {}
         self.optimizer = OPTIMIZERS[recipe.optimizer](groups, lr=recipe.learning_rate, **extra)
         self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-        self.step, self.best_merit = 0, (-math.inf, -math.inf)
+        self.step, self.best_key = 0, (-math.inf, -math.inf)
         self.best_state: dict[str, Tensor] = {}
 
     def epoch(
@@ -206,8 +206,8 @@ class PlainLoop:
             self.optimizer.step()
             self.step += 1
         found = selection_key(*self._evaluate(validation, start))
-        if not self.best_state or found > self.best_merit or recipe.select == "last":
-            self.best_merit = found
+        if not self.best_state or found > self.best_key or recipe.select == "last":
+            self.best_key = found
             self.best_state = {
                 name: value.clone() for name, value in self.network.state_dict().items()
             }
