@@ -55,7 +55,7 @@ def _make(origin: WeightsOrigin, params: Params) -> SourceWeights:
     from src.training.pretrain import pretrain
 
     if isinstance(origin, SourceTask):
-        return pretrain(origin, params)
+        return pretrain(origin, params, paths.SCRATCH)
     if isinstance(origin, ImagenetWeights):
         return imagenet_weights(params.model.backbone)
     return random_weights(params.model.backbone, params.seed)

@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from src.config.origin_file import read_origin_file
-from src.config.section import Count, NonNegative, Positive, Section
+from src.config.section import Count, NonNegative, Positive, Probability, Section
+from src.config.training import Augment
 
 
 class Weights(Section):
@@ -52,6 +53,10 @@ class SourceTask(WeightsOrigin):
     """What the network learns to name: synthetic identities, or kinds of objects."""
     image_size: Annotated[int, Field(ge=16, le=1024)] | None = None
     """Width and height in pixels; null takes the target's."""
+    families: Count = 1
+    """Groups of classes that resemble each other; `likeness` says how much."""
+    likeness: Probability = 0.0
+    """How much the kinds of object of a family resemble each other; faces ignore it."""
     subjects: Annotated[int, Field(ge=2)]
     """Number of classes."""
     images_per_subject: Count
@@ -64,6 +69,10 @@ class SourceTask(WeightsOrigin):
     """The peak learning rate."""
     weight_decay: NonNegative
     """Weight decay, never applied to norms or biases."""
+    augment: Augment = Augment(random_resized_crop=True, scale=(0.36, 1.0), ratio=(1.0, 1.0))
+    """How a rendered image becomes an input. Crops of every scale make features learnt with one
+    stem transfer to the other, which sees everything twice as large.
+    """
 
 
 WEIGHTS_ORIGINS: Mapping[str, type[WeightsOrigin]] = MappingProxyType(

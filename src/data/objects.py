@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from src.data.streams import RenderPurpose, render_stream
 
 HARMONICS = 5
-PARTS = 2
 NOISE = 0.03  # standard deviation, of pixels in [0, 1]
 
 
@@ -35,6 +34,14 @@ class Part:
     stripes: NDArray[Any]  # (3,): waves across, direction, share of rings
 
 
+@dataclass(frozen=True)
+class Scene:
+    """How an object is seen: `zoom` is its size, `clutter` the contrast of its background."""
+
+    zoom: float = 1.0
+    clutter: float = 1.0
+
+
 def render_objects(
     kinds: list[int],
     images_per_kind: int,
@@ -42,26 +49,32 @@ def render_objects(
     seed: int,
     likeness: float = 0.0,
     first_image: int = 0,
+    families: int = 1,
+    parts: int = 2,
+    scene: Scene = Scene(),
 ) -> NDArray[np.uint8]:
     """(len(kinds)·images_per_kind, size, size, 3) uint8 RGB, kind by kind, from `first_image` on.
 
     `likeness`, within [0, 1], interpolates between kinds that share nothing (0, like birds and
-    cars) and kinds that are all the same (1; close to it they differ as species of birds do).
+    cars) and kinds that are all the same (1; close to it they differ as species of birds do). With
+    several `families`, kinds take turns and resemble only those of their own. An object has as
+    many `parts`.
     """
     images = np.empty((len(kinds) * images_per_kind, size, size, 3), np.uint8)
-    common = _kind(render_stream(RenderPurpose.common, seed))
     for row in range(len(images)):
         index, image = divmod(row, images_per_kind)
         kind, image = kinds[index], image + first_image
-        own = _kind(render_stream(RenderPurpose.subject, seed, kind))
-        parts = [_interpolate(a, b, likeness) for a, b in zip(own, common, strict=True)]
+        family = [kind % families] if families > 1 else []
+        common = _kind(render_stream(RenderPurpose.common, seed, *family), parts)
+        own = _kind(render_stream(RenderPurpose.subject, seed, kind), parts)
+        mixed = [_interpolate(a, b, likeness) for a, b in zip(own, common, strict=True)]
         images[row] = render_object(
-            parts, size, render_stream(RenderPurpose.image, seed, kind, image)
+            mixed, size, render_stream(RenderPurpose.image, seed, kind, image), scene
         )
     return images
 
 
-def _kind(draw: Generator) -> list[Part]:
+def _kind(draw: Generator, parts: int) -> list[Part]:
     falling = 0.5 / (1 + np.arange(HARMONICS))
     return [
         Part(
@@ -75,7 +88,7 @@ def _kind(draw: Generator) -> list[Part]:
             colours=draw.uniform(0.05, 0.95, (2, 3)),
             stripes=np.array([draw.uniform(2, 12), draw.uniform(0, pi), draw.integers(2)]),
         )
-        for number in range(PARTS)
+        for number in range(parts)
     ]
 
 
@@ -88,12 +101,14 @@ def _interpolate(own: Part, common: Part, likeness: float) -> Part:
     return Part(**values)
 
 
-def render_object(parts: list[Part], size: int, draw: Generator) -> NDArray[np.uint8]:
+def render_object(
+    parts: list[Part], size: int, draw: Generator, scene: Scene = Scene()
+) -> NDArray[np.uint8]:
     """(size, size, 3) uint8: one view of an object in front of a random background."""
     axis = (np.arange(size) * 2 + 1) / size - 1
     x, y = np.meshgrid(axis, axis)
-    image = _background(x, y, draw)
-    turn, zoom = draw.normal(0, 0.4), exp(draw.normal(0, 0.2))
+    image = _background(x, y, draw, scene.clutter)
+    turn, zoom = draw.normal(0, 0.4), scene.zoom * exp(draw.normal(0, 0.2))
     tint, light = draw.normal(0, 0.06, 3), draw.uniform(0, 2 * pi)
     x, y = (x - draw.normal(0, 0.15)) / zoom, (y - draw.normal(0, 0.15)) / zoom
     x, y = x * cos(turn) + y * sin(turn), y * cos(turn) - x * sin(turn)
@@ -105,9 +120,11 @@ def render_object(parts: list[Part], size: int, draw: Generator) -> NDArray[np.u
     return (image.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def _background(x: NDArray[Any], y: NDArray[Any], draw: Generator) -> NDArray[Any]:
+def _background(
+    x: NDArray[Any], y: NDArray[Any], draw: Generator, clutter: float
+) -> NDArray[Any]:
     """(size, size, 3): two colours, mixed by the sum of three waves."""
-    near, far = draw.uniform(0, 1, (2, 3))
+    near, far = 0.5 + clutter * (draw.uniform(0, 1, (2, 3)) - 0.5)
     waves = np.zeros_like(x)
     for _ in range(3):
         waves += np.sin(draw.normal(0, 4) * x + draw.normal(0, 4) * y + draw.uniform(0, 6))
