@@ -97,6 +97,11 @@ class TrainingJob:
         return by_accuracy and self.experiment.epochs > 1
 
     @property
+    def freezes_alike(self) -> bool:
+        """Whether what is frozen gives the same outputs whatever the seed."""
+        return self.experiment.start == "source" and self.recipe.batchnorm != "adapt"
+
+    @property
     def source(self) -> SourceWeights:
         """The weights that the network starts from; random ones keep the source's normalisation."""
         given = self.starting_point.source

@@ -33,7 +33,7 @@ def train_networks(
     results, checkpoints = [], []
     for number, job in enumerate(jobs):
         untrained = Untrained.of(job)
-        if number == 0 or job.experiment.start == "scratch":
+        if number == 0 or not job.freezes_alike:
             frozen = Frozen.of(untrained)
         untrained.network.load_state_dict(frozen.statistics, strict=False)
         checkpoint = checkpoint_of(job, *frozen.starts)

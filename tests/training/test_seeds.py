@@ -1,4 +1,4 @@
-"""An experiment with several seeds gives each the bits that it has alone, and shares what it can."""
+"""Each of several seeds ends in the bits that it has alone; what they can share, they share."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def assert_same(one: TrainingResult, other: TrainingResult) -> None:
         ({}, {"head": {"kind": "logistic"}, "epochs": 1}),
     ],
     ids=[
-        "mlp heads in one batch",
+        "mlp heads",
         "heads that stop early",
         "heads on adapting features",
         "recalibrated statistics",
