@@ -102,9 +102,10 @@ def _fit_head(
 
 
 def _fit_classical(
-    job: TrainingJob, head: nn.Module, source: Features, on_epoch: OnEpoch
+    job: TrainingJob, head: nn.Module, source: FeatureSource, on_epoch: OnEpoch
 ) -> tuple[Epoch, ...]:
     """The same by scikit-learn, in a single epoch."""
+    assert isinstance(source, Features)  # noqa: S101  # `_feature_source` gives no others
     epoch = fit_classical(job.experiment.head.kind, head, source, job.seed)
     on_epoch(epoch)
     return (epoch,)
