@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from src import cli, paths
@@ -34,13 +35,13 @@ def run(name: str, params: Params) -> None:
     from src.tracking.job import job_params, job_tags
     from src.tracking.provenance import dataset_version
     from src.tracking.run import track
-    from src.training.engine import run_job
+    from src.training.engine import run_seeds
     from src.training.features import Features
     from src.training.job import StartingPoint, TrainingJob
     from src.training.progress import epochs_bar
 
     starting_point = StartingPoint.load(paths.FACES, paths.SOURCE)
-    job = TrainingJob.of(name, params, starting_point, paths.SCRATCH)
+    job, seeds = TrainingJob.of(name, params, starting_point, paths.SCRATCH), params.seeds_of(name)
     dataset = dataset_version(paths.FACES, starting_point.faces, params.data.origin)
     with (
         track(
@@ -51,27 +52,39 @@ def run(name: str, params: Params) -> None:
             stage=f"train@{name}",
             record=paths.run_record(name),
             tags=job_tags(job),
+            seeds=seeds,
         ) as tracked,
-        epochs_bar(name, job.experiment.epochs) as advance,
+        epochs_bar(name, job.experiment.epochs, len(seeds)) as advance,
     ):
 
-        def on_epoch(epoch: Epoch) -> None:
-            advance(epoch)
-            tracked.log_epoch(epoch.number, epoch.metrics)
+        def on_epoch(epoch: Epoch, seed: int) -> None:
+            advance(epoch, seed)
+            tracked.log_epoch(epoch.number, epoch.metrics, seed)
 
         features = Features.load(paths.FEATURES) if paths.FEATURES.exists() else None
-        fitted = run_job(job, on_epoch, features)
-        write_outputs(name, fitted)
-        tracked.log_finals(final_metrics(fitted))
+        results = run_seeds(job, seeds, on_epoch, features)
+        write_outputs(job, seeds, results)
+        for seed, fitted in enumerate(results):
+            tracked.log_finals(final_metrics(fitted), seed)
         for path, folder in artifacts(name):
             tracked.log_artifact(path, folder)
         tracked.log_model(paths.model(name), example_images(job))
-    chosen, epochs = fitted.chosen, len(fitted.history)
-    print(f"{name}: validation {chosen.val_accuracy:.1%} after epoch {chosen.number} of {epochs}")
+    print(f"{name}: {summary(results)}")
+
+
+def summary(results: Sequence[TrainingResult]) -> str:
+    """The validation accuracy, in words."""
+    accuracies = [fitted.chosen.val_accuracy for fitted in results]
+    said = f"validation {fmean(accuracies):.1%}"
+    if len(results) == 1:
+        (fitted,) = results
+        return f"{said} after epoch {fitted.chosen.number} of {len(fitted.history)}"
+    low, high = (f"{100 * accuracy:.1f}" for accuracy in (min(accuracies), max(accuracies)))
+    return f"{said} (mean of {len(results)} seeds, {low} to {high})"
 
 
 def final_metrics(fitted: TrainingResult) -> dict[str, float]:
-    """What the run ended with."""
+    """What the training with one seed ended with."""
     return {
         "best_epoch": fitted.chosen.number,
         "best_val/accuracy": fitted.chosen.val_accuracy,
@@ -89,40 +102,62 @@ def artifacts(name: str) -> list[tuple[Any, str]]:
     ]
 
 
-def write_outputs(name: str, fitted: TrainingResult) -> None:
-    """Model, metrics, curves, weight change and layer table."""
-    from src.evaluation.metrics import wilson
+def write_outputs(
+    job: TrainingJob, seeds: Sequence[int], results: Sequence[TrainingResult]
+) -> None:
+    """Metrics over all seeds; model, curves, weight change and layer table of the first."""
     from src.models.network import save_network
+    from src.models.seeds import save_seed_states
     from src.models.summary import layer_table
     from src.training.tables import curves_csv, weight_change_csv
 
-    chosen = fitted.chosen
-    images = fitted.val_images
-    interval = wilson(round(chosen.val_accuracy * images), images)
-    metrics = {
-        "best_epoch": chosen.number,
-        "epochs": len(fitted.history),
-        "trainable_parameters": fitted.trainable_parameters,
-        "total_parameters": fitted.total_parameters,
-        "train": _rounded(loss=chosen.train_loss, accuracy=chosen.train_accuracy),
+    name, (first, *further) = job.name, results
+    write_text(paths.curves(name), curves_csv(first))
+    write_text(paths.weight_change(name), weight_change_csv(first))
+    write_text(paths.layers(name), layer_table(first.spec, first.trained))
+    save_network(paths.model(name), first.state, first.spec)
+    states = [fitted.state for fitted in further]
+    save_seed_states(paths.seed_models(name), seeds, first.state, states)
+    write_json(paths.train_metrics(name), train_metrics(job, results))
+
+
+def train_metrics(job: TrainingJob, results: Sequence[TrainingResult]) -> dict[str, Any]:
+    """Means over the seeds, with accuracies' standard deviations; epochs are the first seed's."""
+    from src.evaluation.metrics import wilson
+
+    first, chosen = results[0], [fitted.chosen for fitted in results]
+    val = _moments(
+        losses=[epoch.val_loss for epoch in chosen],
+        accuracies=[epoch.val_accuracy for epoch in chosen],
+    )
+    images = first.val_images
+    interval = wilson(round(val["accuracy"] * images), images)
+    return {
+        "seeds": len(results),
+        "best_epoch": first.chosen.number,
+        "epochs": len(first.history),
+        "selected": job.selects_epoch,
+        "trainable_parameters": first.trainable_parameters,
+        "total_parameters": first.total_parameters,
+        "train": _rounded(
+            _moments(
+                losses=[epoch.train_loss for epoch in chosen],
+                accuracies=[epoch.train_accuracy for epoch in chosen],
+            )
+        ),
         "val": {
-            **_rounded(
-                loss=chosen.val_loss,
-                accuracy=chosen.val_accuracy,
-                accuracy_low=interval.low,
-                accuracy_high=interval.high,
-            ),
+            **_rounded(val | {"accuracy_low": interval.low, "accuracy_high": interval.high}),
             "images": images,
         },
     }
-    write_text(paths.curves(name), curves_csv(fitted))
-    write_text(paths.weight_change(name), weight_change_csv(fitted))
-    write_text(paths.layers(name), layer_table(fitted.spec, fitted.trained))
-    save_network(paths.model(name), fitted.state, fitted.spec)
-    write_json(paths.train_metrics(name), metrics)
 
 
-def _rounded(**values: float) -> dict[str, float]:
+def _moments(*, losses: Sequence[float], accuracies: Sequence[float]) -> dict[str, float]:
+    means = {"loss": fmean(losses), "accuracy": fmean(accuracies)}
+    return means | ({"accuracy_sd": stdev(accuracies)} if len(accuracies) > 1 else {})
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
     return {key: round(value, 6) for key, value in values.items()}
 
 

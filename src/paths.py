@@ -29,6 +29,11 @@ def model(name: str) -> Path:
     return MODELS / f"{name}.safetensors"
 
 
+def seed_models(name: str) -> Path:
+    """The networks of one experiment's further seeds, as differences from the first's."""
+    return MODELS / "seeds" / f"{name}.safetensors"
+
+
 def train_metrics(name: str) -> Path:
     """Final training and validation metrics of one experiment."""
     return Path("metrics/train") / f"{name}.json"
@@ -57,6 +62,11 @@ def evaluation(name: str) -> Path:
 def evaluated_model(name: str) -> Path:
     """The md5 of the model file that the files in `evaluation(name)` were made from."""
     return evaluation(name) / "model.md5"
+
+
+def seed_scores(name: str) -> Path:
+    """Test scores of each of one experiment's seeds, for their MLflow runs; none with one seed."""
+    return evaluation(name) / "seeds.json"
 
 
 def chart(name: str) -> Path:

@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     the record has another fingerprint (processor, threads, torch) than this machine, and the
     validation accuracies are within the tolerance of each other; else they are `different`. No
     cache is read, and nothing in the project is written. The exit code is 1 if any answer is
-    `different`, else 0.
+    `different`, else 0. Of an experiment with several seeds, the network of the first is compared.
     """
     options = _arguments(argv)
     params = load_params()
@@ -135,6 +135,7 @@ def verify(
 def _mismatches(record: RunRecord, job: TrainingJob, model: Path) -> Iterator[str]:
     """What differs here from the inputs and the model file of the run."""
     from src.tracking.job import CODE, WEIGHTS, job_params, job_tags
+    from src.tracking.seeds import SEEDS
     from src.tracking.writing import flatten
 
     here: StartingPoint = job.starting_point
@@ -149,7 +150,7 @@ def _mismatches(record: RunRecord, job: TrainingJob, model: Path) -> Iterator[st
         commit = record.tags.get("git.commit", "an unknown commit")[:12]
         dirty = " with changes" if record.tags.get("git.dirty") == "true" else ""
         yield f"the code that trains is not that of {commit}{dirty}"
-    for key in sorted(params.keys() | record.params.keys()):
+    for key in sorted((params.keys() | record.params.keys()) - {SEEDS}):
         if params.get(key) != record.params.get(key):
             yield f"{key} was {record.params.get(key)} and is {params.get(key)}"
 
@@ -168,7 +169,7 @@ def _retrain(record: RunRecord, job: TrainingJob, tolerance: float) -> Verdict:
     if digest(path) == record.model.md5:
         return Verdict(job.name, "identical")
     then, now = Fingerprint.from_tags(record.tags), Fingerprint.of(job.compute)
-    before, again = record.finals["best_val/accuracy"], result.chosen.val_accuracy
+    before, again = record.first_finals["best_val/accuracy"], result.chosen.val_accuracy
     accuracies = f"validation accuracy {100 * again:.2f}% here, {100 * before:.2f}% in the record"
     if then == now:
         return Verdict(job.name, "different", ("other bytes with the same fingerprint", accuracies))

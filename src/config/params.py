@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from src.config.data import Data
 from src.config.literature import LiteratureStudy
 from src.config.presets import with_study
-from src.config.section import Key, Section, read_yaml, validate
+from src.config.section import Count, Key, Section, read_yaml, validate
 from src.config.tracking import Tracking
 from src.config.training import Engine, Experiment, Model, Recipe
 from src.config.tune import SearchResult, Tune
@@ -39,6 +39,10 @@ class Params(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     """Seed of every random draw: rendering, splits, initialization, order."""
+    seeds: Count = 1
+    """Seeds that each experiment trains with: `seed`, `seed` + 1 and so on. They change the head's
+    initial weights, the order of images, dropout, flips and crops; not the split of the data, nor
+    source weights that are pretrained here."""
     data: Data
     """Where the faces come from and how they are packed and split."""
     weights: Weights
@@ -136,6 +140,11 @@ class Params(Section):
             mend = f"use one of {', '.join(self.experiments)}"
             raise ConfigError(str(PARAMS), f"experiments has no {name!r}", mend)
         return self.experiments[name]
+
+    def seeds_of(self, name: str) -> tuple[int, ...]:
+        """The seeds that experiment `name` trains with; the first is `seed`."""
+        number = self.experiment(name).seeds or self.seeds
+        return tuple(range(self.seed, self.seed + number))
 
     def recipe_of(self, name: str) -> Recipe:
         """The recipe that experiment `name` trains by, with its overrides."""

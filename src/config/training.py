@@ -139,6 +139,9 @@ class Experiment(Section):
     """Initial weights of the backbone: the source weights, or random ones."""
     features: Name | None = None
     """The block whose pooled output the head reads; null takes the last."""
+    seeds: Count | None = None
+    """Seeds that it trains with; null takes the common `seeds`. A `centroid` head draws nothing, so
+    all its seeds agree."""
 
     def adapted(self, recipe: Recipe) -> Recipe:
         """`recipe` with this experiment's overrides."""

@@ -14,6 +14,7 @@ from src.errors import UserError
 from src.tracking.reconcile import log_test, reconcile
 from src.tracking.record import RunRecord
 from src.tracking.registry import DIGITS, promote
+from src.tracking.seeds import SEEDS
 
 ACCURACY = "best_val/accuracy"  # among a record's final metrics
 EXAMPLES = """\
@@ -63,7 +64,8 @@ def reconcile_one(path: Path, folder: Path) -> None:
     scores = _read(folder / paths.TEST_METRICS).get(record.name)
     if scores and scored.is_file() and scored.read_text().strip() == record.model.md5:
         files = sorted(scored.parent.iterdir())
-        log_test(path, scores, [(file, "test") for file in files])
+        seeds = _read(folder / paths.seed_scores(record.name)).get(SEEDS, [])
+        log_test(path, scores, [(file, "test") for file in files], seeds)
     accuracy, champion = record.finals.get(ACCURACY, 0.0), _read(folder / paths.REGISTERED)
     chosen = {"name": record.name, "val_accuracy": round(accuracy, DIGITS)}
     if chosen.items() <= champion.items() and "model" in champion:

@@ -16,11 +16,11 @@ def job_params(job: TrainingJob) -> dict[str, Any]:
     """The run's parameters, including defaults and the recipe of the experiment."""
     experiment, params = job.experiment, job.params
     return {
-        "seed": params.seed,
+        "seed": job.seed,
         "data": params.data.model_dump(),
         "weights": {"origin": job.source.origin, "licence": job.source.licence},
         "model": params.model.model_dump(),
-        "experiment": experiment.model_dump(exclude={"recipe", "learning_rate"}),
+        "experiment": experiment.model_dump(exclude={"recipe", "learning_rate", "seeds"}),
         "recipe": {"name": experiment.recipe or params.recipe, **job.recipe.model_dump()},
         "engine": {  # the keys that can change a result
             "device": params.engine.device,

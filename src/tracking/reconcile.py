@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Literal
 
 from src.errors import TrackingError
 from src.files import digest
+from src.tracking.children import PARENT, children_of, finish_child, start_child
 from src.tracking.model import has_files, log_model, write_files
 from src.tracking.provenance import process_tags
-from src.tracking.record import MetricPoint, ModelFile, RunRecord, now
+from src.tracking.record import MetricPoint, ModelFile, RunRecord, SeedRun, now
 from src.tracking.run import close_orphans
+from src.tracking.seeds import seed_name, seed_params
 from src.tracking.store import Store, locked, open_store
 from src.tracking.writing import log_file, log_points, start_run
 
@@ -34,6 +36,7 @@ class Reconciliation:
 
     run_id: str
     state: Literal["present", "restored", "rebuilt"]
+    seeds: tuple[str, ...] = ()  # ids of the child runs
 
 
 def ensure_run(path: Path) -> str:
@@ -52,12 +55,37 @@ def reconcile(path: Path) -> Reconciliation:
     with locked(store.uri):  # so that two commands do not both rebuild it
         found = _find(store, record)
         if found is None:
-            return Reconciliation(_rebuild(store, record, path.parent), "rebuilt")
+            run_id = _rebuild(store, record, path.parent)
+            return Reconciliation(run_id, "rebuilt", _seed_runs(store, run_id, record))
         restored = _restore(store, found, record, path.parent)
-        return Reconciliation(found, "restored" if restored else "present")
+        before = {run.info.run_id for run in children_of(store, found)}
+        seeds = _seed_runs(store, found, record)
+        complete = not restored and before.issuperset(seeds)
+        return Reconciliation(found, "present" if complete else "restored", seeds)
 
 
-def _find(store: Store, record: RunRecord) -> str | None:
+def _seed_runs(store: Store, parent: str, record: RunRecord) -> tuple[str, ...]:
+    """The ids of a record's child runs under the run `parent`, made where they are missing."""
+    run_ids = []
+    for seed in record.seeds:
+        run_id = _find(store, seed)
+        if run_id is None:
+            run_id = start_child(
+                store,
+                parent,
+                name=seed_name(record.name, seed.seed),
+                started=seed.started,
+                params=seed_params(record.params, seed.seed),
+                tags={**record.tags, **process_tags(), FROM: seed.run_id},
+                dataset=record.dataset,
+            )
+            finish_child(store, run_id, seed.points, seed.ended)
+        store.client.set_tag(run_id, PARENT, parent)  # which may have been rebuilt without it
+        run_ids.append(run_id)
+    return tuple(run_ids)
+
+
+def _find(store: Store, record: RunRecord | SeedRun) -> str | None:
     """The id of a record's run, or of the run rebuilt from it; None if there is neither.
 
     A run that was deleted in MLflow's pages is restored; one whose process was killed after it had
@@ -177,23 +205,37 @@ def _example(record: RunRecord, folder: Path, weights: Path) -> NDArray[np.uint8
 
 
 def log_test(
-    path: Path, scores: Mapping[str, float], artifacts: Sequence[tuple[Path, str]] = ()
+    path: Path,
+    scores: Mapping[str, float],
+    artifacts: Sequence[tuple[Path, str]] = (),
+    seeds: Sequence[Mapping[str, float]] = (),
 ) -> str:
     """Add test scores and (file, folder) artifacts to the run of the record in `path`.
 
-    Those of `scores` that every run has are logged, as `test/accuracy` and so on. The run is
-    rebuilt or completed first where needed. What it already has is not written again; the scores
-    are written last, so that a run with scores has the artifacts too. Returns the run's id; raises
-    TrackingError.
+    `seeds` holds the scores of each seed, for the child runs if there are any. Scores that every
+    run has are logged, as `test/accuracy` and so on. The run is rebuilt or completed first where
+    needed. What it already has is not written again; its scores are written last, so that a run
+    with scores has the artifacts too. Returns the run's id; raises TrackingError.
     """
-    run_id = ensure_run(path)
-    store = open_store(RunRecord.read(path).experiment)
-    metrics = {f"test/{key}": float(scores[key]) for key in TEST_SCORES if key in scores}
-    scored = metrics.items() <= store.client.get_run(run_id).data.metrics.items()
+    done = reconcile(path)
+    run_id, store = done.run_id, open_store(RunRecord.read(path).experiment)
+    for child, own in zip(done.seeds, seeds, strict=False):
+        if missing := _missing_scores(store, child, own):
+            log_points(store, child, [missing])
+    missing = _missing_scores(store, run_id, scores)
+    scored = missing is None
     logged = _artifacts(store, run_id, {folder for _, folder in artifacts})
     for file, folder in artifacts:
         if not scored or _artifact_path(file, folder) not in logged:
             log_file(store, run_id, file, folder)
-    if not scored:
-        log_points(store, run_id, [MetricPoint(step=0, time=now(), metrics=metrics)])
+    if missing:
+        log_points(store, run_id, [missing])
     return run_id
+
+
+def _missing_scores(store: Store, run_id: str, scores: Mapping[str, float]) -> MetricPoint | None:
+    """Test scores as metrics; None if the run has them already."""
+    metrics = {f"test/{key}": float(scores[key]) for key in TEST_SCORES if key in scores}
+    if metrics.items() <= store.client.get_run(run_id).data.metrics.items():
+        return None
+    return MetricPoint(step=0, time=now(), metrics=metrics)

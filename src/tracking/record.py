@@ -59,8 +59,27 @@ class ModelFile(RecordPart):
     md5: str
 
 
+class SeedRun(RecordPart):
+    """The child run of one seed; what is not here is as in its parent."""
+
+    run_id: str
+    seed: int
+    started: int
+    ended: int
+    epochs: tuple[MetricPoint, ...]
+    finals: dict[str, float]
+
+    @property
+    def points(self) -> tuple[MetricPoint, ...]:
+        """All metrics: of the epochs, and of the whole run."""
+        return (*self.epochs, MetricPoint(step=0, time=self.ended, metrics=self.finals))
+
+
 class RunRecord(RecordPart):
-    """A finished run, and the MLflow experiment that holds it."""
+    """A finished run, and the MLflow experiment that holds it.
+
+    With several seeds, `epochs` and `finals` are means, and `seeds` has a child run for each.
+    """
 
     run_id: str
     experiment: str
@@ -75,6 +94,12 @@ class RunRecord(RecordPart):
     finals: dict[str, float]
     artifacts: tuple[ArtifactFile, ...]
     model: ModelFile | None
+    seeds: tuple[SeedRun, ...] = ()
+
+    @property
+    def first_finals(self) -> dict[str, float]:
+        """`finals` of the first seed, whose network is in `model`."""
+        return self.seeds[0].finals if self.seeds else self.finals
 
     @property
     def points(self) -> tuple[MetricPoint, ...]:

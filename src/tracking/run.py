@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.files import digest
+from src.tracking.children import Status, start_child
+from src.tracking.live import LiveRun
 from src.tracking.model import log_model
 from src.tracking.provenance import is_orphan, provenance
 from src.tracking.record import (
@@ -18,9 +19,11 @@ from src.tracking.record import (
     MetricPoint,
     ModelFile,
     RunRecord,
+    SeedRun,
     now,
     relative,
 )
+from src.tracking.seeds import SEEDS, mean_metrics, mean_points, seed_name, seed_params
 from src.tracking.store import Store, open_store
 from src.tracking.system import SystemSampler
 from src.tracking.writing import flatten, log_file, log_points, start_run
@@ -29,50 +32,110 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FLUSH = 2.0  # seconds that metrics may wait to be written in one batch
-
 
 @dataclass
 class TrackedRun:
-    """A run in progress. Metrics reach MLflow every few seconds and at the end."""
+    """A run in progress, and its child runs where an experiment has several seeds.
 
-    store: Store
-    run_id: str
+    Metrics of a seed, counted from 0, are those of its child, which is started when it has the
+    first; the run itself gets their means at the end. With one seed there are no children.
+    """
+
+    live: LiveRun
     name: str
     record: Path
-    _epochs: list[MetricPoint] = field(default_factory=list)
-    _pending: list[MetricPoint] = field(default_factory=list)
-    _finals: dict[str, float] = field(default_factory=dict)
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    dataset: DatasetVersion | None
+    seeds: Sequence[int]
+    _children: dict[int, LiveRun] = field(default_factory=dict)
     _artifacts: list[ArtifactFile] = field(default_factory=list)
     _model: ModelFile | None = None
-    _flushed: float = field(default_factory=time.monotonic)
 
-    def log_epoch(self, step: int, metrics: Mapping[str, float]) -> None:
+    @property
+    def run_id(self) -> str:
+        """The id in MLflow."""
+        return self.live.run_id
+
+    def log_epoch(self, step: int, metrics: Mapping[str, float], seed: int = 0) -> None:
         """Log the metrics of one epoch."""
-        values = {key: float(value) for key, value in metrics.items()}
-        self._epochs.append(MetricPoint(step=step, time=now(), metrics=values))
-        self._pending.append(self._epochs[-1])
-        if time.monotonic() - self._flushed > FLUSH:
-            self._flush()
+        self._of(seed).log_epoch(step, metrics)
 
-    def log_finals(self, metrics: Mapping[str, float]) -> None:
+    def log_finals(self, metrics: Mapping[str, float], seed: int = 0) -> None:
         """Log metrics of the whole run, at its end."""
-        self._finals |= {key: float(value) for key, value in metrics.items()}
+        self._of(seed).log_finals(metrics)
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Copy a file to the run's artifacts; a rebuilt run takes it from the same path."""
-        log_file(self.store, self.run_id, path, folder)
+        log_file(self.live.store, self.run_id, path, folder)
         self._artifacts.append(ArtifactFile(path=relative(path, self.record), folder=folder))
 
     def log_model(self, weights: Path, example: NDArray[np.uint8]) -> None:
         """Log the model file `weights`; `example` is (N ≥ 2, S, S, 3) uint8 RGB images."""
-        log_model(self.store, self.run_id, self.name, weights, example)
+        log_model(self.live.store, self.run_id, self.name, weights, example)
         self._model = ModelFile(path=relative(weights, self.record), md5=digest(weights))
 
-    def _flush(self) -> None:
-        log_points(self.store, self.run_id, self._pending)
-        self._pending.clear()
-        self._flushed = time.monotonic()
+    def _of(self, number: int) -> LiveRun:
+        if len(self.seeds) < 2:
+            return self.live
+        if number not in self._children:
+            seed, started = self.seeds[number], now()
+            run_id = start_child(
+                self.live.store,
+                self.run_id,
+                name=seed_name(self.name, seed),
+                started=started,
+                params=seed_params(self.params, seed),
+                tags=self.tags,
+                dataset=self.dataset,
+            )
+            self._children[number] = LiveRun(self.live.store, run_id, started)
+        return self._children[number]
+
+    def finish(self, experiment: str, system: Sequence[MetricPoint]) -> RunRecord:
+        """Log the means over the seeds and what belongs to whole runs; returns the record."""
+        children = [self._children[number] for number in sorted(self._children)]
+        if children:
+            for epoch in mean_points(child.epochs for child in children):
+                self.live.add_epoch(epoch)
+            self.live.log_finals(mean_metrics([child.finals for child in children]))
+        record = RunRecord(
+            run_id=self.run_id,
+            experiment=experiment,
+            name=self.name,
+            started=self.live.started,
+            ended=now(),
+            params=dict(self.params),
+            tags=dict(self.tags),
+            dataset=self.dataset,
+            epochs=tuple(self.live.epochs),
+            system=tuple(system),
+            finals=self.live.finals,
+            artifacts=tuple(self._artifacts),
+            model=self._model,
+            seeds=tuple(
+                SeedRun(
+                    run_id=child.run_id,
+                    seed=self.seeds[number],
+                    started=child.started,
+                    ended=child.last,
+                    epochs=tuple(child.epochs),
+                    finals=child.finals,
+                )
+                for number, child in sorted(self._children.items())
+            ),
+        )
+        logged: list[RunRecord | SeedRun] = [record, *record.seeds]
+        for run in logged:
+            log_points(self.live.store, run.run_id, run.points[len(run.epochs) :])
+        return record
+
+    def end(self, status: Status) -> None:
+        """End the run and its children, each even if another cannot be."""
+        with ExitStack() as stack:
+            stack.callback(self.live.end, status)
+            for child in self._children.values():
+                stack.callback(child.end, status, child.last)
 
 
 @contextmanager
@@ -85,41 +148,29 @@ def track(
     stage: str,
     record: Path,
     tags: Mapping[str, str] | None = None,
+    seeds: Sequence[int] = (),
 ) -> Iterator[TrackedRun]:
     """Track a `with` block as the run `name` of `stage`, in MLflow's `experiment`.
 
-    The run ends FINISHED and writes `record`; or FAILED on an exception, KILLED on
-    KeyboardInterrupt. Runs that a killed process of this machine left RUNNING are ended first.
+    With more than one of `seeds`, the run has a child run for each. It ends FINISHED and writes
+    `record`; or FAILED on an exception, KILLED on KeyboardInterrupt; so do its children. Runs that
+    a killed process of this machine left RUNNING are ended first.
     """
     store = open_store(experiment)
     close_orphans(store)
     if dataset:
         dataset = dataset.model_copy(update={"path": relative(Path(dataset.path), record)})
-    started, flat = now(), flatten(params)
+    started = now()
+    flat = flatten(params) | ({SEEDS: str(len(seeds))} if seeds else {})
     all_tags = provenance(stage, dataset) | dict(tags or {})
-    run = TrackedRun(store, start_run(store, name, started, flat, all_tags, dataset), name, record)
-    status = "FAILED"
+    run_id = start_run(store, name, started, flat, all_tags, dataset)
+    live = LiveRun(store, run_id, started)
+    run = TrackedRun(live, name, record, flat, all_tags, dataset, seeds)
+    status: Status = "FAILED"
     try:
         with SystemSampler() as sampler:
             yield run
-        finished = RunRecord(
-            run_id=run.run_id,
-            experiment=experiment,
-            name=name,
-            started=started,
-            ended=now(),
-            params=flat,
-            tags=all_tags,
-            dataset=dataset,
-            epochs=tuple(run._epochs),
-            system=tuple(sampler.points),
-            finals=run._finals,
-            artifacts=tuple(run._artifacts),
-            model=run._model,
-        )
-        log_points(store, run.run_id, finished.points[len(run._epochs) :])
-        run._flush()
-        finished.write(record)
+        run.finish(experiment, sampler.points).write(record)
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
@@ -128,10 +179,7 @@ def track(
         store.client.set_tag(run.run_id, "error", f"{type(error).__name__}: {error}"[:500])
         raise
     finally:
-        try:
-            run._flush()
-        finally:
-            store.client.set_terminated(run.run_id, status)
+        run.end(status)
 
 
 def close_orphans(store: Store) -> None:

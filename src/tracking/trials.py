@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from src.tracking.children import Status, children_of, finish_child, start_child
 from src.tracking.model import log_model
 from src.tracking.provenance import provenance
 from src.tracking.record import DatasetVersion, MetricPoint, now
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-STUDY, TRIAL, PARENT = "study.id", "study.trial", "mlflow.parentRunId"
-Status = Literal["FINISHED", "KILLED", "FAILED"]
-MAX_RESULTS = 50_000  # MLflow's limit for one search
+STUDY, TRIAL = "study.id", "study.trial"
 
 
 @dataclass(frozen=True)
@@ -59,24 +58,20 @@ class StudyRun:
                     self._log_trial(trial)
 
     def _logged_numbers(self) -> set[int]:
-        children = f"tags.`{PARENT}` = '{self.run_id}'"
-        runs = self.store.client.search_runs(
-            [self.store.experiment_id], children, max_results=MAX_RESULTS
-        )
-        return {int(run.data.tags[TRIAL]) for run in runs}
+        return {int(run.data.tags[TRIAL]) for run in children_of(self.store, self.run_id)}
 
     def _log_trial(self, trial: TrialRun) -> None:
-        tags = {PARENT: self.run_id, TRIAL: str(trial.number), "data.md5": self.dataset.md5}
-        run_id = start_run(
+        tags = {TRIAL: str(trial.number), "data.md5": self.dataset.md5}
+        run_id = start_child(
             self.store,
-            f"trial-{trial.number:03d}",
-            trial.started,
-            flatten(trial.params),
-            tags | dict(trial.tags),
-            self.dataset,
+            self.run_id,
+            name=f"trial-{trial.number:03d}",
+            started=trial.started,
+            params=flatten(trial.params),
+            tags=tags | dict(trial.tags),
+            dataset=self.dataset,
         )
-        log_points(self.store, run_id, trial.points)
-        self.store.client.set_terminated(run_id, trial.status, trial.ended)
+        finish_child(self.store, run_id, trial.points, trial.ended, trial.status)
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Log metrics of the whole study."""

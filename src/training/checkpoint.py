@@ -26,10 +26,12 @@ class Checkpoint:
 
     The key is a digest of all that the run is a function of, so a changed parameter starts afresh.
     The seal is a digest of key and content: torch does not notice a flipped bit when it loads.
+    With `keep`, the end of the run is saved too, for the sake of runs that follow it.
     """
 
     path: Path
     key: str
+    keep: bool = False
     saved: float = field(default_factory=time.monotonic)
 
     def load(self) -> tuple[dict[str, Any], tuple[Epoch, ...]] | None:
@@ -44,9 +46,12 @@ class Checkpoint:
         found = torch.load(io.BytesIO(content), weights_only=True)
         return found["state"], tuple(Epoch(**epoch) for epoch in found["history"])
 
-    def save(self, state: Mapping[str, Any], history: tuple[Epoch, ...]) -> None:
+    def save(
+        self, state: Mapping[str, Any], history: tuple[Epoch, ...], *, ended: bool = False
+    ) -> None:
         """Write atomically, at most every `SECONDS_BETWEEN`; a full disk is only a warning."""
-        if time.monotonic() - self.saved < SECONDS_BETWEEN:
+        due = time.monotonic() - self.saved >= SECONDS_BETWEEN
+        if not due and not (ended and self.keep):
             return
         buffer = io.BytesIO()
         torch.save({"state": dict(state), "history": [asdict(e) for e in history]}, buffer)

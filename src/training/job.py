@@ -47,7 +47,10 @@ class StartingPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingJob:
-    """One experiment, ready to run: `scratch` is a folder for what can be recomputed."""
+    """One experiment, ready to run: `scratch` is a folder for what can be recomputed.
+
+    `seed` is that of the training: initial weights, order, dropout, flips and crops.
+    """
 
     starting_point: StartingPoint
     experiment: Experiment
@@ -56,6 +59,7 @@ class TrainingJob:
     compute: Compute
     scratch: Path
     name: str
+    seed: int
 
     @classmethod
     def of(
@@ -65,12 +69,14 @@ class TrainingJob:
         starting_point: StartingPoint,
         scratch: Path,
         *,
+        seed: int | None = None,
         experiment: Experiment | None = None,
         compute: Compute | None = None,
     ) -> TrainingJob:
         """The experiment `name` of params.yaml, or `experiment` under that name.
 
-        On the device that params.yaml asks for, unless `compute` is given. Raises ConfigError.
+        With the seed and on the device that params.yaml asks for, unless `seed` or `compute` is
+        given. Raises ConfigError.
         """
         experiment = experiment or params.experiment(name)
         return cls(
@@ -81,7 +87,19 @@ class TrainingJob:
             compute=compute or resolve(params.engine.device, params.engine.precision),
             scratch=scratch,
             name=name,
+            seed=params.seed if seed is None else seed,
         )
+
+    @property
+    def selects_epoch(self) -> bool:
+        """Whether accuracy on the validation images decides which epoch's weights are kept."""
+        by_accuracy = self.recipe.select == "best" or self.recipe.patience > 0
+        return by_accuracy and self.experiment.epochs > 1
+
+    @property
+    def freezes_alike(self) -> bool:
+        """Whether what is frozen gives the same outputs whatever the seed."""
+        return self.experiment.start == "source" and self.recipe.batchnorm != "adapt"
 
     @property
     def source(self) -> SourceWeights:
@@ -89,7 +107,7 @@ class TrainingJob:
         given = self.starting_point.source
         if self.experiment.start == "source":
             return given
-        drawn = random_weights(self.params.model.backbone, self.params.seed)
+        drawn = random_weights(self.params.model.backbone, self.seed)
         return replace(drawn, mean=given.mean, deviation=given.deviation)
 
     def spec(self) -> ModelSpec:
@@ -113,7 +131,7 @@ class TrainingJob:
     def provenance(self) -> FeatureProvenance:
         """What features for this experiment must have been computed from."""
         spec = self.spec()
-        drawn = f"scratch, seed {self.params.seed}"
+        drawn = f"scratch, seed {self.seed}"
         return FeatureProvenance(
             self.starting_point.faces_digest,
             self.starting_point.source_digest if self.experiment.start == "source" else drawn,
@@ -148,7 +166,7 @@ class TrainingJob:
         """The network before training, on the device: source weights under a new head."""
         network = Network(self.spec())
         load_source(network, self.source)
-        initialize_head(network.head, stream(Purpose.head, self.params.seed), self.recipe.head_init)
+        initialize_head(network.head, stream(Purpose.head, self.seed), self.recipe.head_init)
         return network.to(self.compute.device).to(memory_format=torch.channels_last)
 
 
@@ -189,7 +207,7 @@ def recalibrate_blocks(job: TrainingJob, network: Network, blocks: frozenset[str
 
 def cached_adapting_features(job: TrainingJob, network: Network) -> AdaptingFeatures:
     """The features per epoch of `network`, cached in the scratch folder and extended there."""
-    seed, batch_size = job.params.seed, job.experiment.batch_size
+    seed, batch_size = job.seed, job.experiment.batch_size
     last, flip = job.experiment.features, job.recipe.flip
     key = job.key(__name__, last, seed, batch_size, flip)
     return adapting_features(

@@ -44,6 +44,11 @@ class Plan:
     batch_size: int
     seed: int
 
+    def ended(self, history: tuple[Epoch, ...]) -> bool:
+        """Whether training is over after these epochs."""
+        early = bool(history) and ends_early(history, self.recipe.patience)
+        return early or len(history) >= self.epochs
+
 
 def train(
     network: Network,
@@ -71,9 +76,7 @@ def train(
         best = state["best"]
         for epoch in history:
             on_epoch(epoch)
-    while len(history) < plan.epochs and not (
-        history and ends_early(history, plan.recipe.patience)
-    ):
+    while not plan.ended(history):
         number = len(history) + 1
         epoch = _epoch(number, network, plan, optimizer, training, validation, compute)
         history = (*history, epoch)
@@ -86,7 +89,7 @@ def train(
                 "optimizer": optimizer.state_dict(),
                 "best": best,
             }
-            checkpoint.save(state, history)
+            checkpoint.save(state, history, ended=plan.ended(history))
     network.load_state_dict(best)
     return history
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-from src.training.result import Epoch, OnEpoch
+from src.training.result import Epoch
+
+
+class Advance(Protocol):
+    """Advances the bar by one epoch of a seed, which is counted from 0."""
+
+    def __call__(self, epoch: Epoch, seed: int = 0, /) -> None:
+        """`epoch` has ended."""
 
 
 @contextmanager
-def epochs_bar(name: str, epochs: int) -> Iterator[OnEpoch]:
-    """Yield a function that advances the bar by one epoch."""
+def epochs_bar(name: str, epochs: int, seeds: int = 1) -> Iterator[Advance]:
+    """Yield a function that advances a bar of `epochs` for each seed."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -25,10 +33,11 @@ def epochs_bar(name: str, epochs: int) -> Iterator[OnEpoch]:
     with Progress(
         *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task(name, total=epochs)
+        task = bar.add_task(name, total=epochs * seeds)
 
-        def advance(epoch: Epoch) -> None:
-            accuracy = f"{name}  validation {epoch.val_accuracy:.1%}"
+        def advance(epoch: Epoch, seed: int = 0, /) -> None:
+            title = f"{name} seed {seed + 1} of {seeds}" if seeds > 1 else name
+            accuracy = f"{title}  validation {epoch.val_accuracy:.1%}"
             bar.update(task, advance=1, description=accuracy)
 
         yield advance

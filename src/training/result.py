@@ -86,6 +86,7 @@ def selection_key(val_accuracy: float, val_loss: float) -> tuple[float, float]:
 
 
 OnEpoch = Callable[[Epoch], None]
+OnSeedEpoch = Callable[[Epoch, int], None]  # the number counts an experiment's seeds from 0
 
 
 @dataclass(frozen=True)

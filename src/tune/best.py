@@ -6,7 +6,7 @@ The test split is not used: only `pipelines.evaluate` reads it.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from optuna import Study
@@ -17,9 +17,8 @@ from src.config import BEST_NAME
 from src.errors import TuneError
 from src.evaluation.metrics import Proportion, wilson
 from src.files import write_csv, write_text
-from src.models.network import Network, save_network
-from src.training.heads import HeadResult, train_heads
-from src.training.job import TrainingJob
+from src.models.network import save_network
+from src.training.engine import run_seeds
 from src.tune.objective import Objective
 from src.tune.search import BEST_EPOCH, SAME_AS, VAL_LOSS
 from src.tune.space import TrialParams
@@ -88,20 +87,11 @@ def _table_row(name: str, trial: FrozenTrial, objective: Objective) -> TrialRow:
 def retrain(study: Study, objective: Objective, weights: Path) -> Retraining:
     """Train the best head with several seeds, and save the first's network to `weights`."""
     trial_params = TrialParams.of(best_trial(study).params, objective.params.tune.space)
-    job, task = objective.job(trial_params), objective.task(trial_params)
-    seeds = tuple(range(task.seed, task.seed + objective.params.tune.seeds))
-    tasks = [replace(task, seed=seed) for seed in seeds]
-    heads = train_heads(tasks, objective.features, objective.classes)
-    network = _network(job, objective, heads[0])
-    save_network(weights, network.state_dict(), job.spec())
-    return Retraining(seeds, tuple(head.chosen.val_accuracy for head in heads))
-
-
-def _network(job: TrainingJob, objective: Objective, head: HeadResult) -> Network:
-    network = job.network()
-    network.load_state_dict(objective.features.buffers_after(head.chosen.number), strict=False)
-    network.head.load_state_dict(head.state)
-    return network.eval().cpu()
+    job = objective.job(trial_params)
+    seeds = tuple(range(job.seed, job.seed + objective.params.tune.seeds))
+    results = run_seeds(job, seeds, lambda _epoch, _seed: None, objective.features)
+    save_network(weights, results[0].state, results[0].spec)
+    return Retraining(seeds, tuple(result.chosen.val_accuracy for result in results))
 
 
 def write_best(path: Path, study: Study, objective: Objective) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from src.tracking.children import Status
 from src.tracking.record import MetricPoint
-from src.tracking.trials import Status, StudyRun, TrialRun
+from src.tracking.trials import StudyRun, TrialRun
 from src.tune.search import BEST_EPOCH, SAME_AS, history_of
 from src.tune.storage import WORKER
 from src.tune.study import PUBLISHED

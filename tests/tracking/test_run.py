@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from src.files import digest
-from src.tracking import run as run_module
-from src.tracking import writing
+from src.tracking import live, writing
 from src.tracking.provenance import provenance
 from src.tracking.record import MetricPoint
 from src.tracking.run import track
@@ -225,8 +224,8 @@ def test_sixty_quick_epochs_are_written_together_and_leave_no_thread(
         written.append(len(points))
         writing.log_points(store, run_id, points)
 
-    monkeypatch.setattr(run_module, "log_points", log_points)
-    monkeypatch.setattr(run_module, "FLUSH", float("inf"))
+    monkeypatch.setattr(live, "log_points", log_points)
+    monkeypatch.setattr(live, "FLUSH", float("inf"))
     with track(
         experiment=EXPERIMENT,
         name="Many",

@@ -43,6 +43,7 @@ def make_job(
         compute=compute,
         scratch=scratch,
         name=name,
+        seed=params.seed,
     )
 
 

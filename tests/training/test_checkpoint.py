@@ -12,8 +12,9 @@ from src.config import Params
 from src.data.faceset import FaceSet
 from src.training.checkpoint import Checkpoint
 from src.training.device import Compute
-from src.training.engine import checkpoint_of, run_job
+from src.training.engine import run_job
 from src.training.job import TrainingJob
+from src.training.networks import checkpoint_of
 from src.training.result import Epoch
 from tests.training.conftest import CPU32, make_job
 from tests.training.test_feature_cache import full_disk
@@ -78,7 +79,7 @@ def test_a_foreign_file_is_no_checkpoint(tmp_path: Path, content: object) -> Non
 def test_a_run_starts_anew_beside_a_damaged_checkpoint(job: TrainingJob) -> None:
     whole = run_job(job, lambda _epoch: None)
     job.scratch.mkdir(exist_ok=True)
-    (job.scratch / "one.checkpoint").write_bytes(b"junk")
+    (job.scratch / "one-seed0.checkpoint").write_bytes(b"junk")
     again = run_job(job, lambda _epoch: None)
     assert all(torch.equal(again.state[name], whole.state[name]) for name in whole.state)
 
@@ -104,7 +105,7 @@ def test_the_key_covers_all_that_the_run_is_a_function_of(
         replace(job, experiment=experiment.model_copy(update={"epochs": 2})),
         replace(job, recipe=recipe.model_copy(update={"batchnorm": "recalibrate"})),
         replace(job, recipe=recipe.model_copy(update={"learning_rate": 0.5})),
-        replace(job, params=job.params.model_copy(update={"seed": 1})),
+        replace(job, seed=1),
         replace(job, compute=Compute(CPU32.device, torch.bfloat16)),
     ]
     keys = [checkpoint_of(each, 4, 4).key for each in (job, *others)]
@@ -126,7 +127,7 @@ def test_a_checkpoint_knows_where_the_cached_prefix_ended(
         asked.append(starts)
         return checkpoint_of(of, *starts)
 
-    monkeypatch.setattr("src.training.engine.checkpoint_of", spy)
+    monkeypatch.setattr("src.training.networks.checkpoint_of", spy)
     engine = job.params.engine.model_copy(update={"cache_prefix": cached})
     job = replace(job, params=job.params.model_copy(update={"engine": engine}))
     run_job(job, lambda _epoch: None)

@@ -63,7 +63,7 @@ def changed(
         job,
         recipe=recipe or job.recipe,
         experiment=job.experiment.model_copy(update=experiment),
-        params=job.params.model_copy(update={"seed": seed}),
+        seed=seed,
     )
 
 
