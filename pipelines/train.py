@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(name: str, params: Params) -> None:
     """Train and track; files are written only once the training is complete."""
+    from src.models.seeds import save_seed_states
     from src.tracking.job import job_params, job_tags
     from src.tracking.provenance import dataset_version
     from src.tracking.run import track
@@ -62,6 +63,7 @@ def run(name: str, params: Params) -> None:
         features = Features.load(paths.FEATURES) if paths.FEATURES.exists() else None
         fitted = run_job(job, on_epoch, features)
         write_outputs(name, fitted)
+        save_seed_states(paths.seed_models(name), [job.params.seed], fitted.state, [])
         tracked.log_finals(final_metrics(fitted))
         for path, folder in artifacts(name):
             tracked.log_artifact(path, folder)

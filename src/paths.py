@@ -29,6 +29,11 @@ def model(name: str) -> Path:
     return MODELS / f"{name}.safetensors"
 
 
+def seed_models(name: str) -> Path:
+    """The networks of one experiment's further seeds, as differences from `model(name)`."""
+    return MODELS / "seeds" / f"{name}.safetensors"
+
+
 def train_metrics(name: str) -> Path:
     """Final training and validation metrics of one experiment."""
     return Path("metrics/train") / f"{name}.json"

@@ -42,8 +42,10 @@ def faces(
     return FaceSet(images.to(torch.uint8), labels, split, subjects)
 
 
-def predictions(dataset: FaceSet, accuracy: Mapping[str, float] = ACCURACY) -> Predictions:
-    """Logits that are right for about the given share of the test images."""
+def predictions(
+    dataset: FaceSet, accuracy: Mapping[str, float] = ACCURACY, seeds: int = 1
+) -> Predictions:
+    """Logits that are right for about the given share of the test images, with every seed."""
     generator = np.random.default_rng(0)
     rows = dataset.rows(Split.test).numpy()
     labels = dataset.labels.numpy()[rows]
@@ -51,9 +53,11 @@ def predictions(dataset: FaceSet, accuracy: Mapping[str, float] = ACCURACY) -> P
     luck = generator.random(len(rows))  # shared, so that experiments agree on what is easy
     logits = {}
     for name, share in accuracy.items():
-        answer = np.where(luck < share, labels, (labels + 1) % classes)
-        values = generator.normal(0, 0.3, (len(rows), classes)).astype(np.float32)
-        values[np.arange(len(rows)), answer] += 3
+        values = generator.normal(0, 0.3, (seeds, len(rows), classes)).astype(np.float32)
+        for seed in range(seeds):
+            own = luck if not seed else luck + generator.normal(0, 0.05, len(rows))
+            answer = np.where(own < share, labels, (labels + 1) % classes)
+            values[seed, np.arange(len(rows)), answer] += 3
         logits[name] = values
     return Predictions(logits, labels, rows, dataset.subjects)
 

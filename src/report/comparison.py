@@ -11,7 +11,7 @@ from src.config import Experiment
 from src.evaluation.choice import Contender, choose
 from src.evaluation.metrics import Proportion, Score
 from src.evaluation.predictions import Predictions
-from src.evaluation.significance import AdjustedTest, adjust, mcnemar
+from src.evaluation.significance import AdjustedTest, adjust, paired_test
 
 REFERENCE = "Baseline"
 
@@ -167,5 +167,5 @@ def _against(
 ) -> dict[str, AdjustedTest]:
     """Test each of `names` against `other` on the same images."""
     correct = {name: predictions.correct(name) for name in names}
-    tests = {name: mcnemar(correct[name], correct[other]) for name in names if name != other}
+    tests = {name: paired_test(correct[name], correct[other]) for name in names if name != other}
     return dict(zip(tests, adjust(list(tests.values())), strict=True))

@@ -177,7 +177,10 @@ def _example(record: RunRecord, folder: Path, weights: Path) -> NDArray[np.uint8
 
 
 def log_test(
-    path: Path, scores: Mapping[str, float], artifacts: Sequence[tuple[Path, str]] = ()
+    path: Path,
+    scores: Mapping[str, float],
+    artifacts: Sequence[tuple[Path, str]] = (),
+    seeds: Sequence[Mapping[str, float]] = (),  # noqa: ARG001
 ) -> str:
     """Add test scores and (file, folder) artifacts to the run of the record in `path`.
 

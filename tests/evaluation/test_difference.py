@@ -15,13 +15,15 @@ from src.evaluation.predictions import Predictions
 LABELS = np.array([0, 1, 0, 1, 0, 1, 0, 1])
 
 
-def stored(path: Path, right: dict[str, int], labels: np.ndarray = LABELS) -> Path:
+def stored(
+    path: Path, right: dict[str, int], labels: np.ndarray = LABELS, first_row: int = 0
+) -> Path:
     """Answers of which the first few of each experiment are right."""
     answers = {
-        name: np.eye(2, dtype=np.float32)[np.where(np.arange(8) < count, labels, 1 - labels)]
+        name: np.eye(2, dtype=np.float32)[np.where(np.arange(8) < count, labels, 1 - labels)][None]
         for name, count in right.items()
     }
-    Predictions(answers, labels, np.arange(8), ("ann", "bob")).save(path)
+    Predictions(answers, labels, np.arange(8) + first_row, ("ann", "bob")).save(path)
     return path
 
 
@@ -53,6 +55,8 @@ def test_other_images_or_experiments_are_refused(tmp_path: Path) -> None:
     a = stored(tmp_path / "a", {"Baseline": 2})
     with pytest.raises(StaleInputError, match="is for other test images"):
         differences(a, stored(tmp_path / "b", {"Baseline": 2}, 1 - LABELS), None)
+    with pytest.raises(StaleInputError, match="is for other test images"):
+        differences(a, stored(tmp_path / "b", {"Baseline": 2}, first_row=1), None)
     with pytest.raises(StaleInputError, match=r"no experiment ModelZ with .*they share: Baseline"):
         differences(a, a, ["ModelZ"])
     with pytest.raises(StaleInputError, match="they share: none"):

@@ -36,7 +36,7 @@ def test_the_interval_is_the_one_scipy_gives(counts: tuple[int, int]) -> None:
 
 def test_a_score_agrees_with_scikit_learn() -> None:
     logits, labels = sample()
-    found = score(logits, labels)
+    found = score(logits[None], labels)
     predicted = logits.argmax(1)
     assert found.accuracy == accuracy_score(labels, predicted)
     assert found.top5 == top_k_accuracy_score(labels, logits, k=5)
@@ -47,7 +47,8 @@ def test_a_score_agrees_with_scikit_learn() -> None:
 
 @pytest.mark.parametrize("classes", [2, 5, 6])
 def test_top_five_is_told_only_where_more_than_five_could_be_named(classes: int) -> None:
-    found = score(*sample(classes=classes))
+    logits, labels = sample(classes=classes)
+    found = score(logits[None], labels)
     assert (found.top5 is None) == (classes <= 5)
     assert ("top5" in found.as_dict()) == (classes > 5)
     assert Score(**found.as_dict()).accuracy == pytest.approx(found.accuracy, abs=1e-6)
@@ -71,9 +72,9 @@ def test_a_logit_that_is_not_a_number_never_counts_as_right(classes: int) -> Non
     for k in (1, 2, 5):
         by_hand = [named_by_hand(*pair, k) for pair in zip(logits.tolist(), labels, strict=True)]
         assert top_k(logits, labels, k) == np.mean(by_hand)
-    found = score(logits, labels)
+    found = score(logits[None], labels)
     assert found.accuracy == top_k(logits, labels, 1) < 0.5
-    assert Predictions({"A": logits}, labels, rows, ()).correct("A").mean() == found.accuracy
+    assert Predictions({"A": logits[None]}, labels, rows, ()).correct("A").mean() == found.accuracy
     answered = answers(logits)
     shares = []
     for subject in range(classes):

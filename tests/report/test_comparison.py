@@ -7,7 +7,7 @@ import pytest
 
 from src.evaluation.metrics import score
 from src.evaluation.predictions import Predictions
-from src.evaluation.significance import holm, mcnemar
+from src.evaluation.significance import holm, paired_test
 from src.report import words
 from src.report.comparison import Comparison, compare_experiments
 from tests import fabricate
@@ -32,7 +32,7 @@ def test_validation_alone_chooses_the_best() -> None:
 def test_each_row_is_tested_against_baseline_and_adjusted_for_all_rows() -> None:
     made = fabricate.predictions(fabricate.faces())
     others = [name for name in fabricate.ACCURACY if name != "Baseline"]
-    tests = [mcnemar(made.correct(name), made.correct("Baseline")) for name in others]
+    tests = [paired_test(made.correct(name), made.correct("Baseline")) for name in others]
     adjusted = dict(zip(others, holm([test.p for test in tests]), strict=True))
     for row in results().rows:
         if row.name == "Baseline":
@@ -83,7 +83,7 @@ def test_where_one_subject_is_most_of_the_test_accuracy_is_called_misleading(
     labels: list[int], warned: bool
 ) -> None:
     answers = Predictions(
-        {"ModelC": np.eye(2, dtype=np.float32)[[0] * 6]},
+        {"ModelC": np.eye(2, dtype=np.float32)[[[0] * 6]]},
         np.array(labels),
         np.arange(6),
         ("ann", "bob"),
@@ -129,7 +129,7 @@ def test_numbers_of_parameters_are_short() -> None:
 def test_the_luck_of_the_test_images_never_enters_a_choice() -> None:
     """Turning test answers about changes figures, not the best row."""
     made = fabricate.predictions(fabricate.faces())
-    spoilt = {name: np.roll(logits, 1, axis=1) for name, logits in made.logits.items()}
+    spoilt = {name: np.roll(logits, 1, axis=-1) for name, logits in made.logits.items()}
     trained = {name: fabricate.trained(share) for name, share in fabricate.ACCURACY.items()}
     scores = {name: score(logits, made.labels) for name, logits in spoilt.items()}
     assert compare_experiments(fabricate.EXPERIMENTS, trained, scores, made).best.name == "ModelA"
