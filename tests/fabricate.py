@@ -63,11 +63,25 @@ def predictions(
 
 
 def trained(
-    val: float, trainable: int = 1000, epochs: int = 4, selected: bool = False
+    val: float,
+    trainable: int = 1000,
+    epochs: int = 4,
+    selected: bool = False,
+    seconds: float = 1.0,
+    improving: bool = False,
 ) -> TrainingSummary:
     """Training figures around a validation accuracy."""
     accuracy = wilson(round(100 * val), 100)
-    return TrainingSummary(epochs, epochs, trainable, min(1.0, val + 0.05), accuracy, selected)
+    return TrainingSummary(
+        epochs=epochs,
+        best_epoch=epochs,
+        trainable_parameters=trainable,
+        train_accuracy=min(1.0, val + 0.05),
+        val=accuracy,
+        selected=selected,
+        seconds=seconds,
+        improving=improving,
+    )
 
 
 def write_project(
@@ -75,6 +89,7 @@ def write_project(
     dataset: FaceSet,
     experiments: Mapping[str, Experiment] = EXPERIMENTS,
     accuracy: Mapping[str, float] = ACCURACY,
+    seeds: int = 1,
 ) -> None:
     """Write everything that the report stage reads, under `root`; paths as in `src.paths`."""
     params = load_params(SHIPPED / PARAMS).model_dump(mode="json")
@@ -93,7 +108,7 @@ def write_project(
         "dropped": [],
     }
     write_json(root / paths.AUDIT, {"findings": [finding]})
-    made = predictions(dataset, accuracy)
+    made = predictions(dataset, accuracy, seeds)
     made.save(root / paths.PREDICTIONS)
     scores = {name: score(logits, made.labels).as_dict() for name, logits in made.logits.items()}
     write_json(root / paths.TEST_METRICS, scores)
@@ -139,7 +154,8 @@ def write_training(root: Path, name: str, experiment: Experiment, accuracy: floa
     }
     write_csv(root / paths.weight_change(name), ("parameter", "l2_change"), moved.items())
     record = RunRecord(
-        run_id="0" * 32, experiment="test", name=name, started=0, ended=1, params={}, dataset=None,
+        run_id="0" * 32, experiment="test", name=name, started=0,
+        ended=1000 * experiment.epochs, params={}, dataset=None,
         tags={"git.commit": "0123456789abcdef", "git.dirty": "true"},
         epochs=(), system=(), finals={}, artifacts=(), model=None,
     )  # fmt: skip

@@ -17,6 +17,7 @@ WRITTEN = {
         of(KEY)
         for of in (
             paths.model,
+            paths.seed_models,
             paths.curves,
             paths.weight_change,
             paths.layers,
