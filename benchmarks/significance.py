@@ -1,4 +1,7 @@
-"""`python -m benchmarks.significance`: how often do the report's tests and intervals err?"""
+"""`python -m benchmarks.significance`: how often the report's tests and intervals err.
+
+docs/statistics.md shows what it found, and why these tests were chosen.
+"""
 
 from __future__ import annotations
 

@@ -107,6 +107,8 @@ def accuracy_chart(comparison: Comparison) -> Figure:
 @styled
 def time_chart(comparison: Comparison) -> Figure:
     """Test accuracy against training time, with the Pareto front as a line."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
     drawn, axes = figure(8, 3.6)
     axis = axes[0, 0]
     front = comparison.front
@@ -122,7 +124,9 @@ def time_chart(comparison: Comparison) -> Figure:
             row.name, at, xytext=(5, 5), textcoords="offset points", color=colour, fontsize=8
         )
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_locator(NullLocator())
     axis.margins(x=0.15, y=0.15)
     axis.set_xlabel("seconds of training, for each seed")
     axis.set_ylabel("test accuracy, %")

@@ -61,3 +61,18 @@ def test_other_images_or_experiments_are_refused(tmp_path: Path) -> None:
         differences(a, a, ["ModelZ"])
     with pytest.raises(StaleInputError, match="they share: none"):
         differences(a, stored(tmp_path / "c", {"ModelA": 2}), None)
+
+
+def test_runs_with_several_seeds_are_compared_over_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seeds in (("a", [[1, 2, 3]]), ("b", [[6, 7, 8]])):
+        counts = np.array(seeds).T
+        right = np.where(np.arange(8) < counts, LABELS, 1 - LABELS)
+        logits = {"ModelA": np.eye(2, dtype=np.float32)[right]}
+        Predictions(logits, LABELS, np.arange(8), ("ann", "bob")).save(tmp_path / name)
+    (change,) = differences(tmp_path / "a", tmp_path / "b", None)
+    assert (change.earlier, change.later) == (2 / 8, 7 / 8)
+    assert change.paired.over_seeds and change.paired.difference == pytest.approx(5 / 8)
+    main([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert "seeds" in capsys.readouterr().out
