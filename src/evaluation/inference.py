@@ -29,7 +29,8 @@ def shared_logits(
     seeds: per experiment, the classifiers of its S seeds.
     """
     classifiers = [classifier for each in seeds.values() for classifier in each]
-    keys = [_prefixes(classifier) for classifier in classifiers]
+    digests: dict[int, bytes] = {}
+    keys = [_prefixes(classifier, digests) for classifier in classifiers]
     for classifier in classifiers:
         classifier.network.to(device)
     # Allocated at once: small results among large activations would fragment memory.
@@ -60,7 +61,7 @@ def _features(
     return x
 
 
-def _prefixes(classifier: Classifier) -> list[str]:
+def _prefixes(classifier: Classifier, digests: dict[int, bytes]) -> list[str]:
     """For each block, a digest of everything that its output depends on."""
     spec = classifier.spec
     seen = hashlib.sha256(
@@ -73,6 +74,14 @@ def _prefixes(classifier: Classifier) -> list[str]:
         for module in classifier.network.block(block):
             for name, tensor in module.state_dict().items():
                 if not name.endswith("num_batches_tracked"):  # a counter that no output depends on
-                    seen.update(tensor.contiguous().numpy())
+                    seen.update(_digest(tensor, digests))
         keys.append(seen.copy().hexdigest())
     return keys
+
+
+def _digest(tensor: Tensor, known: dict[int, bytes]) -> bytes:
+    """Of a tensor's values; `known` holds those of tensors met before, which seeds share."""
+    place = tensor.data_ptr()
+    if place not in known:
+        known[place] = hashlib.sha256(tensor.contiguous().numpy().data).digest()
+    return known[place]
