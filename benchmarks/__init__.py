@@ -1,4 +1,4 @@
-"""Benchmarks of the engine and the search; docs/performance.md shows what they measured.
+"""Benchmarks: docs/performance.md and docs/statistics.md show what they measured.
 
     python -m benchmarks.speed      one experiment, against a plain PyTorch loop and the floor
     python -m benchmarks.accuracy   whether the engine is as accurate as that loop, over many seeds
@@ -8,7 +8,8 @@
     python -m benchmarks.compiler   training steps with torch.compile, against eager ones
     python -m benchmarks.tuning     the search, against trials trained one after the other
     python -m benchmarks.libraries  augmentation and imports, against the libraries' own
+    python -m benchmarks.significance  how often the report's tests and intervals err
 
-Each has `--help`; all but the last run on the data of the project in the working directory, which
-`dvc repro embed` makes.
+Each has `--help`; all but the last two run on the data of the project in the working directory,
+which `dvc repro embed` makes.
 """

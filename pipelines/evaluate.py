@@ -28,7 +28,7 @@ EXAMPLES = "  python -m pipelines.evaluate\n  dvc repro evaluate"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Score every experiment's network on the test images and store its predictions."""
+    """Score every experiment's networks on the test images and store their predictions."""
     parser("pipelines.evaluate", str(main.__doc__), EXAMPLES).parse_args(argv)
     faces = FaceSet.load(paths.FACES)
     predictions = predict(load_params(), faces)
@@ -40,14 +40,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     write_json(paths.TEST_METRICS, {name: result.as_dict() for name, result in scores.items()})
     for name, result in scores.items():
+        seeds_alone = scores_of_seeds(predictions, name)
+        write_json(paths.seed_scores(name), {"seeds": seeds_alone})
         files = [(path, "test") for path in sorted(paths.evaluation(name).iterdir())]
-        log_test(paths.run_record(name), result.as_dict(), files)
+        log_test(paths.run_record(name), result.as_dict(), files, seeds=seeds_alone)
         low, high = result.accuracy_low, result.accuracy_high
-        print(f"{name}: test {result.accuracy:.1%}, 95% interval {low:.1%} to {high:.1%}")
+        seeds = f", mean of {result.seeds} seeds" if result.seeds > 1 else ""
+        print(f"{name}: test {result.accuracy:.1%}, 95% interval {low:.1%} to {high:.1%}{seeds}")
+
+
+def scores_of_seeds(predictions: Predictions, name: str) -> list[dict[str, float]]:
+    """The scores of each seed of an experiment alone."""
+    return [score(each[None], predictions.labels).as_dict() for each in predictions.logits[name]]
 
 
 def predict(params: Params, faces: FaceSet) -> Predictions:
-    """Each experiment's predictions for the test images.
+    """The predictions of each experiment's seeds for the test images.
 
     Raises OriginError if there are none, StaleInputError for a network that was trained for
     other subjects or another image size, WeightsError for one that is missing.
@@ -61,16 +69,19 @@ def predict(params: Params, faces: FaceSet) -> Predictions:
         raise OriginError(
             str(paths.FACES), "the test split is empty", "raise data.test_fraction in params.yaml"
         )
-    classifiers = {name: Classifier.load(paths.model(name)) for name in params.experiments}
-    for name, classifier in classifiers.items():
-        if (classifier.subjects, classifier.image_size) != (faces.subjects, images.shape[-1]):
+    seeds = {
+        name: Classifier.load_seeds(paths.model(name), paths.seed_models(name))
+        for name in params.experiments
+    }
+    for name, (first, *_) in seeds.items():
+        if (first.subjects, first.image_size) != (faces.subjects, images.shape[-1]):
             raise StaleInputError(
                 str(paths.model(name)),
                 "trained for other subjects or another image size than the dataset's",
                 f"run `dvc repro train@{name}`",
             )
     device = resolve(params.engine.device, "float32").device
-    found = shared_logits(classifiers, images, device)
+    found = shared_logits(seeds, images, device)
     logits = {name: tensor.numpy() for name, tensor in found.items()}
     return Predictions(logits, labels.numpy(), faces.rows(Split.test).numpy(), faces.subjects)
 

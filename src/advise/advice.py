@@ -33,7 +33,7 @@ class Advice:
 class MeasuredResults:
     """The `best` experiment by validation accuracy, and each experiment's test predictions.
 
-    right: per experiment, (N,) bool that says of each test image whether the prediction is right.
+    right: per experiment, (S, N) bool: whether each seed predicted each test image correctly.
     """
 
     best: str
@@ -58,8 +58,8 @@ class MeasuredResults:
 class Outcome:
     """The advice beside the results; `test` accuracies are within [0, 1].
 
-    `best` is chosen by validation accuracy. `p` is that of the exact McNemar test between it and
-    the advised experiment on the test images. `tau` is Kendall's rank correlation (tau-b) of the
+    `best` is chosen by validation accuracy. `p` is that of the paired test between it and the
+    advised experiment on the test images. `tau` is Kendall's rank correlation (tau-b) of the
     ranking with test accuracy: 1 is the same order, 0 no relation, -1 the reverse order.
     """
 
@@ -106,10 +106,10 @@ def outcome(advice: Advice, measured: MeasuredResults) -> Outcome:
     """Compare the advice with the results of the experiments that it ranks."""
     from scipy.stats import kendalltau
 
-    from src.evaluation.significance import mcnemar
+    from src.evaluation.significance import paired_test
 
     names = [candidate.name for candidate in advice.ranking]
     test = {name: float(measured.right[name].mean()) for name in names}
-    paired = mcnemar(measured.right[names[0]], measured.right[measured.best])
+    paired = paired_test(measured.right[names[0]], measured.right[measured.best])
     tau = kendalltau(range(len(names)), [-test[name] for name in names]).statistic
     return Outcome(names[0], measured.best, test, paired.p, float(tau))

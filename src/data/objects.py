@@ -120,9 +120,7 @@ def render_object(
     return (image.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def _background(
-    x: NDArray[Any], y: NDArray[Any], draw: Generator, clutter: float
-) -> NDArray[Any]:
+def _background(x: NDArray[Any], y: NDArray[Any], draw: Generator, clutter: float) -> NDArray[Any]:
     """(size, size, 3): two colours, mixed by the sum of three waves."""
     near, far = 0.5 + clutter * (draw.uniform(0, 1, (2, 3)) - 0.5)
     waves = np.zeros_like(x)

@@ -10,7 +10,7 @@ from pathlib import Path
 from src import cli
 from src.errors import StaleInputError
 from src.evaluation.predictions import Predictions
-from src.evaluation.significance import PairedTest, adjust, mcnemar
+from src.evaluation.significance import PairedTest, adjust, paired_test
 
 EXAMPLES = """\
   cp data/predictions.safetensors earlier.safetensors
@@ -21,7 +21,7 @@ EXAMPLES = """\
 
 @dataclass(frozen=True)
 class ExperimentDifference:
-    """One experiment's test accuracy in two runs, with the paired test of the difference.
+    """One experiment's mean test accuracy in two runs, with the paired test of the difference.
 
     `holm` is `paired.p` adjusted for the number of experiments by Holm's method.
     """
@@ -36,9 +36,11 @@ class ExperimentDifference:
 def main(argv: Sequence[str] | None = None) -> None:
     """Compare two runs' stored predictions on the same test images, experiment by experiment.
 
-    Shows the accuracies, their difference, how many images only one run got right, and the p
-    value of the exact McNemar test, also adjusted by Holm's method. If you decided beforehand to
-    ask about some experiments only, name them with --only: fewer tests, less adjustment.
+    Shows the mean accuracies over the seeds, the tested difference, how many images only one run
+    got right (or with more of its seeds), and the p value, also adjusted by Holm's method. Where
+    both runs have several seeds, the test is over seeds and images, otherwise McNemar's exact test
+    of the first seeds' networks. If you decided beforehand to ask about some experiments only, name
+    them with --only: fewer tests, less adjustment.
     """
     parser = cli.parser("src.evaluation.difference", str(main.__doc__), EXAMPLES)
     parser.add_argument("earlier", type=Path, help="a data/predictions.safetensors")
@@ -60,7 +62,7 @@ def differences(
 ) -> tuple[ExperimentDifference, ...]:
     """Compare the experiments that both runs have; raises StaleInputError if images differ."""
     before, after = Predictions.load(earlier), Predictions.load(later)
-    if before.subjects != after.subjects or before.labels.tolist() != after.labels.tolist():
+    if not _same_images(before, after):
         raise StaleInputError(
             str(later), f"is for other test images than {earlier}", "compare runs of one dataset"
         )
@@ -70,7 +72,7 @@ def differences(
     if missing or not names:
         what = f"shares no experiment {', '.join(missing)}".rstrip() + f" with {earlier}"
         raise StaleInputError(str(later), what, f"they share: {', '.join(shared) or 'none'}")
-    tests = [mcnemar(after.correct(name), before.correct(name)) for name in names]
+    tests = [paired_test(after.correct(name), before.correct(name)) for name in names]
     return tuple(
         ExperimentDifference(
             experiment=name,
@@ -83,12 +85,19 @@ def differences(
     )
 
 
+def _same_images(before: Predictions, after: Predictions) -> bool:
+    return before.subjects == after.subjects and all(
+        one.tolist() == other.tolist()
+        for one, other in ((before.labels, after.labels), (before.rows, after.rows))
+    )
+
+
 def show(found: Sequence[ExperimentDifference]) -> None:
     """Print the comparison as a table."""
     from rich.console import Console
     from rich.table import Table
 
-    titles = ("earlier", "later", "difference", "only earlier", "only later", "p", "Holm")
+    titles = ("earlier", "later", "difference", "only earlier", "only later", "test", "p", "Holm")
     table = Table("experiment")
     for title in titles:
         table.add_column(title, justify="right")
@@ -101,6 +110,7 @@ def show(found: Sequence[ExperimentDifference]) -> None:
             f"{100 * paired.difference:+.1f}",
             str(paired.only_second),
             str(paired.only_first),
+            "seeds" if paired.over_seeds else "McNemar",
             f"{paired.p:.3f}",
             f"{difference.holm:.3f}",
         )

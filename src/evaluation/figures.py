@@ -111,6 +111,8 @@ def worst_subjects_figure(
 @styled
 def curves_figure(experiment: str, epochs: Sequence[Mapping[str, str]]) -> Figure:
     """Accuracy and loss by epoch, from the rows of an experiment's plots/curves file."""
+    from matplotlib.ticker import MaxNLocator
+
     drawn, axes = figure(9, 3.4, columns=2)
     numbers = [int(epoch["epoch"]) for epoch in epochs]
     marker = "o" if len(epochs) < 20 else ""
@@ -119,6 +121,7 @@ def curves_figure(experiment: str, epochs: Sequence[Mapping[str, str]]) -> Figur
             values = [float(epoch[f"{column}_{what}"]) for epoch in epochs]
             axis.plot(numbers, values, color=colour, marker=marker, label=images)
         axis.set(title=f"{experiment}: {what}", xlabel="epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend(frameon=False)
     axes[0][0].set_ylim(0, 1.02)
     return drawn

@@ -1,13 +1,13 @@
 """Logits of several networks for the same images; what they share is computed once.
 
 Experiments that freeze blocks end with the blocks they started from, and most experiments do: of
-the ten in the default comparison, seven share a whole backbone.
+the ten in the default comparison, seven share a whole backbone. So do all seeds of each.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from rich.console import Console
@@ -22,25 +22,31 @@ BATCH = 128  # as in `Classifier.logits`, to get the same logits
 
 @torch.inference_mode()
 def shared_logits(
-    classifiers: Mapping[str, Classifier], images: Tensor, device: torch.device
+    seeds: Mapping[str, Sequence[Classifier]], images: Tensor, device: torch.device
 ) -> dict[str, Tensor]:
-    """Each classifier's (N, classes) float32 logits, on the CPU, of (N, 3, S, S) uint8 images."""
-    keys = {name: _prefixes(classifier) for name, classifier in classifiers.items()}
-    for classifier in classifiers.values():
+    """Each experiment's (S, N, classes) float32 logits, on the CPU, of (N, 3, H, H) uint8 images.
+
+    seeds: per experiment, the classifiers of its S seeds.
+    """
+    classifiers = [classifier for each in seeds.values() for classifier in each]
+    digests: dict[int, bytes] = {}
+    keys = [_prefixes(classifier, digests) for classifier in classifiers]
+    for classifier in classifiers:
         classifier.network.to(device)
     # Allocated at once: small results among large activations would fragment memory.
     logits = {
-        name: torch.empty(len(images), len(classifier.subjects))
-        for name, classifier in classifiers.items()
+        name: torch.empty(len(each), len(images), len(each[0].subjects))
+        for name, each in seeds.items()
     }
+    places = [of_seed for of_seeds in logits.values() for of_seed in of_seeds]
     console = Console(stderr=True)
     starts = range(0, len(images), BATCH)
     for start in track(starts, "testing", console=console, disable=not console.is_terminal):
         batch = images[start : start + BATCH].to(device)
         outputs: dict[str, Tensor] = {}
-        for name, classifier in classifiers.items():
-            features = _features(classifier, keys[name], batch, outputs)
-            logits[name][start : start + BATCH] = classifier.network.head(features)
+        for classifier, prefixes, place in zip(classifiers, keys, places, strict=True):
+            features = _features(classifier, prefixes, batch, outputs)
+            place[start : start + BATCH] = classifier.network.head(features)
     return logits
 
 
@@ -55,7 +61,7 @@ def _features(
     return x
 
 
-def _prefixes(classifier: Classifier) -> list[str]:
+def _prefixes(classifier: Classifier, digests: dict[int, bytes]) -> list[str]:
     """For each block, a digest of everything that its output depends on."""
     spec = classifier.spec
     seen = hashlib.sha256(
@@ -68,6 +74,14 @@ def _prefixes(classifier: Classifier) -> list[str]:
         for module in classifier.network.block(block):
             for name, tensor in module.state_dict().items():
                 if not name.endswith("num_batches_tracked"):  # a counter that no output depends on
-                    seen.update(tensor.contiguous().numpy())
+                    seen.update(_digest(tensor, digests))
         keys.append(seen.copy().hexdigest())
     return keys
+
+
+def _digest(tensor: Tensor, known: dict[int, bytes]) -> bytes:
+    """Of a tensor's values; `known` holds those of tensors met before, which seeds share."""
+    place = tensor.data_ptr()
+    if place not in known:
+        known[place] = hashlib.sha256(tensor.contiguous().numpy().data).digest()
+    return known[place]

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
-from statistics import NormalDist
+from statistics import NormalDist, fmean
+from statistics import variance as sample_variance
 from typing import TYPE_CHECKING, Any
+
+from src.evaluation.crossed import (
+    Component,
+    degrees_of_freedom,
+    images_component,
+    seeds_component,
+    variance,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,17 +33,20 @@ class Proportion:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One experiment's scores on the test images, within [0, 1].
+    """One experiment's scores on the test images, within [0, 1]: means over its seeds.
 
+    accuracy_sd: the standard deviation of the seeds' accuracies; None with one seed.
     top5: None for five subjects or fewer, where it is always 1.
     """
 
     accuracy: float
     accuracy_low: float
     accuracy_high: float
+    accuracy_sd: float | None = None
     top5: float | None = None
     macro_f1: float
     images: int
+    seeds: int = 1
 
     def as_dict(self) -> dict[str, float]:
         """As written to metrics files: rounded to six decimals, without None."""
@@ -51,11 +64,12 @@ class SubjectScore:
     images: int
 
 
-def wilson(correct: int, images: int, confidence: float = 0.95) -> Proportion:
+def wilson(correct: float, images: float, confidence: float = 0.95) -> Proportion:
     """The share `correct / images` with its score interval (Wilson, 1927).
 
     Unlike the textbook normal interval it stays within [0, 1] and holds its level at the few
-    hundred images a test split has (Brown, Cai & DasGupta, 2001).
+    hundred images a test split has (Brown, Cai & DasGupta, 2001). Neither number need be whole,
+    since `images` may be an effective one (`interval`).
     """
     # Not by scipy.stats, which has it too: it takes seconds to import in every stage.
     z = NormalDist().inv_cdf((1 + confidence) / 2)
@@ -66,11 +80,55 @@ def wilson(correct: int, images: int, confidence: float = 0.95) -> Proportion:
     return Proportion(share, max(middle - half, 0.0), min(middle + half, 1.0))
 
 
+def interval(correct: NDArray[np.bool_]) -> Proportion:
+    """The mean accuracy of (S, N) answers with its interval over images and seeds.
+
+    A Wilson interval with the number of images that would give the estimated variance, adjusted
+    for the degrees of freedom of that estimate (Korn & Graubard, 1998; Dean & Pagano, 2015).
+    """
+    seeds, images = correct.shape
+    share = float(correct.mean())
+    if seeds == 1:
+        return wilson(int(correct.sum()), images)
+    parts = [images_component(correct.mean(axis=0), ddof=0), seeds_component(correct)]
+    return _effective(share, parts, largest=seeds * images)
+
+
+def interval_of_means(accuracies: Sequence[float], images: int) -> Proportion:
+    """The same where only the seeds' accuracies on the images are known, not their answers.
+
+    It is wider, as all answers to an image then count as one.
+    """
+    share = fmean(accuracies)
+    if len(accuracies) == 1:
+        return wilson(round(share * images), images)
+    by_image = share * (1 - share) / images
+    by_seed = sample_variance(accuracies) / len(accuracies)
+    parts = [
+        Component(by_image, by_image, max(images - 1, 1)),
+        Component(by_seed, by_seed, len(accuracies) - 1),
+    ]
+    return _effective(share, parts, largest=images)
+
+
+def _effective(share: float, parts: Sequence[Component], largest: int) -> Proportion:
+    """Wilson's interval with the effective number of images, which is at most `largest`."""
+    from scipy.special import stdtrit
+
+    plain, found = (
+        float(stdtrit(freedom, 0.975)) for freedom in (parts[0].freedom, degrees_of_freedom(parts))
+    )
+    estimated = variance(parts)
+    images = share * (1 - share) / estimated if estimated else parts[0].freedom + 1
+    images = min(images * (plain / found) ** 2, largest)
+    return wilson(share * images, images)
+
+
 def answers(logits: NDArray[np.float32]) -> NDArray[np.int64]:
-    """(N,) the subject with the largest of (N, C) logits; -1 (nobody) where one is NaN."""
+    """(..., N) the subject with the largest of (..., N, C) logits; -1 (nobody) where one is NaN."""
     import numpy as np
 
-    named: NDArray[np.int64] = np.where(np.isnan(logits).any(axis=1), -1, logits.argmax(axis=1))
+    named: NDArray[np.int64] = np.where(np.isnan(logits).any(axis=-1), -1, logits.argmax(axis=-1))
     return named
 
 
@@ -87,26 +145,29 @@ def top_k(logits: NDArray[np.float32], labels: NDArray[np.int64], k: int) -> flo
 
 
 def score(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Score:
-    """All scores of one experiment from (N, C) logits and (N,) labels.
-
-    Macro F1 is the unweighted mean over the subjects that have images here or were predicted.
-    """
-    import numpy as np
-    from sklearn.metrics import f1_score
-
+    """All scores of one experiment from the (S, N, C) logits of its seeds and (N,) labels."""
     predicted = answers(logits)
-    present = np.union1d(labels, predicted[predicted >= 0])
-    accuracy = wilson(int((predicted == labels).sum()), len(labels))
+    correct = predicted == labels
+    accuracy = interval(correct)
     return Score(
         accuracy=accuracy.value,
         accuracy_low=accuracy.low,
         accuracy_high=accuracy.high,
-        top5=top_k(logits, labels, 5) if logits.shape[1] > 5 else None,
-        macro_f1=float(
-            f1_score(labels, predicted, labels=present, average="macro", zero_division=0.0)
-        ),
+        accuracy_sd=float(correct.mean(axis=1).std(ddof=1)) if len(correct) > 1 else None,
+        top5=fmean(top_k(each, labels, 5) for each in logits) if logits.shape[-1] > 5 else None,
+        macro_f1=fmean(macro_f1(labels, each) for each in predicted),
         images=len(labels),
+        seeds=len(logits),
     )
+
+
+def macro_f1(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+    """The unweighted mean of F1 over the subjects that have images here or were predicted."""
+    import numpy as np
+    from sklearn.metrics import f1_score
+
+    present = np.union1d(labels, predicted[predicted >= 0])
+    return float(f1_score(labels, predicted, labels=present, average="macro", zero_division=0.0))
 
 
 def per_subject(

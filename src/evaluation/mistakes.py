@@ -1,4 +1,4 @@
-"""The wrong answers with the highest probability, and the subjects with the lowest recall."""
+"""The kept model's most probable wrong answers, and the subjects with the lowest recall."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Mistake:
 def worst_mistakes(
     faces: FaceSet, predictions: Predictions, experiment: str, count: int
 ) -> tuple[Mistake, ...]:
-    """The `count` wrong answers with the highest probability, the highest first."""
+    """The `count` wrong answers of the kept model with the highest probability, highest first."""
     probabilities = predictions.probabilities(experiment).max(axis=1)
     predicted = predictions.predicted(experiment)
-    wrong = [index for index, right in enumerate(predictions.correct(experiment)) if not right]
+    wrong = [index for index, right in enumerate(predictions.correct(experiment)[0]) if not right]
     wrong.sort(key=lambda index: -probabilities[index])  # stable: ties stay in dataset order
     return tuple(
         Mistake(

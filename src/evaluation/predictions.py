@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 class Predictions:
     """Logits of every experiment on the same N test images.
 
-    logits: per experiment (N, C) float32. labels: (N,) int64, an index into `subjects`.
-    rows: (N,) int64, the images' row numbers in the packed dataset.
+    logits: per experiment (S, N, C) float32, one entry for each of its S seeds. The first is of the
+    model that is kept, whose answers alone are shown image by image. labels: (N,) int64, an index
+    into `subjects`. rows: (N,) int64, the images' row numbers in the packed dataset.
     """
 
     logits: Mapping[str, NDArray[np.float32]]
@@ -31,26 +32,26 @@ class Predictions:
     subjects: tuple[str, ...]
 
     def predicted(self, experiment: str) -> NDArray[np.int64]:
-        """(N,) the predicted subject of each image."""
-        answer: NDArray[np.int64] = self.logits[experiment].argmax(axis=1)
+        """(N,) the subject that the kept model predicts of each image."""
+        answer: NDArray[np.int64] = self.logits[experiment][0].argmax(axis=1)
         return answer
 
     def correct(self, experiment: str) -> NDArray[np.bool_]:
-        """(N,) whether each image was predicted correctly; False where a logit is NaN."""
+        """(S, N) whether each seed predicted each image correctly; False where a logit is NaN."""
         right: NDArray[np.bool_] = answers(self.logits[experiment]) == self.labels
         return right
 
     def of_subject(self, experiment: str, subject: int) -> list[int]:
-        """Positions among the N of one subject's images, those predicted wrong first."""
-        right = self.correct(experiment)
+        """Positions among the N of one subject's images, those the kept model got wrong first."""
+        right = self.correct(experiment)[0]
         mine = [index for index, label in enumerate(self.labels) if label == subject]
         return sorted(mine, key=lambda index: bool(right[index]))
 
     def probabilities(self, experiment: str) -> NDArray[np.float32]:
-        """(N, C) softmax of the logits; each row sums to one."""
+        """(N, C) softmax of the kept model's logits; each row sums to one."""
         from scipy.special import softmax
 
-        shares: NDArray[np.float32] = softmax(self.logits[experiment], axis=1)
+        shares: NDArray[np.float32] = softmax(self.logits[experiment][0], axis=1)
         return shares
 
     def save(self, path: Path) -> None:
@@ -69,8 +70,11 @@ class Predictions:
         try:
             tensors, metadata = load_tensors(path)
             about = json.loads(metadata["about"])
+            logits = {name: tensors[f"logits/{name}"].numpy() for name in about["experiments"]}
+            if any(each.ndim != 3 for each in logits.values()):
+                raise ValueError("logits without a dimension of seeds")
             return cls(
-                {name: tensors[f"logits/{name}"].numpy() for name in about["experiments"]},
+                logits,
                 tensors["labels"].numpy(),
                 tensors["rows"].numpy(),
                 tuple(about["subjects"]),

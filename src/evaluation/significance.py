@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import TYPE_CHECKING
+
+from src.evaluation.crossed import degrees_of_freedom, images_component, seeds_component, variance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,16 +18,19 @@ ALPHA = 0.05  # level of significance
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Two classifiers on the same images.
+    """Two experiments on the same images.
 
     `difference` is the first's accuracy less the second's, within [-1, 1]; `only_first` and
-    `only_second` count the images that only one of them got right; `p` is two-sided.
+    `only_second` count the images that one of them got right and the other did not, or got right
+    with a larger share of its seeds; `p` is two-sided. over_seeds: whether the test is about
+    the ways of training, or about two trained networks only, those of the first seeds.
     """
 
     difference: float
     only_first: int
     only_second: int
     p: float
+    over_seeds: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,18 @@ class AdjustedTest:
 
     @property
     def beyond_chance(self) -> bool:
-        """Whether the difference is larger than chance on these test images can explain."""
+        """Whether the difference is larger than chance can explain."""
         return self.p < ALPHA
+
+
+def paired_test(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
+    """Test (S, N) and (T, N) answers of two experiments: by which seeds was image i got right?
+
+    With several seeds on both sides the test is `crossed`, otherwise `mcnemar` of the first seeds.
+    """
+    if min(len(first), len(second)) > 1:
+        return crossed(first, second)
+    return mcnemar(first[0], second[0])
 
 
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
@@ -54,6 +70,34 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
     discordant = only_first + only_second
     p = float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
     return PairedTest((only_first - only_second) / len(first), only_first, only_second, p)
+
+
+def crossed(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
+    """A t test of the difference of mean accuracies, of (S > 1, N) and (T > 1, N) answers.
+
+    Images are paired, seeds are not: they are draws of their own on each side. So the variance
+    has a part for the images, from the differences image by image, and one for each side's seeds.
+    """
+    from scipy.special import stdtr
+
+    by_image = first.mean(axis=0) - second.mean(axis=0)
+    parts = [
+        images_component(by_image, ddof=1),
+        seeds_component(first),
+        seeds_component(second),
+    ]
+    difference, deviation = float(first.mean() - second.mean()), sqrt(variance(parts))
+    if deviation:
+        p = 2 * float(stdtr(degrees_of_freedom(parts), -abs(difference) / deviation))
+    else:
+        p = 1.0 if not difference else 0.0
+    return PairedTest(
+        difference=difference,
+        only_first=int((by_image > 0).sum()),
+        only_second=int((by_image < 0).sum()),
+        p=p,
+        over_seeds=True,
+    )
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

@@ -8,7 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from src.models.network import ModelSpec, Network, load_network, normalize
+from src.models.network import (
+    ModelSpec,
+    Network,
+    build_network,
+    load_network,
+    load_state,
+    normalize,
+)
+from src.models.seeds import load_seed_states
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,20 @@ class Classifier:
         """Read a model file; raises WeightsError."""
         network, spec = load_network(path)
         return cls(network.to(memory_format=torch.channels_last), spec)
+
+    @classmethod
+    def load_seeds(cls, path: Path, further: Path) -> tuple[Classifier, ...]:
+        """The classifiers of all seeds: of the model file, then of the further seeds' file.
+
+        Raises WeightsError.
+        """
+        state, spec = load_state(path)
+        for name, tensor in state.items():  # here, so that all seeds share what does not differ
+            if tensor.ndim == 4:
+                state[name] = tensor.contiguous(memory_format=torch.channels_last)
+        states = load_seed_states(further, state)
+        networks = [build_network(each, spec, str(path)) for each in states]
+        return tuple(cls(each.to(memory_format=torch.channels_last), spec) for each in networks)
 
     @property
     def subjects(self) -> tuple[str, ...]:

@@ -141,14 +141,23 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], ModelSpec]:
 def load_network(path: Path) -> tuple[Network, ModelSpec]:
     """A trained network in evaluation mode; raises WeightsError."""
     state, spec = load_state(path)
+    return build_network(state, spec, str(path)), spec
+
+
+def build_network(state: Mapping[str, Tensor], spec: ModelSpec, where: str) -> Network:
+    """A network in evaluation mode made of the tensors of `state`, without copying them.
+
+    Raises WeightsError about `where`.
+    """
     if spec.backbone not in BACKBONES:
-        raise WeightsError(str(path), f"unknown backbone {spec.backbone!r}", "train it again")
-    network = Network(spec)
+        raise WeightsError(where, f"unknown backbone {spec.backbone!r}", "train it again")
+    with torch.device("meta"):  # without memory of its own: seeds share what they have in common
+        network = Network(spec)
     try:
-        network.load_state_dict(state)
+        network.load_state_dict(state, assign=True)
     except RuntimeError as error:
-        raise WeightsError(str(path), str(error), "train it again") from None
-    return network.eval(), spec
+        raise WeightsError(where, str(error), "train it again") from None
+    return network.eval()
 
 
 def normalize(images: Tensor, spec: ModelSpec) -> Tensor:

@@ -45,6 +45,7 @@ def draw_charts(inputs: ReportInputs, comparison: Comparison) -> dict[str, Chart
     curves = curves_chart(inputs.curves, published.curves())
     return {
         "accuracy": Chart(accuracy_chart(comparison), words.accuracy_alt(comparison)),
+        "time": Chart(time_chart(comparison), words.time_alt(comparison)),
         "curves": Chart(curves, words.curves_alt(comparison)),
         "weight_change": Chart(weight_change_chart(changes, blocks), words.changes_alt(changes)),
         "confusion": Chart(confusion_figure(predictions, best), f"Confusion matrix of {best}"),
@@ -104,6 +105,37 @@ def accuracy_chart(comparison: Comparison) -> Figure:
 
 
 @styled
+def time_chart(comparison: Comparison) -> Figure:
+    """Test accuracy against training time, with the Pareto front as a line."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    drawn, axes = figure(8, 3.6)
+    axis = axes[0, 0]
+    front = comparison.front
+    axis.plot(
+        [row.trained.seconds for row in front], _percent([row.test.accuracy for row in front]),
+        color=BLUE, linewidth=1.2, drawstyle="steps-post",
+    )  # fmt: skip
+    for row in comparison.rows:
+        at = row.trained.seconds, 100 * row.test.accuracy
+        colour = BLUE if row in front else MUTED
+        axis.plot(*at, "o", color=colour, markersize=6)
+        axis.annotate(
+            row.name, at, xytext=(5, 5), textcoords="offset points", color=colour, fontsize=8
+        )
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.margins(x=0.15, y=0.15)
+    axis.set_xlabel("seconds of training, for each seed")
+    axis.set_ylabel("test accuracy, %")
+    axis.grid()
+    axis.set_axisbelow(True)
+    return drawn
+
+
+@styled
 def curves_chart(
     curves: Mapping[str, LearningCurve], references: Mapping[str, tuple[float, ...]]
 ) -> Figure:
@@ -156,7 +188,7 @@ def confusions_chart(predictions: Predictions) -> Figure:
         predicted = predictions.predicted(name)
         matrix = confusion(predictions.labels, predicted, len(predictions.subjects))
         draw_confusion(axis, matrix)
-        right = predictions.correct(name).mean()
+        right = predictions.correct(name)[0].mean()
         axis.set_title(f"{name}\n{right:.1%}", fontsize=8, color=INK, loc="left")
     return drawn
 

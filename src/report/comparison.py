@@ -11,17 +11,18 @@ from src.config import Experiment
 from src.evaluation.choice import Contender, choose
 from src.evaluation.metrics import Proportion, Score
 from src.evaluation.predictions import Predictions
-from src.evaluation.significance import AdjustedTest, adjust, mcnemar
+from src.evaluation.significance import AdjustedTest, adjust, paired_test
 
 REFERENCE = "Baseline"
 
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """Metrics of one experiment's training; accuracies within [0, 1].
+    """Metrics of one experiment's training; accuracies are means over its seeds, within [0, 1].
 
     selected: whether the epoch that was kept was chosen by validation accuracy. `val` is then
     the largest of `epochs` accuracies on the same images: it and its interval are optimistic.
+    seconds: on the clock, for each seed. improving: whether it was still learning when it ended.
     """
 
     epochs: int
@@ -30,6 +31,8 @@ class TrainingSummary:
     train_accuracy: float
     val: Proportion
     selected: bool
+    seconds: float
+    improving: bool
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,22 @@ class Comparison:
         return tuple(row for row in self.rows if row.trained.selected)
 
     @property
+    def improving(self) -> tuple[ExperimentResult, ...]:
+        """Experiments that were still learning when their epochs ended."""
+        return tuple(row for row in self.rows if row.trained.improving)
+
+    @property
+    def front(self) -> tuple[ExperimentResult, ...]:
+        """The Pareto front, fastest first: no other row is as fast and more accurate on test."""
+        found: list[ExperimentResult] = []
+        for row in sorted(self.rows, key=lambda row: (row.trained.seconds, -row.test.accuracy)):
+            if not found or row.test.accuracy > found[-1].test.accuracy:
+                found.append(row)
+        return tuple(found)
+
+    @property
     def as_good(self) -> tuple[ExperimentResult, ...]:
-        """Experiments that the test images cannot tell apart from the best."""
+        """Experiments that the tests cannot tell apart from the best."""
         return tuple(
             row
             for row in self.rows
@@ -167,5 +184,5 @@ def _against(
 ) -> dict[str, AdjustedTest]:
     """Test each of `names` against `other` on the same images."""
     correct = {name: predictions.correct(name) for name in names}
-    tests = {name: mcnemar(correct[name], correct[other]) for name in names if name != other}
+    tests = {name: paired_test(correct[name], correct[other]) for name in names if name != other}
     return dict(zip(tests, adjust(list(tests.values())), strict=True))

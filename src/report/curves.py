@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+STILL = 0.01  # gain in training accuracy, in the last third of the epochs, of what still learns
+LEARNED = 0.99  # training accuracy that leaves nothing to gain
 LEARNING_COLUMNS = ("experiment", "images", "epoch", "progress", "accuracy")
 
 
@@ -21,6 +23,14 @@ class LearningCurve:
         """From the rows of an experiment's plots/curves file."""
         train = tuple(float(row["train_accuracy"]) for row in rows)
         return cls(train, tuple(float(row["val_accuracy"]) for row in rows), best_epoch)
+
+    @property
+    def improving(self) -> bool:
+        """Whether it was still learning at its last epoch, which is the one that was kept."""
+        epochs = len(self.train)
+        before = self.train[-1 - max(1, epochs // 3)] if epochs > 1 else 0.0
+        last, kept_last = self.train[-1], self.best_epoch == epochs
+        return kept_last and last < LEARNED and last - before > STILL
 
     @property
     def progress(self) -> list[float]:

@@ -47,18 +47,29 @@ class ReportInputs:
     def load(cls, params: Params) -> ReportInputs:
         """Read the files; raises StaleInputError for metrics that are missing or broken."""
         faces, predictions = FaceSet.load(paths.FACES), Predictions.load(paths.PREDICTIONS)
-        training = {name: _read_training(name, params) for name in params.experiments}
+        records = {name: RunRecord.read(paths.run_record(name)) for name in params.experiments}
+        metrics = {name: _read_json(paths.train_metrics(name)) for name in params.experiments}
+        curves = {
+            name: LearningCurve.of(read_rows(paths.curves(name)), each["best_epoch"])
+            for name, each in metrics.items()
+        }
+        scores = _read_scores(params)
         return cls(
             params=params,
             faces=faces,
             faces_md5=digest(paths.FACES),
             predictions=predictions,
-            training=training,
-            curves={
-                name: LearningCurve.of(read_rows(paths.curves(name)), summary.best_epoch)
-                for name, summary in training.items()
+            training={
+                name: _summary(
+                    each,
+                    curves[name],
+                    selected=params.recipe_of(name).select == "best" and each["epochs"] > 1,
+                    seconds=_seconds(records[name]) / scores[name].seeds,
+                )
+                for name, each in metrics.items()
             },
-            scores=_read_scores(params),
+            curves=curves,
+            scores=scores,
             weight_changes={name: _read_changes(name, params) for name in params.experiments},
             findings=tuple(
                 AuditFinding(
@@ -67,7 +78,7 @@ class ReportInputs:
                 for found in _read_json(paths.AUDIT)["findings"]
             ),
             contact_sheet=paths.CONTACT_SHEET.read_bytes(),
-            commits=tuple(sorted({_read_commit(name) for name in params.experiments})),
+            commits=tuple(sorted({_commit(record) for record in records.values()})),
         )
 
     def compare(self) -> Comparison:
@@ -89,8 +100,9 @@ def _read_json(path: Path) -> Any:
         raise StaleInputError(str(path), "missing or broken", "run `dvc repro`") from None
 
 
-def _read_training(name: str, params: Params) -> TrainingSummary:
-    metrics = _read_json(paths.train_metrics(name))
+def _summary(
+    metrics: Any, curve: LearningCurve, *, selected: bool, seconds: float
+) -> TrainingSummary:
     val = metrics["val"]
     return TrainingSummary(
         epochs=metrics["epochs"],
@@ -98,8 +110,15 @@ def _read_training(name: str, params: Params) -> TrainingSummary:
         trainable_parameters=metrics["trainable_parameters"],
         train_accuracy=metrics["train"]["accuracy"],
         val=Proportion(val["accuracy"], val["accuracy_low"], val["accuracy_high"]),
-        selected=params.recipe_of(name).select == "best" and metrics["epochs"] > 1,
+        selected=selected,
+        seconds=seconds,
+        improving=curve.improving,
     )
+
+
+def _seconds(record: RunRecord) -> float:
+    """From the start of a run to its end."""
+    return (record.ended - record.started) / 1000
 
 
 def _read_scores(params: Params) -> dict[str, Score]:
@@ -116,7 +135,7 @@ def _read_changes(name: str, params: Params) -> dict[str, float]:
     return by_layer(norms, BACKBONES[params.model.backbone])
 
 
-def _read_commit(name: str) -> str:
-    tags = RunRecord.read(paths.run_record(name)).tags
+def _commit(record: RunRecord) -> str:
+    tags = record.tags
     dirty = " with uncommitted changes" if tags.get("git.dirty") == "true" else ""
     return f"{tags.get('git.commit', 'unknown')[:12]}{dirty}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from src import paths
 from src.config import Claim
 from src.evaluation.predictions import Predictions
-from src.evaluation.significance import ALPHA, mcnemar
+from src.evaluation.significance import ALPHA, paired_test
 from src.report import words
 from src.report.curves import LearningCurve
 from src.report.inputs import ReportInputs
@@ -63,11 +63,11 @@ def _sooner(
 
 def _better(claim: Claim, predictions: Predictions, first: str, second: str) -> ClaimVerdict:
     right = {name: predictions.correct(name) for name in (first, second)}
-    paired = mcnemar(right[first], right[second])
+    paired = paired_test(right[first], right[second])
     found = (
         f"{first} identifies {words.percent(float(right[first].mean()))} of the test images "
         f"correctly, {second} {words.percent(float(right[second].mean()))}: "
         f"{words.points(paired.difference)} points, {words.p_value(paired.p)} "
-        "(exact McNemar; one network each, from one seed)."
+        f"({words.name_of(paired)}{'' if paired.over_seeds else '; one network each'})."
     )
     return ClaimVerdict(claim.says, paired.difference > 0 and paired.p < ALPHA, found)

@@ -58,6 +58,24 @@ class Page:
         )
 
     @property
+    def contents(self) -> Mapping[str, str]:
+        """The page's sections: id to title."""
+        shown = {
+            "comparison": "comparison",
+            "time": "accuracy and time",
+            "claims": "claims" if self.inputs.params.study else "",
+            "curves": "learning curves",
+            "weights": "weights",
+            "confusion": "confusion matrices",
+            "mistakes": "worst mistakes",
+            "hardest": "hardest subjects" if self.hardest else "",
+            "data": "data",
+            "provenance": "provenance",
+            "next": "next step",
+        }
+        return {name: title for name, title in shown.items() if title}
+
+    @property
     def dataset(self) -> str:
         """The name of the dataset's file or folder."""
         return Path(self.inputs.params.data.origin).name
@@ -90,7 +108,7 @@ class Page:
             "source weights": params.weights.origin,
             "network": f"{params.model.backbone}, {params.model.stem} stem",
             "recipe": f"{params.recipe}: {recipe}",
-            "seed": str(params.seed),
+            "first seed": str(params.seed),
         }
 
     def render(self, template: str) -> str:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from src.config import BEST_NAME
 from src.evaluation.metrics import Score
-from src.evaluation.significance import AdjustedTest
+from src.evaluation.significance import AdjustedTest, PairedTest
 from src.report.comparison import Comparison, ExperimentResult
 
-ONE_SEED = (
-    "Each row is one network, trained from one seed: the tests compare these networks on these "
-    "images and say nothing about what another seed would give."
-)
 TEST_READ = "read only by the evaluate stage, each time it runs; no stage chooses anything by them"
 
 
@@ -34,6 +31,25 @@ def p_value(p: float) -> str:
 def interval(score: Score) -> str:
     """A 95% interval in percent."""
     return f"{100 * score.accuracy_low:.1f}–{100 * score.accuracy_high:.1f}%"
+
+
+def spread(score: Score) -> str:
+    """The number of seeds, with the standard deviation of their accuracies in points."""
+    sd = "" if score.accuracy_sd is None else f" (sd {100 * score.accuracy_sd:.1f})"
+    return f"{score.seeds}{sd}"
+
+
+def seeds(score: Score) -> str:
+    """The number of seeds, in words."""
+    return "one seed" if score.seeds == 1 else f"{score.seeds} seeds"
+
+
+def duration(seconds: float) -> str:
+    """A time on the clock, in the unit that suits it."""
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.1f} min" if minutes < 60 else f"{minutes / 60:.1f} h"
 
 
 def count(parameters: int) -> str:
@@ -66,12 +82,44 @@ def headline(comparison: Comparison) -> str:
     """The result in one line."""
     best, reference = comparison.best, comparison.reference
     reached = f"{percent(best.test.accuracy)} of test images identified correctly"
+    if unfinished := _unfinished(comparison):
+        names = listed(row.name for row in unfinished)
+        return f"Not settled: {best.name} leads, but {names} had too few epochs"
     if best.against_reference is None:
-        return f"{advice(best)}: {reached}, from one seed"
+        return f"{advice(best)}: {reached}, {_over_seeds(best)}"
     other = f"{percent(reference.test.accuracy)} for {reference.name}"
     if best.against_reference.beyond_chance:
-        return f"{advice(best)}: {reached}, against {other}, from one seed each"
+        return f"{advice(best)}: {reached}, against {other}, {_over_seeds(best, reference)}"
     return f"No clear winner: {best.name} leads on validation, but that may be chance"
+
+
+def _over_seeds(*rows: ExperimentResult) -> str:
+    numbers = {row.test.seeds for row in rows}
+    each = " each" if len(rows) > 1 and len(numbers) == 1 else ""
+    if numbers == {1}:
+        return f"from one seed{each}"
+    return f"means of {' and '.join(str(number) for number in sorted(numbers))} seeds{each}"
+
+
+def _unfinished(comparison: Comparison) -> list[ExperimentResult]:
+    """Rows that train more than the best one and were stopped while they were still learning.
+
+    Advice to unfreeze less than they do would be about the number of epochs.
+    """
+    least = comparison.best.trained.trainable_parameters
+    return [row for row in comparison.improving if row.trained.trainable_parameters > least]
+
+
+def improving(comparison: Comparison) -> str:
+    """Which rows were stopped while they were still learning; empty if none."""
+    if not (rows := comparison.improving):
+        return ""
+    one = len(rows) == 1
+    return (
+        f"{listed(row.name for row in rows)} {'was' if one else 'were'} still improving at "
+        f"{'its' if one else 'their'} last epoch: give {'it' if one else 'them'} more epochs "
+        "before you conclude anything from a low accuracy."
+    )
 
 
 def findings(comparison: Comparison) -> list[str]:
@@ -80,7 +128,8 @@ def findings(comparison: Comparison) -> list[str]:
     said = [
         f"{best.name} (trains {best.trains}, {best.head} head) has the highest validation "
         f"accuracy, {percent(best.trained.val.value)}. It identifies {percent(best.test.accuracy)} "
-        f"of the {best.test.images} test images correctly (95% interval {interval(best.test)}); "
+        f"of the {best.test.images} test images correctly ({seeds(best.test)}, 95% interval "
+        f"{interval(best.test)}); "
         f"guessing would give {percent(comparison.chance)}. No stage uses the test images to "
         "choose anything."
     ]
@@ -106,14 +155,55 @@ def findings(comparison: Comparison) -> list[str]:
             f"({count(smallest.trained.trainable_parameters)})."
         )
         others = listed(row.name for row in comparison.as_good)
-        said.append(f"These images cannot tell it apart from {others}{tail}")
+        said.append(f"The tests cannot tell it apart from {others}{tail}")
     elif len(comparison.rows) > 1:
         said.append(
             "Every other row differs from it on these images by more than chance can explain."
         )
     if len(comparison.rows) > 1:
-        said += [_all_against_reference(comparison), ONE_SEED]
-    return said
+        said += [_all_against_reference(comparison), tested(comparison)]
+    return [*said, *filter(None, [improving(comparison)])]
+
+
+def tested(comparison: Comparison) -> str:
+    """What the tests against the reference are about: ways of training, or trained networks."""
+    name = comparison.reference.name
+    tests = {row.name: row.against_reference for row in comparison.rows if row.against_reference}
+    over_seeds = [row for row, test in tests.items() if test.paired.over_seeds]
+    if not over_seeds:
+        return (
+            f"Against {name}, single networks are compared, of one seed each, by the exact McNemar "
+            "test: it is about these networks on these images and says nothing about what another "
+            "seed would give."
+        )
+    crossed = (
+        "Images are crossed with seeds: the tests allow for other images and for other seeds "
+        "(t test, docs/statistics.md)"
+    )
+    if len(over_seeds) == len(tests):
+        return f"{crossed}."
+    others = listed(row for row in tests if row not in over_seeds)
+    return (
+        f"{crossed}. But for {others} one side has one seed only: there the exact McNemar test "
+        "compares the networks of the first seeds and says nothing about what another seed would "
+        "give."
+    )
+
+
+def tables_note(comparison: Comparison) -> str:
+    """How the intervals and tests of the table are made, and what its times are."""
+    several = any(row.test.seeds > 1 for row in comparison.rows)
+    over = ", over images and seeds where there are several seeds" if several else ""
+    said = f"Intervals are Wilson score intervals{over}."
+    if len(comparison.rows) > 1:
+        said += (
+            f" Differences are in points, on the same images. {tested(comparison)} Their p values "
+            f"are adjusted for {len(comparison.rows) - 1} comparisons by Holm's method."
+        )
+    return (
+        f"{said} Times are of one seed, from the start of its run to the end; a row is on the "
+        "front if no other is both faster and more accurate on test."
+    )
 
 
 def validation(comparison: Comparison) -> str:
@@ -143,6 +233,40 @@ def validation_note(comparison: Comparison) -> str:
     )
 
 
+@dataclass(frozen=True)
+class NextStep:
+    """What to do now, and the command that does it."""
+
+    says: str
+    command: str
+
+
+def next_step(comparison: Comparison) -> NextStep:
+    """What would tell most about the question that the table leaves open."""
+    best = comparison.best
+    if rows := comparison.improving:
+        row = max(rows, key=lambda row: row.trained.val.value)
+        return NextStep(
+            f"{row.name} was still improving when its epochs ended. Train it for longer:",
+            f"dvc exp run -S experiments.{row.name}.epochs={2 * row.trained.epochs}",
+        )
+    if min(row.test.seeds for row in comparison.rows) == 1:
+        return NextStep(
+            "A row with one seed says nothing about what another would give. Train several:",
+            "dvc exp run -S seeds=5",
+        )
+    if best.against_reference is not None and not best.against_reference.beyond_chance:
+        return NextStep(
+            f"These {best.test.images} test images are too few to tell {best.name} from "
+            f"{comparison.reference.name}. Test on every image in turn by cross-validation:",
+            "python -m src.crossvalidate",
+        )
+    return NextStep(
+        f"The answer is as sure as these images allow. Use {best.name}:",
+        f"python -m src.predict --model models/{best.name}.safetensors photo.jpg",
+    )
+
+
 def _trial(comparison: Comparison) -> str:
     searched = any(row.name == BEST_NAME for row in comparison.rows)
     return f", as was {BEST_NAME} among the trials of a search" if searched else ""
@@ -151,7 +275,12 @@ def _trial(comparison: Comparison) -> str:
 def _difference(test: AdjustedTest) -> str:
     verdict = "more than chance can explain" if test.beyond_chance else "which chance can explain"
     size = points(test.paired.difference)
-    return f"{size} points, {verdict} (exact McNemar test, adjusted {p_value(test.p)})"
+    return f"{size} points, {verdict} ({name_of(test.paired)}, adjusted {p_value(test.p)})"
+
+
+def name_of(test: PairedTest) -> str:
+    """The name of a test."""
+    return "t test over seeds and images" if test.over_seeds else "exact McNemar test"
 
 
 def _all_against_reference(comparison: Comparison) -> str:
@@ -179,6 +308,15 @@ def accuracy_alt(comparison: Comparison) -> str:
         f"{row.name} {percent(row.test.accuracy)} ({interval(row.test)})" for row in comparison.rows
     )
     return f"Test accuracy with 95% intervals: {listed(rows)}."
+
+
+def time_alt(comparison: Comparison) -> str:
+    """Alternative text of the chart of accuracy against time."""
+    rows = (
+        f"{row.name} {percent(row.test.accuracy)} in {duration(row.trained.seconds)}"
+        for row in comparison.front
+    )
+    return f"Test accuracy against training time; no row beats these in both: {listed(rows)}."
 
 
 def curves_alt(comparison: Comparison) -> str:

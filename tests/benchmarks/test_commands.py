@@ -14,7 +14,17 @@ import scipy.stats
 import torch
 
 import benchmarks
-from benchmarks import accuracy, compiler, heads, libraries, scaling, speed, table, tuning
+from benchmarks import (
+    accuracy,
+    compiler,
+    heads,
+    libraries,
+    scaling,
+    significance,
+    speed,
+    table,
+    tuning,
+)
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError
 from src.training.job import make_features
@@ -33,15 +43,25 @@ PROMISED = {
 }
 BENCHMARKS = {
     module.__name__: module
-    for module in (accuracy, compiler, heads, libraries, scaling, speed, table, tuning)
+    for module in (
+        accuracy,
+        compiler,
+        heads,
+        libraries,
+        scaling,
+        significance,
+        speed,
+        table,
+        tuning,
+    )
 }
+WITHOUT_PARAMS = (libraries, significance)  # they would run
 DOCUMENTED = [
     line
     for text in (
         (SHIPPED / "docs/performance.md").read_text(encoding="utf-8"),
         (SHIPPED / "docs/tuning.md").read_text(encoding="utf-8"),
-        # libraries reads no params.yaml, and would run
-        *(module.EXAMPLES for module in BENCHMARKS.values() if module is not libraries),
+        *(module.EXAMPLES for module in BENCHMARKS.values() if module not in WITHOUT_PARAMS),
     )
     for line in re.findall(r"^\s*python -m (benchmarks\..*)$", text, re.MULTILINE)
 ]
@@ -60,14 +80,15 @@ def test_every_documented_command_has_options_that_exist(
         BENCHMARKS[name].main(options)
 
 
-def test_the_benchmark_that_reads_no_params_documents_options_that_exist(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize("module", WITHOUT_PARAMS, ids=lambda module: module.__name__)
+def test_a_benchmark_that_reads_no_params_documents_options_that_exist(
+    module: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    commands = re.findall(r"python -m benchmarks\.libraries(.*)$", libraries.EXAMPLES, re.MULTILINE)
+    commands = re.findall(rf"python -m {module.__name__}(.*)$", module.EXAMPLES, re.MULTILINE)
     assert len(commands) == 2
     for command in commands:
         with pytest.raises(SystemExit, match="2"):
-            libraries.main([*shlex.split(command), "--unknown"])
+            module.main([*shlex.split(command), "--unknown"])
         assert capsys.readouterr().err.endswith("unrecognized arguments: --unknown\n")
 
 

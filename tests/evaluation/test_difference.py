@@ -15,13 +15,15 @@ from src.evaluation.predictions import Predictions
 LABELS = np.array([0, 1, 0, 1, 0, 1, 0, 1])
 
 
-def stored(path: Path, right: dict[str, int], labels: np.ndarray = LABELS) -> Path:
+def stored(
+    path: Path, right: dict[str, int], labels: np.ndarray = LABELS, first_row: int = 0
+) -> Path:
     """Answers of which the first few of each experiment are right."""
     answers = {
-        name: np.eye(2, dtype=np.float32)[np.where(np.arange(8) < count, labels, 1 - labels)]
+        name: np.eye(2, dtype=np.float32)[np.where(np.arange(8) < count, labels, 1 - labels)][None]
         for name, count in right.items()
     }
-    Predictions(answers, labels, np.arange(8), ("ann", "bob")).save(path)
+    Predictions(answers, labels, np.arange(8) + first_row, ("ann", "bob")).save(path)
     return path
 
 
@@ -53,7 +55,24 @@ def test_other_images_or_experiments_are_refused(tmp_path: Path) -> None:
     a = stored(tmp_path / "a", {"Baseline": 2})
     with pytest.raises(StaleInputError, match="is for other test images"):
         differences(a, stored(tmp_path / "b", {"Baseline": 2}, 1 - LABELS), None)
+    with pytest.raises(StaleInputError, match="is for other test images"):
+        differences(a, stored(tmp_path / "b", {"Baseline": 2}, first_row=1), None)
     with pytest.raises(StaleInputError, match=r"no experiment ModelZ with .*they share: Baseline"):
         differences(a, a, ["ModelZ"])
     with pytest.raises(StaleInputError, match="they share: none"):
         differences(a, stored(tmp_path / "c", {"ModelA": 2}), None)
+
+
+def test_runs_with_several_seeds_are_compared_over_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seeds in (("a", [[1, 2, 3]]), ("b", [[6, 7, 8]])):
+        counts = np.array(seeds).T
+        right = np.where(np.arange(8) < counts, LABELS, 1 - LABELS)
+        logits = {"ModelA": np.eye(2, dtype=np.float32)[right]}
+        Predictions(logits, LABELS, np.arange(8), ("ann", "bob")).save(tmp_path / name)
+    (change,) = differences(tmp_path / "a", tmp_path / "b", None)
+    assert (change.earlier, change.later) == (2 / 8, 7 / 8)
+    assert change.paired.over_seeds and change.paired.difference == pytest.approx(5 / 8)
+    main([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert "seeds" in capsys.readouterr().out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,8 @@ from torch import Tensor
 from src.config import Head
 from src.evaluation.inference import shared_logits
 from src.models.classifier import Classifier
-from src.models.network import ModelSpec, Network
+from src.models.network import ModelSpec, Network, save_network
+from src.models.seeds import save_seed_states
 
 CPU = torch.device("cpu")
 IMAGES = torch.randint(
@@ -52,23 +55,48 @@ def family() -> dict[str, Classifier]:
 
 
 def test_logits_are_those_of_each_network_alone(family: dict[str, Classifier]) -> None:
-    found = shared_logits(family, IMAGES, CPU)
+    found = shared_logits({name: [member] for name, member in family.items()}, IMAGES, CPU)
     assert tuple(found) == tuple(family)
     for name, member in family.items():
-        torch.testing.assert_close(found[name], member.logits(IMAGES), rtol=0, atol=0)
+        torch.testing.assert_close(found[name][0], member.logits(IMAGES), rtol=0, atol=0)
 
 
-def test_a_common_block_runs_once_a_batch(
-    family: dict[str, Classifier], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runs: list[int] = []
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The block that each run of a network starts with."""
+    starts: list[int] = []
     plain = Network.run
 
     def counted(network: Network, x: Tensor, start: int, stop: int) -> Tensor:
-        runs.append(start)
+        starts.append(start)
         return plain(network, x, start, stop)
 
     monkeypatch.setattr(Network, "run", counted)
+    return starts
+
+
+def test_a_common_block_runs_once_a_batch(family: dict[str, Classifier], runs: list[int]) -> None:
     names = ("linear", "mlp", "unfrozen")
-    shared_logits({name: family[name] for name in names}, IMAGES[:10], CPU)
+    shared_logits({name: [family[name]] for name in names}, IMAGES[:10], CPU)
     assert runs == [0, 1, 2, 3, 4, 4]
+
+
+def test_seven_heads_with_five_seeds_each_cost_one_pass_of_the_backbone(
+    family: dict[str, Classifier], runs: list[int], tmp_path: Path
+) -> None:
+    """Read from files, as the stage reads them; only the heads of the seeds differ."""
+    first = family["linear"]
+    state = first.network.state_dict()
+    others = [
+        {**state, "fc.weight": state["fc.weight"] + place, "fc.bias": state["fc.bias"] - place}
+        for place in range(1, 5)
+    ]
+    save_network(tmp_path / "first", state, first.spec)
+    save_seed_states(tmp_path / "further", range(5), state, others)
+    seeds = Classifier.load_seeds(tmp_path / "first", tmp_path / "further")
+    assert len({seed.network.get_parameter("conv1.weight").data_ptr() for seed in seeds}) == 1
+    found = shared_logits({f"row {row}": seeds for row in range(7)}, IMAGES[:10], CPU)
+    assert runs == [0, 1, 2, 3, 4]
+    for place, seed in enumerate(seeds):
+        torch.testing.assert_close(found["row 6"][place], seed.logits(IMAGES[:10]), rtol=0, atol=0)
+    assert not torch.equal(found["row 6"][0], found["row 6"][1])

@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
 
-from src.evaluation.metrics import Score, answers, confusion, per_subject, score, top_k, wilson
+from src.evaluation.metrics import (
+    Proportion,
+    Score,
+    answers,
+    confusion,
+    interval,
+    interval_of_means,
+    per_subject,
+    score,
+    top_k,
+    wilson,
+)
 from src.evaluation.predictions import Predictions
 
 
@@ -36,7 +47,7 @@ def test_the_interval_is_the_one_scipy_gives(counts: tuple[int, int]) -> None:
 
 def test_a_score_agrees_with_scikit_learn() -> None:
     logits, labels = sample()
-    found = score(logits, labels)
+    found = score(logits[None], labels)
     predicted = logits.argmax(1)
     assert found.accuracy == accuracy_score(labels, predicted)
     assert found.top5 == top_k_accuracy_score(labels, logits, k=5)
@@ -47,7 +58,8 @@ def test_a_score_agrees_with_scikit_learn() -> None:
 
 @pytest.mark.parametrize("classes", [2, 5, 6])
 def test_top_five_is_told_only_where_more_than_five_could_be_named(classes: int) -> None:
-    found = score(*sample(classes=classes))
+    logits, labels = sample(classes=classes)
+    found = score(logits[None], labels)
     assert (found.top5 is None) == (classes <= 5)
     assert ("top5" in found.as_dict()) == (classes > 5)
     assert Score(**found.as_dict()).accuracy == pytest.approx(found.accuracy, abs=1e-6)
@@ -71,9 +83,9 @@ def test_a_logit_that_is_not_a_number_never_counts_as_right(classes: int) -> Non
     for k in (1, 2, 5):
         by_hand = [named_by_hand(*pair, k) for pair in zip(logits.tolist(), labels, strict=True)]
         assert top_k(logits, labels, k) == np.mean(by_hand)
-    found = score(logits, labels)
+    found = score(logits[None], labels)
     assert found.accuracy == top_k(logits, labels, 1) < 0.5
-    assert Predictions({"A": logits}, labels, rows, ()).correct("A").mean() == found.accuracy
+    assert Predictions({"A": logits[None]}, labels, rows, ()).correct("A").mean() == found.accuracy
     answered = answers(logits)
     shares = []
     for subject in range(classes):
@@ -93,3 +105,56 @@ def test_figures_per_subject_count_by_hand() -> None:
 def test_rows_of_a_confusion_matrix_are_actual_subjects() -> None:
     counts = confusion(np.array([0, 0, 1]), np.array([0, 2, 1]), 3)
     assert counts.tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
+
+
+ANSWERS = np.random.default_rng(0).random((5, 300)) < np.linspace(0.3, 0.9, 300)
+
+
+def width(found: Proportion) -> float:
+    return found.high - found.low
+
+
+def test_with_one_seed_the_interval_is_wilsons() -> None:
+    expected = wilson(int(ANSWERS[0].sum()), 300)
+    assert interval(ANSWERS[:1]) == expected
+    assert interval_of_means([float(ANSWERS[0].mean())], 300) == expected
+
+
+def test_seeds_that_answer_alike_count_as_one() -> None:
+    alike = np.repeat(ANSWERS[:1], 5, axis=0)
+    one = interval(ANSWERS[:1])
+    for found in (interval(alike), interval_of_means([float(ANSWERS[0].mean())] * 5, 300)):
+        assert found.low == pytest.approx(one.low)
+        assert found.high == pytest.approx(one.high)
+
+
+def test_the_luck_of_single_answers_averages_out_over_seeds_but_seeds_that_differ_widen() -> None:
+    assert width(interval(ANSWERS)) < width(interval(ANSWERS[:1]))
+    differing = ANSWERS.copy()
+    differing[:2, :120] = False
+    assert width(interval(differing)) > width(interval(differing[:1]))
+    accuracies = differing.mean(axis=1).tolist()
+    assert width(interval_of_means(accuracies, 300)) >= width(interval(differing))
+
+
+@given(st.integers(2, 5), st.integers(1, 30), st.integers(0, 99), st.floats(0, 1))
+def test_an_interval_holds_its_mean_and_stays_within_bounds(
+    seeds: int, images: int, draw: int, share: float
+) -> None:
+    correct = np.random.default_rng(draw).random((seeds, images)) < share
+    for found in (interval(correct), interval_of_means(correct.mean(axis=1).tolist(), images)):
+        assert found.value == pytest.approx(correct.mean())
+        assert 0 <= found.low <= found.value + 1e-12
+        assert found.value - 1e-12 <= found.high <= 1
+        assert found.low < found.high
+
+
+def test_a_score_of_several_seeds_is_the_mean_of_each_ones_score() -> None:
+    logits, labels = sample()
+    seeds = np.stack([logits, np.roll(logits, 1, axis=0), logits[:, ::-1]])
+    found, each = score(seeds, labels), [score(one[None], labels) for one in seeds]
+    assert found.accuracy == pytest.approx(np.mean([one.accuracy for one in each]))
+    assert found.accuracy_sd == pytest.approx(np.std([one.accuracy for one in each], ddof=1))
+    assert found.top5 == pytest.approx(np.mean([one.top5 for one in each]))
+    assert found.macro_f1 == pytest.approx(np.mean([one.macro_f1 for one in each]))
+    assert (found.seeds, each[0].seeds, each[0].accuracy_sd) == (3, 1, None)

@@ -42,7 +42,7 @@ def test_worst_mistakes_are_wrong_and_ordered_by_confidence() -> None:
     assert len(found) == 8
     assert all(m.actual != m.predicted for m in found)
     assert [m.probability for m in found] == sorted((m.probability for m in found), reverse=True)
-    wrong = ~made.correct("Baseline")
+    wrong = ~made.correct("Baseline")[0]
     assert found[0].probability == made.probabilities("Baseline")[wrong].max()
 
 

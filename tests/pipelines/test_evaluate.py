@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,8 @@ from src.errors import OriginError, StaleInputError, WeightsError
 from src.evaluation.predictions import Predictions
 from src.files import write_csv, write_json
 from src.models.classifier import Classifier
+from src.models.network import load_state
+from src.models.seeds import save_seed_states
 from src.tracking.run import track
 from src.tracking.store import open_store
 from tests import fabricate
@@ -52,6 +55,10 @@ def prepare() -> FaceSet:
     write_json(PARAMS, params)
     shutil.copy(Project.model, paths.model("Baseline"))
     for name in NAMES:
+        state, _ = load_state(paths.model(name))
+        further = [{key: 2 * value if key == "fc.bias" else value for key, value in state.items()}]
+        seeds = {"Baseline": [0], "ModelA": [0, 1]}[name]
+        save_seed_states(paths.seed_models(name), seeds, state, further[: len(seeds) - 1])
         epoch = {
             "epoch": 1,
             "train_loss": 1,
@@ -87,11 +94,16 @@ def test_every_network_answers_the_test_images_and_no_others(faces: FaceSet) -> 
     assert made.rows.tolist() == faces.rows(Split.test).tolist()
     for name in NAMES:
         alone = Classifier.load(paths.model(name)).logits(images)
-        torch.testing.assert_close(torch.from_numpy(made.logits[name]), alone)
+        torch.testing.assert_close(torch.from_numpy(made.logits[name][0]), alone)
+    assert (len(made.logits["Baseline"]), len(made.logits["ModelA"])) == (1, 2)
     metrics = json.loads(paths.TEST_METRICS.read_text())
     assert tuple(metrics) == NAMES
     assert metrics["ModelA"]["images"] == 9
-    assert metrics["ModelA"]["accuracy"] == round(float(made.correct("ModelA").mean()), 6)
+    by_seed = made.correct("ModelA").mean(axis=1)
+    assert metrics["ModelA"]["accuracy"] == round(float(by_seed.mean()), 6)
+    assert metrics["ModelA"]["accuracy_sd"] == round(float(np.std(by_seed, ddof=1)), 6)
+    assert (metrics["Baseline"]["seeds"], metrics["ModelA"]["seeds"]) == (1, 2)
+    assert "accuracy_sd" not in metrics["Baseline"]
 
 
 def test_each_experiment_has_its_tables_and_figures(faces: FaceSet) -> None:

@@ -62,7 +62,7 @@ def html(root: Path) -> str:
 def test_the_page_needs_nothing_but_itself(html: str) -> None:
     page = Page(html)
     assert page.addresses
-    assert all(address.startswith("data:image/") for address in page.addresses)
+    assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert "@import" not in html
     assert "url(" not in html
@@ -115,7 +115,7 @@ def test_top_five_is_shown_only_where_more_than_five_could_be_named(
     assert len({line.count("|") for line in table}) == 1
     page = paths.REPORT_PAGE.read_text()
     assert page.count('<th scope="col" class="n">top-5</th>') == 1
-    assert Page(page).tags.count("td") == 11 * len(fabricate.EXPERIMENTS)
+    assert Page(page).tags.count("td") == 13 * len(fabricate.EXPERIMENTS)
 
 
 def test_charts_follow_the_readers_light_or_dark_setting(root: Path) -> None:
@@ -123,7 +123,7 @@ def test_charts_follow_the_readers_light_or_dark_setting(root: Path) -> None:
 
     page = Page((root / paths.REPORT_PAGE).read_text())
     drawn = [a.split(",")[1] for a in page.addresses if a.startswith("data:image/svg+xml")]
-    assert len(drawn) == 5
+    assert len(drawn) == 6
     for content in drawn:
         svg = base64.b64decode(content).decode()
         assert "prefers-color-scheme:dark" in svg
@@ -137,7 +137,7 @@ def test_the_same_files_give_the_same_bytes(
     monkeypatch.chdir(tmp_path)
     main([])
     made = sorted(path.relative_to(root) for path in (root / "reports").rglob("*.*"))
-    assert len(made) == 7
+    assert len(made) == 8
     for path in (*made, paths.LEARNING):
         assert (tmp_path / path).read_bytes() == (root / path).read_bytes(), path
 
@@ -211,4 +211,37 @@ def test_the_page_says_who_read_the_test_images_and_how_many_seeds_there_are(
 ) -> None:
     for text in (html, (root / paths.REPORT_TEXT).read_text()):
         assert "read only by the evaluate stage" in text and "read once" not in text
-        assert "trained from one seed" in text
+        assert "single networks are compared, of one seed each, by the exact McNemar test" in text
+
+
+def test_every_link_of_the_contents_leads_to_a_section(html: str) -> None:
+    links = re.findall(r'href="#(\w+)"', html)
+    assert links == re.findall(r'<h2 id="(\w+)"', html)
+    assert "next" in links
+
+
+def test_accuracy_comes_right_after_the_name_so_that_a_phone_shows_it(html: str) -> None:
+    row = html.split('<th scope="row">ModelA')[1].split("</tr>", maxsplit=1)[0]
+    assert re.search(r"<td[^>]*>(.*?)</td>", row)[1].startswith("<b>")  # type: ignore[index]
+
+
+def test_with_several_seeds_the_page_shows_their_number_and_spread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fabricate.write_project(tmp_path, fabricate.faces(), seeds=3)
+    monkeypatch.chdir(tmp_path)
+    main([])
+    metrics = json.loads(paths.TEST_METRICS.read_text())["ModelA"]
+    spread = f"3 (sd {100 * metrics['accuracy_sd']:.1f})"
+    for text in (paths.REPORT_PAGE.read_text(), paths.REPORT_TEXT.read_text()):
+        assert spread in text
+        assert f"{metrics['accuracy']:.1%}" in text
+        assert "Images are crossed with seeds" in text and "McNemar" not in text
+
+
+def test_a_row_that_was_stopped_while_it_learned_says_so(html: str, root: Path) -> None:
+    """ModelC's two epochs end while its training accuracy still rises, Baseline's four do not."""
+    note = "still improving at its last epoch: give it more epochs"
+    row = html.split('<th scope="row">ModelC')[1].split("</th>", maxsplit=1)[0]
+    assert note in row
+    assert html.count(f"<small>{note}") < len(fabricate.EXPERIMENTS)

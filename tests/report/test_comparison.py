@@ -7,9 +7,10 @@ import pytest
 
 from src.evaluation.metrics import score
 from src.evaluation.predictions import Predictions
-from src.evaluation.significance import holm, mcnemar
+from src.evaluation.significance import holm, paired_test
 from src.report import words
 from src.report.comparison import Comparison, compare_experiments
+from src.report.curves import LearningCurve
 from tests import fabricate
 
 
@@ -32,7 +33,7 @@ def test_validation_alone_chooses_the_best() -> None:
 def test_each_row_is_tested_against_baseline_and_adjusted_for_all_rows() -> None:
     made = fabricate.predictions(fabricate.faces())
     others = [name for name in fabricate.ACCURACY if name != "Baseline"]
-    tests = [mcnemar(made.correct(name), made.correct("Baseline")) for name in others]
+    tests = [paired_test(made.correct(name), made.correct("Baseline")) for name in others]
     adjusted = dict(zip(others, holm([test.p for test in tests]), strict=True))
     for row in results().rows:
         if row.name == "Baseline":
@@ -83,7 +84,7 @@ def test_where_one_subject_is_most_of_the_test_accuracy_is_called_misleading(
     labels: list[int], warned: bool
 ) -> None:
     answers = Predictions(
-        {"ModelC": np.eye(2, dtype=np.float32)[[0] * 6]},
+        {"ModelC": np.eye(2, dtype=np.float32)[[[0] * 6]]},
         np.array(labels),
         np.arange(6),
         ("ann", "bob"),
@@ -129,7 +130,7 @@ def test_numbers_of_parameters_are_short() -> None:
 def test_the_luck_of_the_test_images_never_enters_a_choice() -> None:
     """Turning test answers about changes figures, not the best row."""
     made = fabricate.predictions(fabricate.faces())
-    spoilt = {name: np.roll(logits, 1, axis=1) for name, logits in made.logits.items()}
+    spoilt = {name: np.roll(logits, 1, axis=-1) for name, logits in made.logits.items()}
     trained = {name: fabricate.trained(share) for name, share in fabricate.ACCURACY.items()}
     scores = {name: score(logits, made.labels) for name, logits in spoilt.items()}
     assert compare_experiments(fabricate.EXPERIMENTS, trained, scores, made).best.name == "ModelA"
@@ -152,4 +153,78 @@ def test_a_claim_of_better_says_that_it_rests_on_one_seed() -> None:
     assert "from one seed" in words.headline(found)
     said = words.findings(found)
     assert "Against Baseline on these images, ModelA and ModelC do better by more" in said[-2]
-    assert "say nothing about what another seed would give" in said[-1]
+    assert "says nothing about what another seed would give" in said[-1]
+
+
+def crossed_results(**seeds: int) -> Comparison:
+    """A comparison of rows with so many seeds each."""
+    made = fabricate.predictions(fabricate.faces(), seeds=max(seeds.values()))
+    logits = {name: made.logits[name][:count] for name, count in seeds.items()}
+    made = Predictions(logits, made.labels, made.rows, made.subjects)
+    scores = {name: score(each, made.labels) for name, each in made.logits.items()}
+    trained = {name: fabricate.trained(fabricate.ACCURACY[name]) for name in seeds}
+    experiments = {name: fabricate.EXPERIMENTS[name] for name in seeds}
+    return compare_experiments(experiments, trained, scores, made)
+
+
+def test_with_several_seeds_everywhere_the_tests_are_over_seeds() -> None:
+    found = crossed_results(Baseline=3, ModelA=3)
+    assert "means of 3 seeds each" in words.headline(found)
+    said = " ".join(words.findings(found))
+    assert "t test over seeds and images" in said and "McNemar" not in said
+
+
+def test_where_one_side_has_one_seed_the_text_says_which_rows_that_concerns() -> None:
+    found = crossed_results(Baseline=3, ModelA=3, ModelC=1)
+    assert "But for ModelC one side has one seed only" in words.tested(found)
+    assert "means of 3 seeds each" in words.headline(found)
+
+
+def test_a_row_that_trains_more_and_was_still_learning_leaves_the_question_open() -> None:
+    made = fabricate.predictions(fabricate.faces())
+    scores = {name: score(made.logits[name], made.labels) for name in ("Baseline", "ModelC")}
+    trained = {
+        "Baseline": fabricate.trained(0.9),
+        "ModelC": fabricate.trained(0.6, trainable=10**7, epochs=3, improving=True),
+    }
+    experiments = {name: fabricate.EXPERIMENTS[name] for name in scores}
+    found = compare_experiments(experiments, trained, scores, made)
+    assert words.headline(found) == "Not settled: Baseline leads, but ModelC had too few epochs"
+    assert "ModelC was still improving at its last epoch" in words.findings(found)[-1]
+    assert words.next_step(found).command == "dvc exp run -S experiments.ModelC.epochs=6"
+
+
+def test_the_next_step_is_more_seeds_then_more_images_then_the_networks_use() -> None:
+    assert words.next_step(results()).command == "dvc exp run -S seeds=5"
+    found = crossed_results(Baseline=3, ModelA=3)
+    assert "models/ModelA.safetensors" in words.next_step(found).command
+    close = crossed_results(ModelC=3, ModelA=3)
+    assert words.next_step(close).command == "python -m src.crossvalidate"
+
+
+def test_the_front_has_no_row_that_another_beats_in_time_and_accuracy() -> None:
+    made = fabricate.predictions(fabricate.faces())
+    seconds = {"Baseline": 1.0, "ModelA": 5.0, "ModelC": 9.0, "ModelD-256-128-dropout": 2.0}
+    trained = {
+        name: fabricate.trained(share, seconds=seconds[name])
+        for name, share in fabricate.ACCURACY.items()
+    }
+    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
+    found = compare_experiments(fabricate.EXPERIMENTS, trained, scores, made)
+    assert [row.name for row in found.front] == ["Baseline", "ModelA"]
+
+
+@pytest.mark.parametrize(
+    ("train", "best", "improving"),
+    [
+        ((0.2, 0.4, 0.6), 3, True),
+        ((0.2, 0.4, 0.6), 2, False),  # an earlier epoch was kept
+        ((0.5, 0.6, 0.605), 3, False),  # flat
+        ((0.5, 0.8, 1.0), 3, False),  # nothing left to learn
+        ((0.4,), 1, True),
+    ],
+)
+def test_still_learning_is_a_last_epoch_that_was_kept_and_gained(
+    train: tuple[float, ...], best: int, improving: bool
+) -> None:
+    assert LearningCurve(train, train, best).improving == improving

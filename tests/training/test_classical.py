@@ -179,9 +179,10 @@ def test_networks_cut_off_at_different_blocks_are_evaluated_together(
         network.load_state_dict(fitted.state)
         classifiers[name] = Classifier(network.eval(), fitted.spec)
     images, _ = faces.part(Split.test)
-    together = shared_logits(classifiers, images, torch.device("cpu"))
+    seeds = {name: [classifier] for name, classifier in classifiers.items()}
+    together = shared_logits(seeds, images, torch.device("cpu"))
     for name, classifier in classifiers.items():
-        assert torch.allclose(together[name], classifier.logits(images), atol=1e-5), name
+        assert torch.allclose(together[name][0], classifier.logits(images), atol=1e-5), name
 
 
 @pytest.mark.parametrize(
