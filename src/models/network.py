@@ -17,6 +17,7 @@ from src.config.head import Head
 from src.errors import WeightsError
 from src.models.backbones import BACKBONES
 from src.models.head import build_head
+from src.models.uninitialized import Uninitialized
 from src.tensors import MALFORMED, load_tensors, save_tensors
 
 Norm = nn.modules.batchnorm._BatchNorm
@@ -143,7 +144,8 @@ def load_network(path: Path) -> tuple[Network, ModelSpec]:
     state, spec = load_state(path)
     if spec.backbone not in BACKBONES:
         raise WeightsError(str(path), f"unknown backbone {spec.backbone!r}", "train it again")
-    network = Network(spec)
+    with Uninitialized():
+        network = Network(spec)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
