@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from src.progress import on_terminal
 from src.training.result import Epoch, OnEpoch
 
 
 @contextmanager
 def epochs_bar(name: str, epochs: int) -> Iterator[OnEpoch]:
     """Yield a function that advances the bar by one epoch."""
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -20,11 +20,8 @@ def epochs_bar(name: str, epochs: int) -> Iterator[OnEpoch]:
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    ) as bar:
+    with Progress(*columns, TimeRemainingColumn(), **on_terminal()) as bar:
         task = bar.add_task(name, total=epochs)
 
         def advance(epoch: Epoch) -> None:
