@@ -34,6 +34,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 repro: setup ## run the pipeline; with PRESET=NAME, as a DVC experiment with a preset of conf/
 ifeq ($(PRESET),)
 	$(RUN) python -m dvc repro
+	@$(RUN) python -m src.summary
 else
 	$(RUN) sh -c 'changes=$$(python -m src.preset $(PRESET)) && exec python -m dvc exp run $$changes'
 endif

@@ -23,7 +23,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     any_head = Experiment(train=("head",), batch_size=1, epochs=1)
     starting_point = StartingPoint.load(paths.FACES, paths.SOURCE)
     job = TrainingJob.of("embed", params, starting_point, paths.SCRATCH, experiment=any_head)
-    make_features(job).save(paths.FEATURES)
+    features = make_features(job)
+    features.save(paths.FEATURES)
+    views, images, width = features.values.shape
+    print(
+        f"features: {width} numbers for each of {images} training images in {views} views, "
+        f"and of {len(features.val_labels)} validation images"
+    )
 
 
 if __name__ == "__main__":

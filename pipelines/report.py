@@ -13,6 +13,7 @@ from src.report.charts import draw_charts
 from src.report.curves import LEARNING_COLUMNS, learning_rows
 from src.report.inputs import ReportInputs
 from src.report.page import Page
+from src.report.summary import print_summary
 
 EXAMPLES = "  python -m pipelines.report\n  dvc repro report && xdg-open reports/index.html"
 
@@ -31,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_csv(paths.LEARNING, LEARNING_COLUMNS, learning_rows(inputs.curves))
     for path, text in texts.items():
         write_text(path, text)
-    print(f"{paths.REPORT_PAGE} holds the comparison; `make ui` shows the runs")
+    print(f"{paths.REPORT_PAGE}: the comparison of {len(inputs.params.experiments)} experiments\n")
+    print_summary(inputs.params)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from src import paths
 from src.advise.rule import Candidate, rank, reasons, strategy_of
 from src.advise.situation import Situation, assess
 from src.errors import StaleInputError
+from src.progress import tracked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +82,10 @@ def advise(params: Params, starting_point: StartingPoint, compute: Compute) -> A
     job = next(iter(jobs.values()))
     from_source = job.experiment.model_copy(update={"start": "source"})
     situation = assess(replace(job, experiment=from_source).uncut())
-    candidates = [_candidate(job, situation.flops_per_second) for job in jobs.values()]
+    candidates = [
+        _candidate(job, situation.flops_per_second)
+        for job in tracked(jobs.values(), "estimating training times", len(jobs))
+    ]
     return Advice(situation, rank(situation, candidates), reasons(situation))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from src.advise.transfer import log_me, probe
+from src.progress import tracked, working
 
 if TYPE_CHECKING:
     from src.training.job import TrainingJob
@@ -59,7 +60,8 @@ def assess(job: TrainingJob) -> Situation:
     from src.training.job import make_features
 
     started = time.perf_counter()
-    features = make_features(job)
+    with working("running the source network on all images"):
+        features = make_features(job)
     seconds = time.perf_counter() - started
     labels = features.labels.cpu().numpy()
     blocks = {name: each.values[0].cpu().numpy() for name, each in features.blocks.items()}
@@ -68,7 +70,10 @@ def assess(job: TrainingJob) -> Situation:
     return Situation(
         len(labels),
         len(set(labels.tolist())),
-        {block: probe(values, labels, job.params.seed) for block, values in blocks.items()},
+        {
+            block: probe(values, labels, job.params.seed)
+            for block, values in tracked(blocks.items(), "probing blocks", len(blocks))
+        },
         log_me(next(reversed(blocks.values())), labels),
         flops / seconds,
     )

@@ -23,6 +23,7 @@ from src.data.faceset import FaceSet, Split
 from src.data.origins import open_origin
 from src.data.split import assign, check_remaining
 from src.errors import ImageError, OriginError
+from src.progress import tracked
 
 THREADS, BATCH = 4, 256
 
@@ -110,8 +111,6 @@ def _has_test(entries: Iterable[Entry]) -> bool:
 
 def _decode(origin: Origin, data: Data) -> tuple[list[Entry], list[Pixels], list[tuple[str, str]]]:
     """Entries that can be decoded, their pixels, and the other files with the reasons."""
-    from rich.console import Console
-    from rich.progress import track
 
     def attempt(item: tuple[Entry, Content]) -> tuple[Entry, Pixels | ImageError]:
         entry, content = item
@@ -121,18 +120,11 @@ def _decode(origin: Origin, data: Data) -> tuple[list[Entry], list[Pixels], list
             return entry, error
 
     entries, pixels, unreadable = [], [], []
-    console = Console(stderr=True)
     with ThreadPoolExecutor(THREADS) as pool:
         results = (
             result for batch in _batches(origin.read()) for result in pool.map(attempt, batch)
         )
-        for entry, result in track(
-            results,
-            "reading images",
-            total=len(origin.entries),
-            console=console,
-            disable=not console.is_terminal,
-        ):
+        for entry, result in tracked(results, "reading images", len(origin.entries)):
             if isinstance(result, ImageError):
                 unreadable.append((entry.file, result.what))
             else:

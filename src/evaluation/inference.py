@@ -10,12 +10,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from src.models.classifier import Classifier
 from src.models.network import normalize
+from src.progress import tracked
 
 BATCH = 128  # as in `Classifier.logits`, to get the same logits
 
@@ -39,9 +38,8 @@ def shared_logits(
         for name, each in seeds.items()
     }
     places = [of_seed for of_seeds in logits.values() for of_seed in of_seeds]
-    console = Console(stderr=True)
     starts = range(0, len(images), BATCH)
-    for start in track(starts, "testing", console=console, disable=not console.is_terminal):
+    for start in tracked(starts, "testing"):
         batch = images[start : start + BATCH].to(device)
         outputs: dict[str, Tensor] = {}
         for classifier, prefixes, place in zip(classifiers, keys, places, strict=True):

@@ -17,6 +17,7 @@ from src.config.head import Head
 from src.errors import WeightsError
 from src.models.backbones import BACKBONES
 from src.models.head import build_head
+from src.models.uninitialized import Uninitialized
 from src.tensors import MALFORMED, load_tensors, save_tensors
 
 Norm = nn.modules.batchnorm._BatchNorm
@@ -151,7 +152,8 @@ def build_network(state: Mapping[str, Tensor], spec: ModelSpec, where: str) -> N
     """
     if spec.backbone not in BACKBONES:
         raise WeightsError(where, f"unknown backbone {spec.backbone!r}", "train it again")
-    with torch.device("meta"):  # without memory of its own: seeds share what they have in common
+    # Without memory of its own: seeds share what they have in common.
+    with torch.device("meta"), Uninitialized():
         network = Network(spec)
     try:
         network.load_state_dict(state, assign=True)

@@ -14,6 +14,7 @@ from torch import Tensor
 from src.errors import WeightsError
 from src.models.backbones import BACKBONES
 from src.models.network import Network
+from src.models.uninitialized import Uninitialized
 from src.tensors import MALFORMED, load_tensors, save_tensors
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -74,7 +75,7 @@ def random_weights(backbone: str, seed: int) -> SourceWeights:
 @cache
 def layout_of(backbone: str) -> Mapping[str, Tensor]:
     """A backbone's tensors on the meta device: names, shapes and types without data."""
-    with torch.device("meta"):
+    with torch.device("meta"), Uninitialized():
         return BACKBONES[backbone].build("standard").state_dict()
 
 

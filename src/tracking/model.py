@@ -61,6 +61,7 @@ def write_files(store: Store, model_id: str, weights: Path, example: NDArray[np.
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
 
+    _skip_package_map()
     model = store.client.get_logged_model(model_id)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
@@ -79,6 +80,17 @@ def write_files(store: Store, model_id: str, weights: Path, example: NDArray[np.
             ),
         )
         store.client.log_model_artifacts(model_id, str(path))
+
+
+def _skip_package_map() -> None:
+    """Spare MLflow a list of all files of all packages, which takes it a second.
+
+    It compares the requirements with what is installed, and the list finds packages by the names of
+    their modules. The requirements here are the installed versions themselves.
+    """
+    from mlflow.utils import requirements_utils
+
+    requirements_utils._MODULES_TO_PACKAGES = {}
 
 
 def _signature(size: int) -> ModelSignature:

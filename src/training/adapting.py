@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from src.data.faceset import FaceSet, Split
 from src.models.network import ModelSpec, Network
+from src.progress import tracked
 from src.tensors import MALFORMED, load_tensors, save_tensors
 from src.training.device import Compute
 from src.training.inputs import ImageInputs
@@ -95,11 +94,8 @@ def adapting_features(
     if stored:
         network.load_state_dict({name: stored[name][-1] for name in names}, strict=False)
     pending = range(done + 1, schedule.epochs + 1)
-    console = Console(stderr=True)
     saved = time.monotonic()
-    for number in track(
-        pending, "backbone, adapting", console=console, disable=not console.is_terminal
-    ):
+    for number in tracked(pending, "backbone, adapting"):
         values = _training_pass(network, ImageInputs(images, spec), schedule, number, compute)
         val_values = _validation_pass(network, val_images, spec, compute)
         buffers = {name: network.get_buffer(name).detach().cpu().clone() for name in names}

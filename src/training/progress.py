@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from src.progress import on_terminal
 from src.training.result import Epoch
 
 
@@ -19,7 +20,6 @@ class Advance(Protocol):
 @contextmanager
 def epochs_bar(name: str, epochs: int, seeds: int = 1) -> Iterator[Advance]:
     """Yield a function that advances a bar of `epochs` for each seed."""
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -28,11 +28,8 @@ def epochs_bar(name: str, epochs: int, seeds: int = 1) -> Iterator[Advance]:
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    ) as bar:
+    with Progress(*columns, TimeRemainingColumn(), **on_terminal()) as bar:
         task = bar.add_task(name, total=epochs * seeds)
 
         def advance(epoch: Epoch, seed: int = 0, /) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -199,3 +201,18 @@ def test_a_source_of_another_project_keeps_its_statistics_and_licence(tmp_path: 
     assert (taken.mean, taken.deviation) == (source.mean, source.deviation)
     assert taken.licence == "MIT"
     assert "sha256" in taken.origin
+
+
+def test_a_layout_is_that_of_a_real_network_and_imports_no_compiler() -> None:
+    program = """
+import sys
+from src.models.backbones import BACKBONES
+from src.models.weights import layout_of
+real = BACKBONES["resnet18"].build("standard").state_dict()
+print({k: (v.shape, v.dtype) for k, v in layout_of("resnet18").items()}
+      == {k: (v.shape, v.dtype) for k, v in real.items()}, "torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "False"]
