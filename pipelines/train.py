@@ -123,7 +123,7 @@ def write_outputs(
 
 def train_metrics(job: TrainingJob, results: Sequence[TrainingResult]) -> dict[str, Any]:
     """Means over the seeds, with accuracies' standard deviations; epochs are the first seed's."""
-    from src.evaluation.metrics import wilson
+    from src.evaluation.metrics import interval_of_means
 
     first, chosen = results[0], [fitted.chosen for fitted in results]
     val = _moments(
@@ -131,7 +131,7 @@ def train_metrics(job: TrainingJob, results: Sequence[TrainingResult]) -> dict[s
         accuracies=[epoch.val_accuracy for epoch in chosen],
     )
     images = first.val_images
-    interval = wilson(round(val["accuracy"] * images), images)
+    interval = interval_of_means([epoch.val_accuracy for epoch in chosen], images)
     return {
         "seeds": len(results),
         "best_epoch": first.chosen.number,

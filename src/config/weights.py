@@ -54,7 +54,7 @@ class SourceTask(WeightsOrigin):
     image_size: Annotated[int, Field(ge=16, le=1024)] | None = None
     """Width and height in pixels; null takes the target's."""
     families: Count = 1
-    """Groups of classes that resemble each other; `likeness` says how much."""
+    """Groups of kinds of object that resemble each other; `likeness` says how much."""
     likeness: Probability = 0.0
     """How much the kinds of object of a family resemble each other; faces ignore it."""
     subjects: Annotated[int, Field(ge=2)]

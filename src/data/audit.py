@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,12 +134,14 @@ def _near_duplicates(images: DecodedImages, distance: int) -> Iterator[AuditFind
             yield AuditFinding(kind, _files(images, [first, second]), f"{bits} of 64 bits differ")
 
 
-def near_pairs(hashes: Hashes, splits: Splits, distance: int) -> Iterator[tuple[int, int, int]]:
-    """Rows of pairs in different splits at most `distance` bits apart, and that number of bits."""
+def near_pairs(
+    hashes: Hashes, parts: NDArray[np.integer[Any]], distance: int
+) -> Iterator[tuple[int, int, int]]:
+    """Rows of pairs in different parts at most `distance` bits apart, and that number of bits."""
     for start in range(0, len(hashes), CHUNK):
         rows = slice(start, start + CHUNK)
         bits = np.bitwise_count(hashes[rows, None] ^ hashes[None, :])
-        near = (bits <= distance) & (splits[rows, None] < splits[None, :])
+        near = (bits <= distance) & (parts[rows, None] < parts[None, :])
         for first, second in np.argwhere(near).tolist():
             yield start + first, second, int(bits[first, second])
 

@@ -35,9 +35,18 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """How an object is seen: `zoom` is its size, `clutter` the contrast of its background."""
+class Style:
+    """What the kinds of object are like, and how an object is seen.
 
+    likeness: within [0, 1], from kinds that share nothing (0, like birds and cars) to kinds that are
+    all the same (1; close to it they differ as species of birds do). families: kinds take turns in
+    as many groups, and resemble only those of their own. parts: of an object. zoom: its size.
+    clutter: contrast of the background, within [0, 1].
+    """
+
+    likeness: float = 0.0
+    families: int = 1
+    parts: int = 2
     zoom: float = 1.0
     clutter: float = 1.0
 
@@ -47,29 +56,20 @@ def render_objects(
     images_per_kind: int,
     size: int,
     seed: int,
-    likeness: float = 0.0,
+    style: Style = Style(),
     first_image: int = 0,
-    families: int = 1,
-    parts: int = 2,
-    scene: Scene = Scene(),
 ) -> NDArray[np.uint8]:
-    """(len(kinds)·images_per_kind, size, size, 3) uint8 RGB, kind by kind, from `first_image` on.
-
-    `likeness`, within [0, 1], interpolates between kinds that share nothing (0, like birds and
-    cars) and kinds that are all the same (1; close to it they differ as species of birds do). With
-    several `families`, kinds take turns and resemble only those of their own. An object has as
-    many `parts`.
-    """
+    """(len(kinds)·images_per_kind, size, size, 3) uint8 RGB, kind by kind, from `first_image` on."""
     images = np.empty((len(kinds) * images_per_kind, size, size, 3), np.uint8)
     for row in range(len(images)):
         index, image = divmod(row, images_per_kind)
         kind, image = kinds[index], image + first_image
-        family = [kind % families] if families > 1 else []
-        common = _kind(render_stream(RenderPurpose.common, seed, *family), parts)
-        own = _kind(render_stream(RenderPurpose.subject, seed, kind), parts)
-        mixed = [_interpolate(a, b, likeness) for a, b in zip(own, common, strict=True)]
+        family = [kind % style.families] if style.families > 1 else []
+        common = _kind(render_stream(RenderPurpose.common, seed, *family), style.parts)
+        own = _kind(render_stream(RenderPurpose.subject, seed, kind), style.parts)
+        mixed = [_interpolate(a, b, style.likeness) for a, b in zip(own, common, strict=True)]
         images[row] = render_object(
-            mixed, size, render_stream(RenderPurpose.image, seed, kind, image), scene
+            mixed, size, render_stream(RenderPurpose.image, seed, kind, image), style
         )
     return images
 
@@ -101,14 +101,12 @@ def _interpolate(own: Part, common: Part, likeness: float) -> Part:
     return Part(**values)
 
 
-def render_object(
-    parts: list[Part], size: int, draw: Generator, scene: Scene = Scene()
-) -> NDArray[np.uint8]:
+def render_object(parts: list[Part], size: int, draw: Generator, style: Style) -> NDArray[np.uint8]:
     """(size, size, 3) uint8: one view of an object in front of a random background."""
     axis = (np.arange(size) * 2 + 1) / size - 1
     x, y = np.meshgrid(axis, axis)
-    image = _background(x, y, draw, scene.clutter)
-    turn, zoom = draw.normal(0, 0.4), scene.zoom * exp(draw.normal(0, 0.2))
+    image = _background(x, y, draw, style.clutter)
+    turn, zoom = draw.normal(0, 0.4), style.zoom * exp(draw.normal(0, 0.2))
     tint, light = draw.normal(0, 0.06, 3), draw.uniform(0, 2 * pi)
     x, y = (x - draw.normal(0, 0.15)) / zoom, (y - draw.normal(0, 0.15)) / zoom
     x, y = x * cos(turn) + y * sin(turn), y * cos(turn) - x * sin(turn)

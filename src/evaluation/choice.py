@@ -1,13 +1,20 @@
-"""How the best experiment is chosen: by validation accuracy, never by the test images."""
+"""Which experiment is the best, by validation accuracy, and which the others are held against."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from src.errors import StaleInputError
+
+REFERENCE = "Baseline"
+
+
+def reference_of(names: Collection[str]) -> str:
+    """The experiment that the others are held against: Baseline, or the first where there is none."""
+    return REFERENCE if REFERENCE in names else next(iter(names))
 
 
 @dataclass(frozen=True)

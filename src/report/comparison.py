@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.config import Experiment
-from src.evaluation.choice import Contender, choose
+from src.evaluation.choice import Contender, choose, reference_of
 from src.evaluation.metrics import Proportion, Score
 from src.evaluation.predictions import Predictions
 from src.evaluation.significance import AdjustedTest, adjust, paired_test
-
-REFERENCE = "Baseline"
 
 
 @dataclass(frozen=True)
@@ -150,7 +148,7 @@ def compare_experiments(
     published: test accuracy of the published experiments, by the name of ours that rebuilds it.
     """
     names = tuple(experiments)
-    reference = REFERENCE if REFERENCE in experiments else names[0]
+    reference = reference_of(names)
     best = choose(
         Contender(name, trained[name].val.value, trained[name].trainable_parameters)
         for name in names

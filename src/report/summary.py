@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Any
 from src import paths
 from src.config import Params
 from src.errors import StaleInputError
-from src.evaluation.choice import Contender, choose
+from src.evaluation.choice import Contender, choose, reference_of
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-REFERENCE = "Baseline"
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Summary:
             for each in contenders
         }
         best = choose(contenders).name
-        reference = rows.get(REFERENCE) or next(iter(rows.values()))
+        reference = rows[reference_of(rows)]
         head_only = tuple(params.experiment(best).train) == ("head",)
         return cls(tuple(rows.values()), rows[best], reference, head_only)
 

@@ -10,6 +10,7 @@ as ImageNet's do.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 
 from src.closure import code_digest
 from src.config import Params, Recipe, SourceTask
-from src.data.objects import Scene, render_objects
+from src.data.objects import Style, render_objects
 from src.data.streams import FIRST_SOURCE
 from src.data.synthetic.render import render_subjects
 from src.models.head import initialize_head
@@ -35,7 +36,7 @@ from src.training.order import Purpose, stream
 from src.training.progress import epochs_bar
 
 HELD_OUT = 10  # every tenth image is used for validation
-PARTS, SCENE = 4, Scene(zoom=1.6, clutter=0.4)  # of an object
+STYLE = Style(parts=4, zoom=1.6, clutter=0.4)  # learnt sooner than small objects in a loud scene
 
 
 def pretrain(task: SourceTask, params: Params, scratch: Path) -> SourceWeights:
@@ -111,10 +112,7 @@ def _render(task: SourceTask, params: Params) -> tuple[torch.Tensor, torch.Tenso
             task.images_per_subject,
             size,
             params.seed,
-            task.likeness,
-            families=task.families,
-            parts=PARTS,
-            scene=SCENE,
+            replace(STYLE, likeness=task.likeness, families=task.families),
         )
     else:
         pixels = render_subjects(

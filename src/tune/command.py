@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,6 +14,7 @@ from src import paths
 from src.config import BEST, Params
 from src.data.faceset import Split
 from src.errors import TuneError
+from src.repro import repro
 from src.tracking.provenance import dataset_version
 from src.tracking.trials import StudyRun, track_study
 from src.training.fingerprint import Fingerprint
@@ -146,21 +144,6 @@ def _nothing() -> None:
 
 
 def update_features() -> None:
-    """Bring the features up to date with `dvc repro embed`, its output shown only if it fails.
-
-    Does nothing outside a DVC project. Raises TuneError.
-    """
-    if not Path(".dvc").is_dir():
-        return
-    # Stages call `python`: it has to be this one, whether or not its environment is activated.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "repro", "embed"],
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        print(done.stdout + done.stderr, file=sys.stderr)
-        raise TuneError("`dvc repro embed`", "failed", "see its messages above")
+    """Bring the features up to date with `dvc repro embed`, except outside a DVC project."""
+    if Path(".dvc").is_dir():
+        repro("embed")

@@ -16,7 +16,7 @@ from numpy._core._multiarray_umath import (  # type: ignore[attr-defined]
 )
 from numpy.typing import NDArray
 
-from src.data.objects import render_objects
+from src.data.objects import Style, render_objects
 from src.data.synthetic.render import expose, render_subjects
 from src.data.synthetic.traits import Identity, View, draw
 
@@ -47,7 +47,7 @@ class Drawn:
         streams = (np.random.default_rng(number) for number in range(20))
         exposed = [expose(draw(Identity, each), draw(View, each), 64) for each in streams]
         faces = render_subjects(25, 4, 32, seed=11)
-        objects = render_objects(list(range(20)), 3, 32, seed=11, likeness=0.5)
+        objects = render_objects(list(range(20)), 3, 32, seed=11, style=Style(likeness=0.5))
         return cls(FOUND, np.stack(exposed), faces, objects)
 
     def save(self, path: Path) -> None:

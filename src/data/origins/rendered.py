@@ -76,15 +76,15 @@ class Objects(OriginFile):
         entries = _entries(self.kinds, train=self.train_per_class, test=self.test_per_class)
 
         def read() -> Iterator[tuple[Entry, Content]]:
-            from src.data.objects import render_objects
+            from src.data.objects import Style, render_objects
 
-            size = self.size or image_size
+            size, style = self.size or image_size, Style(likeness=self.likeness)
             rows, first = iter(entries), 0
             for count in self.kinds.values():
                 for number in range(self.train_per_class + self.test_per_class):
                     image, kind = divmod(number, count)  # the kinds of a class take turns
                     pixels = render_objects(
-                        [first + kind], 1, size, self.seed, self.likeness, first_image=image
+                        [first + kind], 1, size, self.seed, style, first_image=image
                     )
                     yield next(rows), pixels[0]
                 first += count

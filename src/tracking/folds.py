@@ -1,0 +1,81 @@
+"""A cross-validated experiment in MLflow: a run with the figures over all images, a child per fold.
+
+Both are logged when all folds have finished, from their results: a command that is stopped leaves
+no run behind, and one that resumes logs each fold once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from src.tracking.children import PARENT
+from src.tracking.provenance import provenance
+from src.tracking.record import DatasetVersion, MetricPoint
+from src.tracking.run import close_orphans
+from src.tracking.store import Store, open_store
+from src.tracking.writing import flatten, log_points, start_run
+
+FOLDS, FOLD = "crossvalidation.key", "crossvalidation.fold"  # tags
+
+
+@dataclass(frozen=True)
+class FoldRun:
+    """A finished fold; times in milliseconds since 1970."""
+
+    started: int
+    ended: int
+    points: tuple[MetricPoint, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossValidationRun:
+    """A cross-validated experiment; `key` names all that its results are a function of."""
+
+    name: str
+    key: str
+    params: Mapping[str, Any]
+    tags: Mapping[str, str]
+    dataset: DatasetVersion
+    metrics: Mapping[str, float]
+    folds: Sequence[FoldRun]
+
+
+def log_crossvalidation(experiment: str, run: CrossValidationRun) -> None:
+    """Write the run and its children to MLflow's `experiment`, unless they are there already."""
+    store = open_store(experiment)
+    close_orphans(store)
+    logged = f"tags.`{FOLDS}` = '{run.key}' and attributes.status = 'FINISHED'"
+    if store.client.search_runs([store.experiment_id], logged, max_results=1):
+        return
+    started = min(fold.started for fold in run.folds)
+    ended = max(fold.ended for fold in run.folds)
+    own = provenance("crossvalidate", run.dataset) | dict(run.tags)
+    title, tags = f"{run.name}-{len(run.folds)}-folds", own | {FOLDS: run.key}
+    with _finished(store, title, started, ended, run, tags) as parent:
+        log_points(store, parent, [MetricPoint(step=0, time=ended, metrics=dict(run.metrics))])
+        for number, fold in enumerate(run.folds, 1):
+            title, tags = f"{run.name}-fold{number}", own | {PARENT: parent, FOLD: str(number)}
+            with _finished(store, title, fold.started, fold.ended, run, tags) as child:
+                log_points(store, child, fold.points)
+
+
+@contextmanager
+def _finished(
+    store: Store,
+    title: str,
+    started: int,
+    ended: int,
+    run: CrossValidationRun,
+    tags: Mapping[str, str],
+) -> Iterator[str]:
+    """Yield the id of a new run that ends with the block, at the time `ended`."""
+    run_id = start_run(store, title, started, flatten(run.params), tags, run.dataset)
+    status = "FAILED"
+    try:
+        yield run_id
+        status = "FINISHED"
+    finally:
+        store.client.set_terminated(run_id, status, ended)
