@@ -38,9 +38,9 @@ class Part:
 class Style:
     """What the kinds of object are like, and how an object is seen.
 
-    likeness: within [0, 1], from kinds that share nothing (0, like birds and cars) to kinds that are
-    all the same (1; close to it they differ as species of birds do). families: kinds take turns in
-    as many groups, and resemble only those of their own. parts: of an object. zoom: its size.
+    likeness: within [0, 1], from kinds that share nothing (0, like birds and cars) to kinds that
+    are all the same (1; close to it they differ as species of birds do). families: kinds take turns
+    in as many groups, and resemble only those of their own. parts: of an object. zoom: its size.
     clutter: contrast of the background, within [0, 1].
     """
 
@@ -59,7 +59,7 @@ def render_objects(
     style: Style = Style(),
     first_image: int = 0,
 ) -> NDArray[np.uint8]:
-    """(len(kinds)·images_per_kind, size, size, 3) uint8 RGB, kind by kind, from `first_image` on."""
+    """(len(kinds)·images_per_kind, size, size, 3) uint8 RGB, by kind, from `first_image` on."""
     images = np.empty((len(kinds) * images_per_kind, size, size, 3), np.uint8)
     for row in range(len(images)):
         index, image = divmod(row, images_per_kind)

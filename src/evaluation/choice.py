@@ -13,7 +13,7 @@ REFERENCE = "Baseline"
 
 
 def reference_of(names: Collection[str]) -> str:
-    """The experiment that the others are held against: Baseline, or the first where there is none."""
+    """The experiment that the others are held against: Baseline, or the first without one."""
     return REFERENCE if REFERENCE in names else next(iter(names))
 
 
