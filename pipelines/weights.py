@@ -52,10 +52,18 @@ def source_of(params: Params) -> SourceWeights:
 def _make(origin: WeightsOrigin, params: Params) -> SourceWeights:
     from src.models.pretrained import imagenet_weights
     from src.models.weights import random_weights
+    from src.training.device import resolve
     from src.training.pretrain import pretrain
 
     if isinstance(origin, SourceTask):
-        return pretrain(origin, params, paths.SCRATCH)
+        return pretrain(
+            origin,
+            backbone=params.model.backbone,
+            image_size=params.data.image_size,
+            seed=params.seed,
+            compute=resolve(params.engine.device, params.engine.precision),
+            scratch=paths.SCRATCH,
+        )
     if isinstance(origin, ImagenetWeights):
         return imagenet_weights(params.model.backbone)
     return random_weights(params.model.backbone, params.seed)

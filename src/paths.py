@@ -24,6 +24,11 @@ REGISTERED = Path("metrics/champion.json")
 SCRATCH = Path(".cache")
 
 
+def shipped_weights(backbone: str) -> Path:
+    """The source weights of a backbone that come with the project."""
+    return Path("weights") / f"{backbone}.safetensors"
+
+
 def model(name: str) -> Path:
     """The trained network of one experiment."""
     return MODELS / f"{name}.safetensors"

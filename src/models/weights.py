@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -46,6 +46,14 @@ class SourceWeights:
             "deviation": self.deviation,
         }
         save_tensors(path, self.state, source=facts)
+
+    def halved(self) -> SourceWeights:
+        """The same with matrices in half precision; what is kept per channel is small anyway."""
+        state = {
+            name: tensor.half() if tensor.ndim > 1 else tensor
+            for name, tensor in self.state.items()
+        }
+        return replace(self, state=state)
 
     @classmethod
     def load(cls, path: Path) -> SourceWeights:

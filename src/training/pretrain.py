@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from src.closure import code_digest
-from src.config import Params, Recipe, SourceTask
+from src.config import Recipe, SourceTask
 from src.data.objects import Style, render_objects
 from src.data.streams import FIRST_SOURCE
 from src.data.synthetic.render import render_subjects
@@ -28,7 +28,6 @@ from src.models.trainable import resolve_blocks
 from src.models.weights import SourceWeights, load_source, random_weights
 from src.training.checkpoint import Checkpoint
 from src.training.device import Compute
-from src.training.device import resolve as resolve_device
 from src.training.fingerprint import Fingerprint
 from src.training.inputs import ImageInputs
 from src.training.loop import Examples, Plan, train
@@ -39,16 +38,24 @@ HELD_OUT = 10  # every tenth image is used for validation
 STYLE = Style(parts=4, zoom=1.6, clutter=0.4)  # learnt sooner than small objects in a loud scene
 
 
-def pretrain(task: SourceTask, params: Params, scratch: Path) -> SourceWeights:
+def pretrain(
+    task: SourceTask,
+    *,
+    backbone: str,
+    image_size: int,
+    seed: int,
+    compute: Compute,
+    scratch: Path,
+) -> SourceWeights:
     """Render the images of `task` and train a network on them; returns its backbone.
 
-    A training that was stopped resumes from its checkpoint in `scratch`.
+    image_size: pixels, unless the task has its own. A training that was stopped resumes from its
+    checkpoint in `scratch`.
     """
-    compute = resolve_device(params.engine.device, params.engine.precision)
-    images, labels = _render(task, params)
+    images, labels = _render(task, task.image_size or image_size, seed)
     mean, deviation = _statistics(images)
     spec = ModelSpec(
-        backbone=params.model.backbone,
+        backbone=backbone,
         stem="standard",
         image_size=images.shape[-1],
         subjects=tuple(map(str, range(task.subjects))),
@@ -57,8 +64,8 @@ def pretrain(task: SourceTask, params: Params, scratch: Path) -> SourceWeights:
         crop=task.augment.input_size,
     )
     network = Network(spec)
-    load_source(network, random_weights(params.model.backbone, params.seed))
-    initialize_head(network.head, stream(Purpose.source_head, params.seed))
+    load_source(network, random_weights(backbone, seed))
+    initialize_head(network.head, stream(Purpose.source_head, seed))
     network = network.to(compute.device).to(memory_format=torch.channels_last)
     held_out = torch.arange(len(labels)) % HELD_OUT == 0
     training, validation = (
@@ -79,10 +86,10 @@ def pretrain(task: SourceTask, params: Params, scratch: Path) -> SourceWeights:
         augment=task.augment,
         select="last",
     )
-    plan = Plan(
-        recipe, resolve_blocks(network, ("all",)), task.epochs, task.batch_size, params.seed
-    )
-    checkpoint = Checkpoint(scratch / "pretrain.checkpoint", _key(task, params, compute))
+    plan = Plan(recipe, resolve_blocks(network, ("all",)), task.epochs, task.batch_size, seed)
+    facts = (code_digest(__name__), Fingerprint.of(compute), task, backbone, image_size, seed)
+    key = hashlib.sha256(repr(facts).encode()).hexdigest()
+    checkpoint = Checkpoint(scratch / f"pretrain-{backbone}.checkpoint", key)
     with epochs_bar("pretrain", task.epochs) as advance, without_dynamo():
         history = train(network, plan, training, validation, compute, advance, checkpoint)
     checkpoint.remove()
@@ -93,30 +100,22 @@ def pretrain(task: SourceTask, params: Params, scratch: Path) -> SourceWeights:
     }
     what = "synthetic identities" if task.task == "faces" else "kinds of objects"
     origin = f"pretrain ({task.subjects} {what}, {history[-1].val_accuracy:.1%})"
-    return SourceWeights(state, params.model.backbone, origin, mean=mean, deviation=deviation)
+    return SourceWeights(state, backbone, origin, mean=mean, deviation=deviation)
 
 
-def _key(task: SourceTask, params: Params, compute: Compute) -> str:
-    """A digest of all that decides the weights."""
-    facts = (task, params.model.backbone, params.data.image_size, params.seed)
-    known = (code_digest(__name__), Fingerprint.of(compute), facts)
-    return hashlib.sha256(repr(known).encode()).hexdigest()
-
-
-def _render(task: SourceTask, params: Params) -> tuple[torch.Tensor, torch.Tensor]:
-    """(N, 3, S, S) uint8 images and (N,) int64 labels."""
-    size = task.image_size or params.data.image_size
+def _render(task: SourceTask, size: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, 3, size, size) uint8 images and (N,) int64 labels."""
     if task.task == "objects":
         pixels = render_objects(
             list(range(FIRST_SOURCE, FIRST_SOURCE + task.subjects)),
             task.images_per_subject,
             size,
-            params.seed,
+            seed,
             replace(STYLE, likeness=task.likeness, families=task.families),
         )
     else:
         pixels = render_subjects(
-            task.subjects, task.images_per_subject, size, params.seed, first_subject=FIRST_SOURCE
+            task.subjects, task.images_per_subject, size, seed, first_subject=FIRST_SOURCE
         )
     images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
     return images, torch.arange(task.subjects).repeat_interleave(task.images_per_subject)

@@ -100,7 +100,7 @@ def test_weights_of_a_file_are_used_unchanged() -> None:
             "sed is not a key of scratch; use kind, ",
         ),
         ({"kind": "scratch"}, "licence: is required"),
-        (PRETRAIN | {"epoch": 1}, "use kind, licence, task, image_size, subjects"),
+        (PRETRAIN | {"epoch": 1}, "use kind, licence, task, image_size, families, likeness"),
         (PRETRAIN | {"epochs": 0}, "epochs: Input should be greater than or equal to 1"),
         (
             read_yaml(SHIPPED / "data/smoke.yaml"),
