@@ -6,16 +6,15 @@ no run behind, and one that resumes logs each fold once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from src.tracking.children import PARENT
+from src.tracking.children import Status, finish_child, start_child
 from src.tracking.provenance import provenance
 from src.tracking.record import DatasetVersion, MetricPoint
 from src.tracking.run import close_orphans
-from src.tracking.store import Store, open_store
+from src.tracking.store import open_store
 from src.tracking.writing import flatten, log_points, start_run
 
 FOLDS, FOLD = "crossvalidation.key", "crossvalidation.fold"  # tags
@@ -50,32 +49,31 @@ def log_crossvalidation(experiment: str, run: CrossValidationRun) -> None:
     logged = f"tags.`{FOLDS}` = '{run.key}' and attributes.status = 'FINISHED'"
     if store.client.search_runs([store.experiment_id], logged, max_results=1):
         return
-    started = min(fold.started for fold in run.folds)
-    ended = max(fold.ended for fold in run.folds)
     own = provenance("crossvalidate", run.dataset) | dict(run.tags)
-    title, tags = f"{run.name}-{len(run.folds)}-folds", own | {FOLDS: run.key}
-    with _finished(store, title, started, ended, run, tags) as parent:
+    params = flatten(run.params)
+    ended = max(fold.ended for fold in run.folds)
+    parent = start_run(
+        store,
+        f"{run.name}-{len(run.folds)}-folds",
+        min(fold.started for fold in run.folds),
+        params,
+        own | {FOLDS: run.key},
+        run.dataset,
+    )
+    status: Status = "FAILED"
+    try:
         log_points(store, parent, [MetricPoint(step=0, time=ended, metrics=dict(run.metrics))])
         for number, fold in enumerate(run.folds, 1):
-            title, tags = f"{run.name}-fold{number}", own | {PARENT: parent, FOLD: str(number)}
-            with _finished(store, title, fold.started, fold.ended, run, tags) as child:
-                log_points(store, child, fold.points)
-
-
-@contextmanager
-def _finished(
-    store: Store,
-    title: str,
-    started: int,
-    ended: int,
-    run: CrossValidationRun,
-    tags: Mapping[str, str],
-) -> Iterator[str]:
-    """Yield the id of a new run that ends with the block, at the time `ended`."""
-    run_id = start_run(store, title, started, flatten(run.params), tags, run.dataset)
-    status = "FAILED"
-    try:
-        yield run_id
+            child = start_child(
+                store,
+                parent,
+                name=f"{run.name}-fold{number}",
+                started=fold.started,
+                params=params,
+                tags=own | {FOLD: str(number)},
+                dataset=run.dataset,
+            )
+            finish_child(store, child, fold.points, fold.ended)
         status = "FINISHED"
     finally:
-        store.client.set_terminated(run_id, status, ended)
+        store.client.set_terminated(parent, status, ended)

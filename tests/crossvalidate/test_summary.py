@@ -22,7 +22,7 @@ def predictions() -> Predictions:
     generator = np.random.default_rng(0)
     labels = np.arange(30) % 3
     logits = {
-        name: (generator.normal(size=(30, 3)) + strength * np.eye(3)[labels]).astype(np.float32)
+        name: (generator.normal(size=(1, 30, 3)) + strength * np.eye(3)[labels]).astype(np.float32)
         for name, strength in (("ModelA", 3.0), ("Baseline", 1.0), ("ModelB", 1.0))
     }
     return Predictions(logits, labels, np.arange(30), ("ann", "bob", "cyd"))
@@ -47,7 +47,7 @@ def test_folds_that_all_differ_alike_have_no_spread_to_test_with(
 def test_scores_are_those_over_all_images() -> None:
     made = predictions()
     for row in compare(made, FOLDS):
-        answers = made.logits[row.name].argmax(1)
+        answers = made.predicted(row.name)
         assert row.score.accuracy == pytest.approx(accuracy_score(made.labels, answers))
         assert row.score.macro_f1 == pytest.approx(f1_score(made.labels, answers, average="macro"))
         correct = int((answers == made.labels).sum())
