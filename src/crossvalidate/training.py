@@ -87,8 +87,9 @@ def train_fold(job: TrainingJob, on_epoch: OnEpoch, shared: Features | None) -> 
 
 
 def fold_key(job: TrainingJob) -> str:
-    """A digest of all that decides the bits of a fold's result."""
-    return job.key(__name__, job.experiment, job.recipe, job.seed, job.params.engine.cache_prefix)
+    """A digest of all that decides the bits of a fold's result, which has one seed."""
+    experiment = job.experiment.model_copy(update={"seeds": None})
+    return job.key(__name__, experiment, job.recipe, job.seed, job.params.engine.cache_prefix)
 
 
 def _shares_features(job: TrainingJob) -> bool:

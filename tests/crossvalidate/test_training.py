@@ -84,7 +84,9 @@ def test_a_finished_fold_is_not_trained_again_and_a_damaged_one_is(
 ) -> None:
     first, trained = run("Baseline", quick, start, folds, tmp_path)
     assert trained == [True] * 3
-    second, trained = run("Baseline", quick, start, folds, tmp_path)
+    more = quick.experiments["Baseline"].model_copy(update={"seeds": 3})  # which folds do not use
+    with_more = quick.model_copy(update={"experiments": {"Baseline": more}})
+    second, trained = run("Baseline", with_more, start, folds, tmp_path)
     assert trained == [False] * 3
     for one, other in zip(first, second, strict=True):
         assert torch.equal(one.logits, other.logits)
