@@ -8,6 +8,7 @@
     python -m benchmarks.compiler   training steps with torch.compile, against eager ones
     python -m benchmarks.tuning     the search, against trials trained one after the other
     python -m benchmarks.libraries  augmentation and imports, against the libraries' own
+    python -m benchmarks.startup    every command from its start to its exit
     python -m benchmarks.significance  how often the report's tests and intervals err
 
 Each has `--help`; all but the last two run on the data of the project in the working directory,

@@ -1,7 +1,8 @@
-"""Progress on stderr; nothing where stderr is not a terminal."""
+"""Progress on stderr: bars on a terminal, and elsewhere a line for what takes long."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
@@ -25,8 +26,11 @@ def tracked(items: Iterable[Item], what: str, total: float | None = None) -> Ite
 
 
 def working(what: str) -> AbstractContextManager[object]:
-    """A sign that work of unknown length goes on inside the block."""
+    """Say what goes on inside the block, whose length is unknown; on a terminal, until it ends."""
     from rich.console import Console
 
     console = Console(stderr=True)
-    return console.status(what) if console.is_terminal else nullcontext()
+    if console.is_terminal:
+        return console.status(what)
+    print(f"{what} ...", file=sys.stderr, flush=True)
+    return nullcontext()

@@ -59,8 +59,9 @@ def assess(job: TrainingJob) -> Situation:
     from src.training.cost import forward_flops
     from src.training.job import make_features
 
+    images = len(job.starting_point.faces)
     started = time.perf_counter()
-    with working("running the source network on all images"):
+    with working(f"running the source network on {images} images, which takes as long as `embed`"):
         features = make_features(job)
     seconds = time.perf_counter() - started
     labels = features.labels.cpu().numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,8 +153,8 @@ def compare_experiments(
         Contender(name, trained[name].val.value, trained[name].trainable_parameters)
         for name in names
     ).name
-    to_reference = _against(reference, names, predictions)
-    to_best = _against(best, names, predictions)
+    to_reference = tests_against(reference, names, predictions)
+    to_best = tests_against(best, names, predictions)
     rows = {
         name: ExperimentResult(
             name=name,
@@ -177,10 +177,10 @@ def compare_experiments(
     )
 
 
-def _against(
-    other: str, names: tuple[str, ...], predictions: Predictions
+def tests_against(
+    other: str, names: Collection[str], predictions: Predictions
 ) -> dict[str, AdjustedTest]:
-    """Test each of `names` against `other` on the same images."""
+    """Test each of `names` but `other` against it on the same images, as one family."""
     correct = {name: predictions.correct(name) for name in names}
     tests = {name: paired_test(correct[name], correct[other]) for name in names if name != other}
     return dict(zip(tests, adjust(list(tests.values())), strict=True))

@@ -15,6 +15,7 @@ from torch import nn
 
 from src.models.network import Network
 from src.models.trainable import trained_blocks
+from src.models.uninitialized import Uninitialized
 from src.training.adapting import AdaptingFeatures
 from src.training.classical import fit_classical
 from src.training.features import Features
@@ -52,7 +53,7 @@ def _reads_features(job: TrainingJob) -> bool:
     repeats = job.recipe.batchnorm != "train" and not job.recipe.augment.random
     if not repeats or job.experiment.head.kind != "mlp":
         return False
-    with torch.device("meta"):
+    with torch.device("meta"), Uninitialized():
         network = Network(job.spec())
     return trained_blocks(network, job.experiment.train, job.recipe) == {"head"}
 

@@ -22,6 +22,7 @@ from benchmarks import (
     scaling,
     significance,
     speed,
+    startup,
     table,
     tuning,
 )
@@ -51,11 +52,12 @@ BENCHMARKS = {
         scaling,
         significance,
         speed,
+        startup,
         table,
         tuning,
     )
 }
-WITHOUT_PARAMS = (libraries, significance)  # they would run
+WITHOUT_PARAMS = (libraries, significance, startup)
 DOCUMENTED = [
     line
     for text in (
@@ -90,6 +92,14 @@ def test_a_benchmark_that_reads_no_params_documents_options_that_exist(
         with pytest.raises(SystemExit, match="2"):
             module.main([*shlex.split(command), "--unknown"])
         assert capsys.readouterr().err.endswith("unrecognized arguments: --unknown\n")
+
+
+def test_a_stage_is_timed_to_its_end_and_leaves_nothing_here(project: Path) -> None:
+    before = sorted(Path().rglob("*"))
+    found = startup.time_command(["pipelines.train", "Baseline"], [startup.ROOT], repeats=1)
+    assert found.seconds > 0.5, "longer than an interpreter alone"
+    assert found.other_seconds is None
+    assert sorted(Path().rglob("*")) == before
 
 
 def test_both_augmentations_make_inputs_of_the_same_shape() -> None:

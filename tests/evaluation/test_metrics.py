@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binomtest
-from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    precision_recall_fscore_support,
+    top_k_accuracy_score,
+)
 
 from src.evaluation.metrics import (
     Proportion,
@@ -17,6 +23,7 @@ from src.evaluation.metrics import (
     confusion,
     interval,
     interval_of_means,
+    macro_f1,
     per_subject,
     score,
     top_k,
@@ -54,6 +61,30 @@ def test_a_score_agrees_with_scikit_learn() -> None:
     assert found.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro"))
     assert found.accuracy_low < found.accuracy < found.accuracy_high
     assert found.images == 200
+
+
+@given(st.data())
+def test_counts_by_subject_agree_with_scikit_learn(data: st.DataObject) -> None:
+    classes, images = data.draw(st.integers(2, 6)), data.draw(st.integers(1, 40))
+    several = st.lists(st.integers(-1, classes - 1), min_size=images, max_size=images)
+    labels = np.maximum(data.draw(several), 0)
+    predicted = np.array(data.draw(several))
+    names = tuple(str(number) for number in range(classes))
+    columns = precision_recall_fscore_support(
+        labels, predicted, labels=range(classes), zero_division=0.0
+    )
+    found = per_subject(labels, predicted, names)
+    for subject, *expected in zip(found, *columns, strict=True):
+        values = (subject.precision, subject.recall, subject.f1, subject.images)
+        assert values == pytest.approx(expected)
+    np.testing.assert_array_equal(
+        confusion(labels, predicted, classes),
+        confusion_matrix(np.append(labels, 0), np.append(predicted, 0), labels=range(classes))
+        - np.eye(classes, dtype=int) * (np.arange(classes) == 0),
+    )
+    present = np.union1d(labels, predicted[predicted >= 0])
+    macro = f1_score(labels, predicted, labels=present, average="macro", zero_division=0.0)
+    assert macro_f1(labels, predicted) == pytest.approx(macro)
 
 
 @pytest.mark.parametrize("classes", [2, 5, 6])

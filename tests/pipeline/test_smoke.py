@@ -29,16 +29,47 @@ METRICS = {
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """The `smoke` preset, run to the end by `dvc exp run`."""
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Repository, str]:
+    """The `smoke` preset, run to the end by `dvc exp run` without a terminal, and what it said."""
     made = Repository.with_pipeline(tmp_path_factory.mktemp("project"))
     arguments = [part for pair in overrides("smoke") for part in ("-S", pair)]
-    made.run("dvc", "exp", "run", *arguments)
-    return made
+    return made, made.run("dvc", "exp", "run", *arguments)
+
+
+@pytest.fixture
+def repository(finished: tuple[Repository, str]) -> Repository:
+    """The repository with the finished pipeline."""
+    return finished[0]
 
 
 def experiments(repository: Repository) -> set[str]:
     return {path.stem for path in (repository.folder / "metrics/train").glob("*.json")}
+
+
+def test_every_stage_says_what_it_did_and_the_last_what_came_of_it_all(
+    finished: tuple[Repository, str],
+) -> None:
+    repository, output = finished
+    names = experiments(repository)
+    expected = {
+        "dataset": ["4 subjects, 48 images: "],
+        "weights": ["source weights: resnet18, pretrain "],
+        "embed": ["features: 512 numbers for each of "],
+        **{f"train@{name}": [f"{name}: validation "] for name in names},
+        "evaluate": [f"{name}: test " for name in names],
+        "register": ["face-classifier-smoke version 1 is now the champion"],
+        "report": ["reports/index.html: the comparison of 10 experiments"],
+    }
+    said = {part.split("'")[0]: part for part in output.split("Running stage '")[1:]}
+    stages = list(said)
+    assert said.keys() == expected.keys()
+    for stage, lines in expected.items():
+        for line in lines:
+            assert f"\n{line}" in said[stage]
+    assert stages[-1] == "report"
+    steps = said["report"].split("\nnext:\n")[1].splitlines()[:3]
+    assert all(step.startswith("  ") for step in steps)
+    assert not [line for line in output.splitlines() if "\x1b" in line]
 
 
 def test_ten_finished_runs_carry_the_same_metrics(repository: Repository) -> None:

@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from src import paths
 from src.config import PARAMS, read_yaml
+from src.evaluation.predictions import Predictions
 from src.files import write_json
 from tests.shipped import SHIPPED
 
@@ -17,10 +20,21 @@ ROOT = Path(__file__).parents[2]
 ROWS = {"Baseline": ["head"], "ModelA": ["head", "conv5_x"]}
 
 
+def answers(accuracy: float, images: int) -> NDArray[np.float32]:
+    """(1, N, 2) logits that are right for the first images, so that experiments agree on them."""
+    right = np.arange(images) < round(accuracy * images)
+    return np.stack([right, ~right], axis=1)[None].astype(np.float32)
+
+
 def summary(
-    folder: Path, validation: dict[str, float], test: dict[str, tuple[float, ...]]
+    folder: Path,
+    validation: dict[str, float],
+    test: dict[str, float],
+    *,
+    images: int = 20,
+    seeds: int = 1,
 ) -> subprocess.CompletedProcess[str]:
-    """What the command prints in a folder with these accuracies and, on test images, intervals."""
+    """What the command prints in a folder with these accuracies; subject 0 is in every image."""
     params = {**read_yaml(SHIPPED / PARAMS)}
     params["experiments"] = {
         name: {"train": train, "batch_size": 8, "epochs": 1} for name, train in ROWS.items()
@@ -29,9 +43,15 @@ def summary(
     for name, accuracy in validation.items():
         metrics = {"val": {"accuracy": accuracy}, "trainable_parameters": 1}
         write_json(folder / paths.train_metrics(name), metrics)
-    keys = ("accuracy", "accuracy_low", "accuracy_high")
-    scores = {name: dict(zip(keys, values, strict=True)) for name, values in test.items()}
+    scores = {
+        name: {"accuracy": share, "accuracy_low": 0.4, "accuracy_high": 0.8, "seeds": seeds}
+        for name, share in test.items()
+    }
     write_json(folder / paths.TEST_METRICS, scores)
+    rows = np.arange(images)
+    logits = {name: answers(share, images) for name, share in test.items()}
+    predictions = Predictions(logits, np.zeros_like(rows), rows, ("ann", "bob"))
+    predictions.save(folder / paths.PREDICTIONS)
     command = [sys.executable, "-m", "src.summary"]
     environment = {"PYTHONPATH": str(ROOT)}
     return subprocess.run(
@@ -40,28 +60,36 @@ def summary(
 
 
 @pytest.mark.parametrize(
-    ("validation", "interval", "step"),
+    ("validation", "images", "step"),
     [
-        ((0.9, 0.5), (0.7, 0.6, 0.8), "python -m src.tune: Baseline"),
-        ((0.5, 0.9), (0.7, 0.4, 0.8), "python -m src.advise --check"),
-        ((0.5, 0.9), (0.7, 0.6, 0.8), "python -m src.predict PHOTO"),
+        ((0.9, 0.5), 100, "python -m src.tune: Baseline"),
+        ((0.5, 0.9), 20, "python -m src.advise --check"),  # 4 to 0 images: p = 0.125
+        ((0.5, 0.9), 100, "python -m src.predict PHOTO"),  # 20 to 0
     ],
 )
-def test_the_results_choose_the_last_step(
-    tmp_path: Path,
-    validation: tuple[float, float],
-    interval: tuple[float, float, float],
-    step: str,
+def test_the_best_row_and_the_paired_test_choose_the_last_step(
+    tmp_path: Path, validation: tuple[float, float], images: int, step: str
 ) -> None:
-    test = {"Baseline": (0.5, 0.4, 0.6), "ModelA": interval}
-    lines = summary(tmp_path, dict(zip(ROWS, validation, strict=True)), test).stdout.splitlines()
+    accuracies = dict(zip(ROWS, validation, strict=True))
+    done = summary(tmp_path, accuracies, {"Baseline": 0.5, "ModelA": 0.7}, images=images)
+    lines = done.stdout.splitlines()
     assert lines[-1].strip().startswith(step)
     row = next(line for line in lines if line.startswith("ModelA"))
     assert "70.0%" in row and "+20.0 points" in row
     assert not [line for line in lines if "\x1b" in line]
 
 
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_seeds_have_a_column_where_there_are_several(tmp_path: Path, seeds: int) -> None:
+    done = summary(
+        tmp_path, dict.fromkeys(ROWS, 0.5), {"Baseline": 0.5, "ModelA": 0.7}, seeds=seeds
+    )
+    heading, row, *_ = done.stdout.splitlines()
+    assert ("seeds" in heading.split()) == (seeds > 1)
+    assert (row.split()[1] == "3") == (seeds > 1)
+
+
 def test_a_missing_test_accuracy_is_said_on_one_line(tmp_path: Path) -> None:
-    done = summary(tmp_path, dict.fromkeys(ROWS, 0.5), {"Baseline": (0.5, 0.4, 0.6)})
+    done = summary(tmp_path, dict.fromkeys(ROWS, 0.5), {"Baseline": 0.5})
     assert done.returncode == 2
     assert "has no test accuracy of ModelA" in done.stderr and done.stderr.count("\n") == 1
