@@ -51,3 +51,7 @@ def run(backbone: str) -> None:
     facts = {"origin": source.origin, "seed": SEED, "sha256": digest(target, "sha256")}
     write_json(target.with_suffix(".json"), facts)
     print(f"{target}: {source.origin}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

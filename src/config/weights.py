@@ -62,7 +62,9 @@ class SourceTask(WeightsOrigin):
     images_per_subject: Count
     """Images of each class."""
     epochs: Count
-    """Passes over the images."""
+    """Passes over the images that the schedule of the learning rate is made for."""
+    stop: Count | None = None
+    """Passes after which training ends, before the task is solved; null takes all `epochs`."""
     batch_size: Count
     """Images per step."""
     learning_rate: Positive

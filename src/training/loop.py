@@ -36,18 +36,22 @@ class Examples:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which blocks to train, by which recipe and for how long."""
+    """Which blocks to train, by which recipe and for how long.
+
+    stop: epochs after which training ends, though the schedule is that of `epochs`.
+    """
 
     recipe: Recipe
     trained: frozenset[str]
     epochs: int
     batch_size: int
     seed: int
+    stop: int | None = None
 
     def ended(self, history: tuple[Epoch, ...]) -> bool:
         """Whether training is over after these epochs."""
         early = bool(history) and ends_early(history, self.recipe.patience)
-        return early or len(history) >= self.epochs
+        return early or len(history) >= (self.stop or self.epochs)
 
 
 def train(

@@ -86,11 +86,13 @@ def pretrain(
         augment=task.augment,
         select="last",
     )
-    plan = Plan(recipe, resolve_blocks(network, ("all",)), task.epochs, task.batch_size, seed)
+    plan = Plan(
+        recipe, resolve_blocks(network, ("all",)), task.epochs, task.batch_size, seed, task.stop
+    )
     facts = (code_digest(__name__), Fingerprint.of(compute), task, backbone, image_size, seed)
     key = hashlib.sha256(repr(facts).encode()).hexdigest()
     checkpoint = Checkpoint(scratch / f"pretrain-{backbone}.checkpoint", key)
-    with epochs_bar("pretrain", task.epochs) as advance, without_dynamo():
+    with epochs_bar("pretrain", task.stop or task.epochs) as advance, without_dynamo():
         history = train(network, plan, training, validation, compute, advance, checkpoint)
     checkpoint.remove()
     state = {

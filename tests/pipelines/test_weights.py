@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from src.config.presets import read_preset
 from src.config.weights import read_weights_origin
 from src.data.origins import open_origin
 from src.errors import UserError
+from src.files import digest
+from src.models.pretrained import file_weights
 from src.models.weights import SourceWeights, random_weights
 from tests.shipped import PRESETS, SHIPPED
 
@@ -56,15 +59,28 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_shipped_weights_origin_is_an_origin_file_with_a_licence(name: str | None) -> None:
     raw = read_preset(name, SHIPPED) if name else read_yaml(SHIPPED / PARAMS)
     if weights := raw.get("weights"):
-        assert read_weights_origin(SHIPPED / weights["origin"]).licence
+        origin = SHIPPED / weights["origin"]
+        if origin.suffix == ".safetensors":
+            assert file_weights(origin, "resnet18").licence == "MIT"
+        else:
+            assert read_weights_origin(origin).licence
 
 
-def test_the_default_source_is_the_one_whose_results_are_documented() -> None:
-    task = read_weights_origin(SHIPPED / read_yaml(SHIPPED / PARAMS)["weights"]["origin"])
+def test_the_default_source_is_the_file_that_its_card_describes() -> None:
+    origin = SHIPPED / read_yaml(SHIPPED / PARAMS)["weights"]["origin"]
+    card = json.loads(origin.with_suffix(".json").read_text())
+    assert digest(origin, "sha256") == card["sha256"]
+    assert card["sha256"] in (SHIPPED / "weights/README.md").read_text()
+    assert card["origin"] in (SHIPPED / "weights/README.md").read_text()
+    assert origin.stat().st_size < 30_000_000
+
+
+def test_the_shipped_weights_were_trained_as_their_origin_file_says() -> None:
+    card = json.loads((SHIPPED / "weights/resnet18.json").read_text())
+    task = read_weights_origin(SHIPPED / "weights/objects.yaml")
     assert isinstance(task, SourceTask)
-    assert (task.task, task.subjects, task.images_per_subject) == ("faces", 200, 20)
-    assert (task.epochs, task.batch_size) == (4, 64)
-    assert (task.learning_rate, task.weight_decay) == (0.002, 0.02)
+    assert card["origin"].startswith(f"pretrain ({task.subjects} kinds of objects, ")
+    assert (SHIPPED / "pretraining/dvc.lock").is_file()
 
 
 def test_scratch_is_drawn_from_the_seed_and_keeps_the_stated_licence() -> None:

@@ -31,6 +31,8 @@ class Synthetic(OriginFile):
     """Images of each subject in the test split."""
     seed: Seed
     """Chooses the identities and their images."""
+    difficulty: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """How far pose, light, expression and camera differ from neutral: 0 not at all, 1 fully."""
 
     def open(self, where: str, image_size: int) -> Origin:
         width = max(2, len(str(self.subjects)))
@@ -41,7 +43,9 @@ class Synthetic(OriginFile):
             from src.data.synthetic.render import render_subjects
 
             each = self.train_per_subject + self.test_per_subject
-            images = render_subjects(self.subjects, each, image_size, self.seed)
+            images = render_subjects(
+                self.subjects, each, image_size, self.seed, difficulty=self.difficulty
+            )
             return zip(entries, images, strict=True)
 
         return Origin(entries, read)
