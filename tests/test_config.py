@@ -77,7 +77,7 @@ def test_what_freezes_all_but_the_head_is_taken() -> None:
     raw = changed("experiments.ModelC.multipliers", {"base": 0})
     raw["experiments"]["ModelA"]["multipliers"] = {"conv5_x": 0}
     raw["recipes"]["unused"] = raw["recipes"]["tuned"] | {"multipliers": {"head": 0}}
-    assert validate(Params, raw, "params.yaml").recipe_of("ModelC").head_rate == 0.0003
+    assert validate(Params, raw, "params.yaml").recipe_of("ModelC").head_rate == 0.001
 
 
 def test_scientific_notation_is_a_number_as_it_is_for_dvc(tmp_path: Path) -> None:

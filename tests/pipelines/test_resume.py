@@ -67,6 +67,7 @@ def killed(project: Project) -> Project:
         32,
     )
     params["model"] = {"backbone": BACKBONE, "stem": "standard"}
+    params["seeds"] = 1
     write_json(PARAMS, params)
     fabricate.faces(("ann", "bob", "eve"), train=6).save(paths.FACES)
     random_weights(BACKBONE, 0).save(paths.SOURCE)
