@@ -31,7 +31,7 @@ def original(blueprint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("verify") / "project"
     shutil.copytree(blueprint, root)
     params = yaml.safe_load(PARAMS_FILE.read_text())
-    params["data"]["image_size"] = 32
+    params["data"]["image_size"], params["seeds"] = 32, 1
     params["experiments"] = {
         HEAD: {"train": ["head"], "batch_size": 4, "epochs": 3},
         BLOCK: {"train": ["head", "conv5_x"], "batch_size": 4, "epochs": 1},
