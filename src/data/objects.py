@@ -61,16 +61,15 @@ def render_objects(
 ) -> NDArray[np.uint8]:
     """(len(kinds)·images_per_kind, size, size, 3) uint8 RGB, by kind, from `first_image` on."""
     images = np.empty((len(kinds) * images_per_kind, size, size, 3), np.uint8)
-    for row in range(len(images)):
-        index, image = divmod(row, images_per_kind)
-        kind, image = kinds[index], image + first_image
+    for place, kind in enumerate(kinds):
         family = [kind % style.families] if style.families > 1 else []
         common = _kind(render_stream(RenderPurpose.common, seed, *family), style.parts)
         own = _kind(render_stream(RenderPurpose.subject, seed, kind), style.parts)
-        mixed = [_interpolate(a, b, style.likeness) for a, b in zip(own, common, strict=True)]
-        images[row] = render_object(
-            mixed, size, render_stream(RenderPurpose.image, seed, kind, image), style
-        )
+        parts = [_interpolate(a, b, style.likeness) for a, b in zip(own, common, strict=True)]
+        for image in range(images_per_kind):
+            draw = render_stream(RenderPurpose.image, seed, kind, first_image + image)
+            row = place * images_per_kind + image
+            images[row] = render_object(parts, size, draw, style)
     return images
 
 
