@@ -34,6 +34,7 @@ class Backbone:
 
     def build(self, stem: str) -> nn.Module:
         """torchvision's network with random weights, the stem asked for, and no classifier."""
+        from src.models.depthwise import keep_depthwise_in_float32
         from src.models.imports import without_dynamo
 
         with without_dynamo():
@@ -42,6 +43,7 @@ class Backbone:
 
         network: nn.Module = models.get_model(self.name, weights=None)
         network.set_submodule(self.head, nn.Identity())
+        keep_depthwise_in_float32(network)
         if stem == "stride1":
             for path in self.stem_strides:
                 network.get_submodule(path).stride = (1, 1)  # type: ignore[assignment]
