@@ -12,22 +12,23 @@ from src.config.weights import read_weights_origin
 from src.errors import ConfigError
 from src.files import digest, write_json
 
-ORIGIN = Path("weights/objects.yaml")
 SEED, IMAGE_SIZE = 0, 64
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train a backbone on what weights/objects.yaml draws; write weights/BACKBONE.safetensors."""
+    """Train a backbone on what an origin file draws; write weights/BACKBONE.safetensors."""
     parser = cli.parser(
         "pipelines.pretrain",
         str(main.__doc__),
-        "  python -m pipelines.pretrain resnet18\n  dvc repro pretraining/dvc.yaml",
+        "  python -m pipelines.pretrain resnet18 weights/objects.yaml\n  dvc repro pretraining/dvc.yaml",
     )
     parser.add_argument("backbone", help="one of torchvision's, as in model.backbone")
-    run(parser.parse_args(argv).backbone)
+    parser.add_argument("origin", type=Path, help="a file of kind `pretrain` in weights/")
+    options = parser.parse_args(argv)
+    run(options.backbone, options.origin)
 
 
-def run(backbone: str) -> None:
+def run(backbone: str, origin: Path) -> None:
     """Train for as long as it takes; a run that was stopped resumes. Raises ConfigError."""
     from src.models.backbones import BACKBONES
     from src.training.device import resolve
@@ -35,9 +36,9 @@ def run(backbone: str) -> None:
 
     if backbone not in BACKBONES:
         raise ConfigError("BACKBONE", f"is {backbone!r}", f"use one of {', '.join(BACKBONES)}")
-    task = read_weights_origin(ORIGIN)
+    task = read_weights_origin(origin)
     if not isinstance(task, SourceTask):
-        raise ConfigError(str(ORIGIN), f"its kind is {task.kind}", "use pretrain")
+        raise ConfigError(str(origin), f"its kind is {task.kind}", "use pretrain")
     source = pretrain(
         task,
         backbone=backbone,
