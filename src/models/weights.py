@@ -89,6 +89,13 @@ def layout_of(backbone: str) -> Mapping[str, Tensor]:
 
 def check_complete(state: Mapping[str, Tensor], backbone: str, where: str, mend: str) -> None:
     """Raise WeightsError, naming tensors, unless `state` is a whole backbone and finite."""
+    check_layout(state, backbone, where, mend)
+    if broken := sorted(name for name in state if not state[name].float().isfinite().all()):
+        raise WeightsError(where, f"not finite: {_some(broken)}", mend)
+
+
+def check_layout(state: Mapping[str, Tensor], backbone: str, where: str, mend: str) -> None:
+    """Raise WeightsError, naming tensors, unless `state` has the tensors of `backbone`."""
     if backbone not in BACKBONES:
         raise WeightsError(where, f"weights of an unknown backbone, {backbone!r}", mend)
     layout = layout_of(backbone)
@@ -97,9 +104,6 @@ def check_complete(state: Mapping[str, Tensor], backbone: str, where: str, mend:
         "unknown": state.keys() - layout.keys(),
         "of another shape": {
             name for name in layout.keys() & state.keys() if layout[name].shape != state[name].shape
-        },
-        "not finite": {
-            name for name, tensor in state.items() if not tensor.float().isfinite().all()
         },
     }
     if problems := [f"{kind}: {_some(sorted(names))}" for kind, names in wrong.items() if names]:
@@ -125,7 +129,7 @@ def load_source(network: Network, source: SourceWeights) -> None:
             f"weights of a {source.backbone}, where the network is a {name}",
             f"run `dvc repro weights`, or set model.backbone to {source.backbone}",
         )
-    check_complete(source.state, name, where, mend)
+    check_layout(source.state, name, where, mend)
     network.load_state_dict(
         source.state, strict=False
     )  # the network has a head, the source may have more blocks

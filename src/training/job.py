@@ -20,6 +20,7 @@ from src.errors import StaleInputError
 from src.files import digest
 from src.models.head import initialize_head
 from src.models.network import ModelSpec, Network
+from src.models.uninitialized import Uninitialized
 from src.models.weights import SourceWeights, load_source, random_weights
 from src.training.adapting import AdaptingFeatures, BatchSchedule, adapting_features
 from src.training.device import Compute, resolve
@@ -164,7 +165,8 @@ class TrainingJob:
 
     def network(self) -> Network:
         """The network before training, on the device: source weights under a new head."""
-        network = Network(self.spec())
+        with Uninitialized():
+            network = Network(self.spec())
         load_source(network, self.source)
         initialize_head(network.head, stream(Purpose.head, self.seed), self.recipe.head_init)
         return network.to(self.compute.device).to(memory_format=torch.channels_last)
