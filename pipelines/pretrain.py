@@ -20,7 +20,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(
         "pipelines.pretrain",
         str(main.__doc__),
-        "  python -m pipelines.pretrain resnet18 weights/objects.yaml\n  dvc repro pretraining/dvc.yaml",
+        "  python -m pipelines.pretrain resnet18 weights/objects.yaml\n"
+        "  dvc repro pretraining/dvc.yaml",
     )
     parser.add_argument("backbone", help="one of torchvision's, as in model.backbone")
     parser.add_argument("origin", type=Path, help="a file of kind `pretrain` in weights/")

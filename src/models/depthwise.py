@@ -14,7 +14,7 @@ from torch.nn import functional
 class DepthwiseConv2d(nn.Conv2d):
     """A grouped convolution that autocast leaves in float32 on the CPU."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
+    def forward(self, input: Tensor) -> Tensor:  # torch's name
         """(N, C, H, W) to (N, D, H', W'), as `nn.Conv2d`."""
         if input.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
             return super().forward(input)
