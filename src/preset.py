@@ -17,6 +17,7 @@ from src.config.presets import STUDY, changed, read_preset
 def overrides(name: str) -> list[str]:
     """The preset in Hydra's grammar: `key=value`, or `+key=value` if params.yaml lacks the key.
 
+    An experiment that is left out becomes `~experiments.NAME`.
     A literature study replaces all experiments, with `~experiments` before its own, and removes
     the one in tune/best.yaml. Raises ConfigError if there is no such preset, or if it is not valid
     in params.yaml.
@@ -30,10 +31,17 @@ def overrides(name: str) -> list[str]:
         replacing = ["~experiments", f"+experiments={experiments}"]
         replacing += [f"{BEST}:~best", f"{BEST}:+best={{}}"]  # it was found on other images
     existing = dict(leaves(base))
-    pairs = [
-        f"{'' if key in existing else '+'}{key}={_hydra(value)}" for key, value in leaves(preset)
+    left_out = [
+        f"~experiments.{name}"
+        for name, value in preset.get("experiments", {}).items()
+        if value is None
     ]
-    return replacing + pairs
+    pairs = [
+        f"{'' if key in existing else '+'}{key}={_hydra(value)}"
+        for key, value in leaves(preset)
+        if f"~{key}" not in left_out
+    ]
+    return replacing + left_out + pairs
 
 
 def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -105,3 +105,13 @@ def test_presets_that_extend_each_other_are_refused(tmp_path: Path) -> None:
         (tmp_path / CONF / f"{name}.yaml").write_text(f"extends: {other}\n")
     with pytest.raises(ConfigError, match="does not extend this one"):
         read_preset("a", tmp_path)
+
+
+def test_the_smoke_preset_leaves_out_the_experiments_that_are_null_in_it(tmp_path: Path) -> None:
+    path = tmp_path / PARAMS
+    path.write_text(PARAMS.read_text())
+    for file, changes in to_path_overrides(overrides("smoke")).items():
+        if Path(file) == PARAMS:
+            apply_overrides(path, changes)
+    names = [*read_yaml(path)["experiments"]]
+    assert names == ["Baseline", "ModelA", "ModelC", "ModelD-256-128-dropout"]

@@ -1,8 +1,9 @@
 """Presets: files that change many keys of params.yaml at once, for one purpose.
 
 Those in conf/ are merged into params.yaml, key by key. Those in studies/ are literature studies:
-their experiments replace those of params.yaml, and their `study` says what the text claims. A
-preset may extend another, and then holds only what differs from it.
+their experiments replace those of params.yaml, and their `study` says what the text claims. An
+experiment that is null in a preset is left out. A preset may extend another, and then holds only
+what differs from it.
 """
 
 from __future__ import annotations
@@ -58,7 +59,11 @@ def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 def changed(params: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
     """params.yaml's content with a preset applied."""
     replaced = {"experiments"} if STUDY in preset else set()
-    return merged({key: value for key, value in params.items() if key not in replaced}, preset)
+    result = merged({key: value for key, value in params.items() if key not in replaced}, preset)
+    if isinstance(experiments := result.get("experiments"), dict):
+        kept = {name: value for name, value in experiments.items() if value is not None}
+        result["experiments"] = kept
+    return result
 
 
 def with_study(params: Any, root: Path) -> Any:
