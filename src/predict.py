@@ -80,7 +80,8 @@ def predict(classifier: Classifier, photos: Sequence[Path], top: int) -> tuple[P
 
     given = {"origin": "-", "fit": classifier.spec.fit, "image_size": classifier.image_size}
     data = Data.model_validate(given)
-    pixels = np.stack([decode(os.fspath(photo), _read(photo), data) for photo in photos])
+    contents = ((os.fspath(photo), _read(photo, data.max_bytes)) for photo in photos)
+    pixels = np.stack([decode(name, content, data) for name, content in contents])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     best = classifier.probabilities(images).topk(min(top, len(classifier.subjects)))
     names = [[classifier.subjects[index] for index in row] for row in best.indices.tolist()]
@@ -90,9 +91,11 @@ def predict(classifier: Classifier, photos: Sequence[Path], top: int) -> tuple[P
     )
 
 
-def _read(photo: Path) -> bytes:
+def _read(photo: Path, max_bytes: int) -> bytes:
+    from src.data.files import read_file
+
     try:
-        return photo.read_bytes()
+        return read_file(photo, max_bytes)
     except OSError as error:
         what = (error.strerror or "cannot be read").lower()
         raise ImageError(str(photo), what, "give the path of an image file") from None

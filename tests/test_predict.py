@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -143,6 +144,12 @@ def test_a_bad_photo_is_named_and_nothing_is_printed(
     with pytest.raises(ImageError, match=rf"^bad\.jpg: {what}"):
         main(["--model", str(project.model), *photos, "bad.jpg"])
     assert capsys.readouterr().out == ""
+
+
+def test_a_named_pipe_is_refused_at_once(project: Project) -> None:
+    os.mkfifo("pipe.jpg")
+    with pytest.raises(ImageError, match=r"^pipe\.jpg: not a regular file"):
+        main(["--model", str(project.model), "pipe.jpg"])
 
 
 def test_the_command_exits_with_two_and_one_line(project: Project) -> None:

@@ -29,6 +29,8 @@ def decode(file: str, content: Content, data: Data) -> Pixels:
     ImageError for a file that is not an image, is broken, too small, or larger than
     `data.max_pixels`; the size is checked before decoding.
     """
+    if isinstance(content, ImageError):
+        raise content
     if not isinstance(content, bytes):
         return square(Image.fromarray(content), data)
     try:

@@ -35,6 +35,7 @@ from typing import Literal
 
 import numpy as np
 
+from src.config import Data
 from src.data.entries import Entry, Origin
 from src.data.origins.base import OPENERS, OriginFile
 
@@ -43,8 +44,8 @@ class Noise(OriginFile):
     kind: Literal["noise"]
     images: int
 
-    def open(self, where: str, image_size: int) -> Origin:
-        return noise(self.images, image_size)
+    def open(self, where: str, data: Data) -> Origin:
+        return noise(self.images, data.image_size)
 
 
 def noise(images: int, size: int) -> Origin:
@@ -53,7 +54,7 @@ def noise(images: int, size: int) -> Origin:
     return Origin(entries, lambda: ((e, draw(256, size=(size, size), dtype="u1")) for e in entries))
 
 
-def open_npz(path: Path) -> Origin:
+def open_npz(path: Path, data: Data) -> Origin:
     return noise(images=6, size=32)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import pickle
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -190,6 +192,20 @@ def test_a_missing_dataset_is_refused_on_one_line(kind: str, tmp_path: Path) -> 
 def test_a_broken_bird_archive_names_what_is_missing(tmp_path: Path) -> None:
     archive = write_tar(tmp_path / "CUB_200_2011.tgz", {"CUB_200_2011/images.txt": b"1 a.jpg\n"})
     with pytest.raises(OriginError, match=r"CUB_200_2011\.tgz"):
+        open_origin(settings(origin_file(tmp_path, "cub200", archive)))
+
+
+@pytest.mark.parametrize("cut", [0, 512])
+def test_a_bird_archive_that_is_cut_or_has_an_absurd_member_is_refused(
+    tmp_path: Path, cut: int
+) -> None:
+    archive = cub(tmp_path)
+    whole = gzip.decompress(archive.read_bytes()).rstrip(b"\0")
+    huge = tarfile.TarInfo("CUB_200_2011/huge.jpg")
+    huge.size = 2**70
+    whole += bytes(-len(whole) % 512) + huge.tobuf(tarfile.GNU_FORMAT) * (not cut)
+    archive.write_bytes(gzip.compress(whole))
+    with pytest.raises(OriginError, match="lacks its end" if cut else "not laid out"):
         open_origin(settings(origin_file(tmp_path, "cub200", archive)))
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from src.config import Data
 from src.data.entries import Content, Entry, Origin, Pixels
 from src.data.origins.archive import open_archive
 from src.data.origins.base import OriginFile
@@ -67,7 +68,7 @@ class Olivetti(SklearnDataset):
     kind: Literal["olivetti"]
     sha256: ClassVar[str] = "b612fb967f2dc77c9c62d3e1266e0c73d5fca46a4b8906c18e454d41af987794"
 
-    def open(self, where: str, image_size: int) -> Origin:
+    def open(self, where: str, data: Data) -> Origin:
         from scipy.io import loadmat
 
         file = self.published(where, self.home() / "olivettifaces.mat", 5976027, self.sha256)
@@ -100,16 +101,16 @@ class Lfw(SklearnDataset):
         }
     )
 
-    def open(self, where: str, image_size: int) -> Origin:
+    def open(self, where: str, data: Data) -> Origin:
         home = self.home() / "lfw_home"
         folder = home / ("lfw_funneled" if self.funneled else "lfw")
         if folder.is_dir():
-            origin = open_folder(folder)
+            origin = open_folder(folder, data)
         else:
             archive = home / ("lfw-funneled.tgz" if self.funneled else "lfw.tgz")
             number = 5976015 if self.funneled else 5976018
             sha256 = self.sha256s[self.funneled]
-            origin = open_archive(self.published(where, archive, number, sha256))
+            origin = open_archive(self.published(where, archive, number, sha256), data)
         counts = Counter(entry.subject for entry in origin.entries)
         named = {
             entry: replace(entry, subject=entry.subject.replace("_", " "))

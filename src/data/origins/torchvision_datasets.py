@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
+from src.config import Data
 from src.data.entries import Content, Entry, Origin, Pixels
 from src.data.faceset import Split
 from src.data.origins.public import PublicDataset
@@ -30,7 +31,7 @@ class TorchvisionDataset(PublicDataset):
     def labels(self, dataset: Any) -> list[int]:
         """The class of every image, found without decoding any."""
 
-    def open(self, where: str, image_size: int) -> Origin:
+    def open(self, where: str, data: Data) -> Origin:
         for name, md5 in self.checksums.items():
             self.check(where, Path(self.path) / name, "md5", md5)
         try:
