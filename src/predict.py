@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from src.cli import parser, run
 from src.config import PARAMS, Data, load_params
-from src.errors import ImageError
+from src.errors import ImageError, printable
 
 if TYPE_CHECKING:
     from src.models.classifier import Classifier
@@ -122,10 +122,10 @@ def _print_tables(predictions: Sequence[Prediction]) -> None:
 
     for prediction in predictions:
         # As Text, since rich would take `[ann]` in a string for markup.
-        table = Table("subject", title=Text(prediction.photo), title_justify="left")
+        table = Table("subject", title=Text(printable(prediction.photo)), title_justify="left")
         table.add_column("probability", justify="right")
         for subject, probability in prediction.subjects:
-            table.add_row(Text(subject), f"{probability:.1%}")
+            table.add_row(Text(printable(subject)), f"{probability:.1%}")
         Console().print(table)
 
 

@@ -117,13 +117,26 @@ def test_names_and_paths_are_shown_as_they_are(
     project: Project, photos: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     state, spec = load_state(project.model)
-    names = ("[guest]", "[red]ann[/red]", ":smile:")
+    names = ("[guest]", "[red]ann[/red]", "[/x]:smile:")
     save_network(Path("named.safetensors"), state, replace(spec, subjects=names))
     Path(photos[0]).rename("a[b].png")
     main(["--model", "named.safetensors", "a[b].png"])
     printed = capsys.readouterr().out
     for name in (*names, "a[b].png"):
         assert name in printed
+
+
+def test_control_characters_in_names_and_paths_are_escaped(
+    project: Project, photos: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, spec = load_state(project.model)
+    names = ("\x1b[2Jann", *spec.subjects[1:])
+    save_network(Path("named.safetensors"), state, replace(spec, subjects=names))
+    Path(photos[0]).rename("a\x1b[1m.png")
+    main(["--model", "named.safetensors", "a\x1b[1m.png"])
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert r"\x1b[2Jann" in printed and r"a\x1b[1m.png" in printed
 
 
 def test_without_a_champion_the_error_names_the_mend(project: Project, photos: list[str]) -> None:
