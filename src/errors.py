@@ -7,12 +7,21 @@ so that callers need not catch one to explain it.
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """`text` with its control characters escaped, which a terminal would obey."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
 class UserError(Exception):
     """Something the user can correct; commands print it on one line and exit with code 2."""
 
     def __init__(self, where: str, what: str, mend: str) -> None:
-        self.where, self.what, self.mend = where, what, mend
-        super().__init__(" ".join(f"{where}: {what}; {mend}".split()))
+        self.where, self.what, self.mend = (
+            printable(" ".join(text.split())) for text in (where, what, mend)
+        )
+        super().__init__(f"{self.where}: {self.what}; {self.mend}")
 
 
 class ConfigError(UserError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from src.cli import parser, run
 from src.config import PARAMS, Data, load_params
-from src.errors import ImageError
+from src.errors import ImageError, printable
 
 if TYPE_CHECKING:
     from src.models.classifier import Classifier
@@ -80,7 +80,8 @@ def predict(classifier: Classifier, photos: Sequence[Path], top: int) -> tuple[P
 
     given = {"origin": "-", "fit": classifier.spec.fit, "image_size": classifier.image_size}
     data = Data.model_validate(given)
-    pixels = np.stack([decode(os.fspath(photo), _read(photo), data) for photo in photos])
+    contents = ((os.fspath(photo), _read(photo, data.max_bytes)) for photo in photos)
+    pixels = np.stack([decode(name, content, data) for name, content in contents])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     best = classifier.probabilities(images).topk(min(top, len(classifier.subjects)))
     names = [[classifier.subjects[index] for index in row] for row in best.indices.tolist()]
@@ -90,9 +91,11 @@ def predict(classifier: Classifier, photos: Sequence[Path], top: int) -> tuple[P
     )
 
 
-def _read(photo: Path) -> bytes:
+def _read(photo: Path, max_bytes: int) -> bytes:
+    from src.data.files import read_file
+
     try:
-        return photo.read_bytes()
+        return read_file(photo, max_bytes)
     except OSError as error:
         what = (error.strerror or "cannot be read").lower()
         raise ImageError(str(photo), what, "give the path of an image file") from None
@@ -119,10 +122,10 @@ def _print_tables(predictions: Sequence[Prediction]) -> None:
 
     for prediction in predictions:
         # As Text, since rich would take `[ann]` in a string for markup.
-        table = Table("subject", title=Text(prediction.photo), title_justify="left")
+        table = Table("subject", title=Text(printable(prediction.photo)), title_justify="left")
         table.add_column("probability", justify="right")
         for subject, probability in prediction.subjects:
-            table.add_row(Text(subject), f"{probability:.1%}")
+            table.add_row(Text(printable(subject)), f"{probability:.1%}")
         Console().print(table)
 
 

@@ -20,17 +20,19 @@ def on_terminal() -> dict[str, Any]:
 
 def tracked(items: Iterable[Item], what: str, total: float | None = None) -> Iterable[Item]:
     """The items, with a bar that says how many of them are done."""
+    from rich.markup import escape
     from rich.progress import track
 
-    return track(items, what, total=total, **on_terminal())
+    return track(items, escape(what), total=total, **on_terminal())
 
 
 def working(what: str) -> AbstractContextManager[object]:
     """Say what goes on inside the block, whose length is unknown; on a terminal, until it ends."""
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(stderr=True)
     if console.is_terminal:
-        return console.status(what)
+        return console.status(escape(what))
     print(f"{what} ...", file=sys.stderr, flush=True)
     return nullcontext()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -116,13 +117,26 @@ def test_names_and_paths_are_shown_as_they_are(
     project: Project, photos: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     state, spec = load_state(project.model)
-    names = ("[guest]", "[red]ann[/red]", ":smile:")
+    names = ("[guest]", "[red]ann[/red]", "[/x]:smile:")
     save_network(Path("named.safetensors"), state, replace(spec, subjects=names))
     Path(photos[0]).rename("a[b].png")
     main(["--model", "named.safetensors", "a[b].png"])
     printed = capsys.readouterr().out
     for name in (*names, "a[b].png"):
         assert name in printed
+
+
+def test_control_characters_in_names_and_paths_are_escaped(
+    project: Project, photos: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, spec = load_state(project.model)
+    names = ("\x1b[2Jann", *spec.subjects[1:])
+    save_network(Path("named.safetensors"), state, replace(spec, subjects=names))
+    Path(photos[0]).rename("a\x1b[1m.png")
+    main(["--model", "named.safetensors", "a\x1b[1m.png"])
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert r"\x1b[2Jann" in printed and r"a\x1b[1m.png" in printed
 
 
 def test_without_a_champion_the_error_names_the_mend(project: Project, photos: list[str]) -> None:
@@ -143,6 +157,12 @@ def test_a_bad_photo_is_named_and_nothing_is_printed(
     with pytest.raises(ImageError, match=rf"^bad\.jpg: {what}"):
         main(["--model", str(project.model), *photos, "bad.jpg"])
     assert capsys.readouterr().out == ""
+
+
+def test_a_named_pipe_is_refused_at_once(project: Project) -> None:
+    os.mkfifo("pipe.jpg")
+    with pytest.raises(ImageError, match=r"^pipe\.jpg: not a regular file"):
+        main(["--model", str(project.model), "pipe.jpg"])
 
 
 def test_the_command_exits_with_two_and_one_line(project: Project) -> None:

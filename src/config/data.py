@@ -41,6 +41,8 @@ class Data(Section):
     """Share of each subject's images that is held out, where the origin has no test split."""
     max_pixels: Count = 50_000_000
     """An image with more pixels is refused before it is decoded."""
+    max_bytes: Annotated[int, Field(ge=1, le=2**30)] = 64 * 2**20
+    """A file with more bytes is refused before it is read."""
     classes: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
     """Patterns of subjects for each class; `{}` makes every subject a class of its own."""
     audit: Audit = Audit()

@@ -4,38 +4,57 @@ from __future__ import annotations
 
 import io
 import warnings
+from contextlib import nullcontext
+from threading import Lock
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from src.config import Data
 from src.data.entries import Content, Pixels
+from src.data.formats import check
 from src.errors import ImageError
 
 # The size is checked below before an image is decoded, so Pillow's own warning adds nothing.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Broken EXIF data do no harm to an image, and need no mention.
+warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
 
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "WEBP")  # the only ones parsed; PPM includes PGM
 MIN_SIDE = 8  # pixels; a face cannot be recognised in fewer
 MAX_SIDE = 16_384  # pixels
+LARGE = 2**22  # pixels; more are decoded one image at a time
+STRIP = 2**20  # pixels of a large image that are converted at a time
+SPARE = 4  # times `data.image_size` at least, to which a large image is reduced by averaging
+ORIENTATIONS = range(2, 9)  # of EXIF, but for 1, which is upright
+ONE_AT_A_TIME = Lock()
 MEND = "replace or remove it"
 
 
 def decode(file: str, content: Content, data: Data) -> Pixels:
     """One image as (S, S, 3) uint8 RGB with S = `data.image_size`.
 
-    EXIF orientation is applied, transparency replaced by white, 16-bit grey reduced to 8 bits, and
-    the image made square as `data.fit` says, with Pillow's antialiased bicubic filter. Raises
-    ImageError for a file that is not an image, is broken, too small, or larger than
-    `data.max_pixels`; the size is checked before decoding.
+    EXIF orientation is applied unless it cannot be read, transparency replaced by white, 16-bit
+    grey reduced to 8 bits, and the image made square as `data.fit` says, with Pillow's antialiased
+    bicubic filter. Threads decode large images one at a time. Raises ImageError for a file that is
+    not an image, is broken, too small, too slow to decode, or larger than `data.max_pixels`, most
+    of it checked before decoding.
     """
+    if isinstance(content, ImageError):
+        raise content
     if not isinstance(content, bytes):
         return square(Image.fromarray(content), data)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_size(file, image, data.max_pixels)
-            image.draft(None, (2 * data.image_size, 2 * data.image_size))
-            return square(_rgb(ImageOps.exif_transpose(image)), data)
+            check(file, content, image)
+            large = image.width * image.height > LARGE
+            with ONE_AT_A_TIME if large else nullcontext():
+                image.draft(None, (2 * data.image_size, 2 * data.image_size))
+                image.load()
+                upright = _upright(_reduced(image, data), image)
+                image.close()  # gives its pixels back before another thread decodes
+            return square(upright, data)
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -69,6 +88,37 @@ def _check_size(file: str, image: Image.Image, max_pixels: int) -> None:
         if max(width, height) > MAX_SIDE:
             what = f"{width}x{height} pixels, a side longer than {MAX_SIDE}"
         raise ImageError(file, what, "make it smaller or remove it")
+
+
+def _upright(image: Image.Image, original: Image.Image) -> Image.Image:
+    """`image` turned as the EXIF data of `original` say."""
+    try:
+        orientation = original.getexif().get(ExifTags.Base.Orientation)
+    except (
+        Exception
+    ):  # a sound image with broken EXIF data, for which Pillow raises nearly anything
+        return image
+    if orientation in ORIENTATIONS:
+        image.getexif()[ExifTags.Base.Orientation] = orientation
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def _reduced(image: Image.Image, data: Data) -> Image.Image:
+    """`image` as RGB, a large one converted in strips and made smaller, but far larger than needed.
+
+    At its full size and in several modes at once it would take a gigabyte.
+    """
+    width, height = image.size
+    if width * height <= LARGE:
+        return _rgb(image)
+    factor = max(1, min(width, height) // (SPARE * data.image_size))
+    rows = factor * max(1, STRIP // (width * factor))
+    made = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        made.paste(_rgb(strip).reduce(factor), (0, top // factor))
+    return made
 
 
 def _rgb(image: Image.Image) -> Image.Image:

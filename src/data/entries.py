@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.data.faceset import Split
+from src.errors import ImageError
 
 Pixels = NDArray[np.uint8]
-Content = bytes | Pixels
+Content = bytes | Pixels | ImageError
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ class Origin:
     """Images to pack.
 
     entries: every image, in the order in which `read` yields them. read: yields each entry with
-    its encoded file or with its pixels, (H, W) or (H, W, 3) uint8; sequential, so that a
-    compressed archive is read only once. empty: folders of subjects that hold no file.
+    its encoded file, with its pixels, (H, W) or (H, W, 3) uint8, or with the reason why it must
+    not be read; sequential, so that a compressed archive is read only once. empty: folders of
+    subjects that hold no file.
     """
 
     entries: tuple[Entry, ...]

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from src.data.entries import Entry
 from src.data.faceset import Split
-from src.errors import OriginError
+from src.errors import OriginError, printable
 
 Parts = tuple[str, ...]
 
@@ -38,9 +38,12 @@ class Layout:
 
 
 def safe_parts(where: str, name: str) -> Parts:
-    """The parts of a path within the origin `where`; raises OriginError if it leads outside."""
+    """The parts of a path within the origin `where`, with control characters escaped.
+
+    Raises OriginError if it leads outside.
+    """
     plain = name.encode("utf-8", "replace").decode().replace("\\", "/")
-    parts = tuple(part for part in plain.split("/") if part not in ("", "."))
+    parts = tuple(printable(part) for part in plain.split("/") if part not in ("", "."))
     if plain.startswith("/") or re.match("[A-Za-z]:/", plain) or ".." in parts:
         raise OriginError(
             f"{where}: {plain}", "a path that leads outside", "pack it again with relative paths"

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from src.errors import ImageError, OriginError
 from src.progress import tracked
 
 THREADS, BATCH = 4, 256
+BATCH_BYTES = 2**24  # of encoded files; a single one may have more
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,13 @@ def _decode(origin: Origin, data: Data) -> tuple[list[Entry], list[Pixels], list
 
 
 def _batches(items: Iterable[tuple[Entry, Content]]) -> Iterator[list[tuple[Entry, Content]]]:
-    """Lists of at most BATCH items, so that no more encoded files are in memory at once."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, BATCH)):
+    """Lists of few items and few bytes, so that no more encoded files are in memory at once."""
+    batch, size = [], 0
+    for item in items:
+        batch.append(item)
+        size += len(item[1]) if isinstance(item[1], bytes) else 0
+        if len(batch) == BATCH or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
         yield batch

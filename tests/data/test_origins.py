@@ -22,6 +22,7 @@ from src.data.entries import Origin
 from src.data.faceset import Split
 from src.data.layout import read_layout, safe_parts
 from src.data.origins import open_origin
+from src.data.pack import pack
 from src.errors import OriginError, UserError
 from tests.data.conftest import settings, subjects, write_folder, write_tar, write_zip
 from tests.pipelines.test_graph import is_code
@@ -35,6 +36,7 @@ from typing import Literal
 
 import numpy as np
 
+from src.config import Data
 from src.data.entries import Entry, Origin
 from src.data.origins.base import OPENERS, OriginFile
 
@@ -43,8 +45,8 @@ class Noise(OriginFile):
     kind: Literal["noise"]
     images: int
 
-    def open(self, where: str, image_size: int) -> Origin:
-        return noise(self.images, image_size)
+    def open(self, where: str, data: Data) -> Origin:
+        return noise(self.images, data.image_size)
 
 
 def noise(images: int, size: int) -> Origin:
@@ -53,7 +55,7 @@ def noise(images: int, size: int) -> Origin:
     return Origin(entries, lambda: ((e, draw(256, size=(size, size), dtype="u1")) for e in entries))
 
 
-def open_npz(path: Path) -> Origin:
+def open_npz(path: Path, data: Data) -> Origin:
     return noise(images=6, size=32)
 
 
@@ -102,6 +104,26 @@ def test_an_archive_with_a_path_that_leads_outside_is_refused_naming_the_member(
         with pytest.raises(OriginError, match="leads outside") as caught:
             open_origin(settings(path))
         assert name in str(caught.value)
+
+
+def test_control_characters_in_names_are_escaped(tmp_path: Path) -> None:
+    evil = "a\x1b[2J\x9b"
+    files = {name.replace("a/", f"{evil}/", 1): content for name, content in subjects().items()}
+    files[f"{evil}/\x1b]0;title\x07.png"] = b"broken"
+    for path in (
+        write_folder(tmp_path / "folder", files),
+        write_tar(tmp_path / "a.tar.gz", files),
+        write_zip(tmp_path / "a.zip", files),
+    ):
+        packed = pack(settings(path), seed=0)
+        assert r"a\x1b[2J\x9b" in packed.faces.subjects
+        assert len(packed.faces) == 18
+        shown = "".join((*packed.faces.subjects, *map(str, packed.findings), *packed.files))
+        assert shown.isprintable() and r"\x1b]0;title\x07.png" in shown
+    broken = write_tar(tmp_path / "b.tar.gz", files | {f"../{evil}.png": b""})
+    with pytest.raises(OriginError) as caught:
+        open_origin(settings(broken))
+    assert str(caught.value).isprintable() and r"a\x1b[2J" in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE])

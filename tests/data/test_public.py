@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import pickle
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,6 +173,54 @@ def test_cifar_is_read_only_if_its_checksums_agree(
     assert first.shape == (32, 32, 3)
 
 
+class Malice:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self.proof}",)
+
+
+@pytest.mark.parametrize("file", ["data_batch_1", "test_batch", "batches.meta"])
+def test_a_pickle_in_place_of_one_of_cifar_is_never_loaded(
+    tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision import datasets
+
+    for name, value in cifar_files(tmp_path, "cifar10").items():
+        monkeypatch.setattr(datasets.CIFAR10, name, value)
+    malice = pickle.dumps(Malice(tmp_path / "proof"))
+    (tmp_path / "cifar-10-batches-py" / file).write_bytes(malice)
+    with pytest.raises(OriginError, match="corrupted"):
+        open_origin(settings(origin_file(tmp_path, "cifar10", tmp_path)))
+    assert not (tmp_path / "proof").exists()
+
+
+def test_a_broken_or_huge_image_of_a_torchvision_dataset_is_a_finding(tmp_path: Path) -> None:
+    images = food(tmp_path) / "food-101/images/apple_pie"
+    (images / "0000001.jpg").write_bytes(b"broken")
+    with (images / "0000002.jpg").open("wb") as file:
+        file.truncate(10 * 2**30)
+    broken, huge = pack(settings(origin_file(tmp_path, "food101", tmp_path)), seed=0).findings
+    assert "not an image" in broken.note
+    assert "more than data.max_bytes" in huge.note
+
+
+@pytest.mark.parametrize("name", ["../../../secret", "/etc/secret", "apple_pie/missing"])
+def test_a_list_of_images_that_leads_outside_or_nowhere_is_refused(
+    tmp_path: Path, name: str
+) -> None:
+    base = food(tmp_path / "given") / "food-101"
+    (tmp_path / "secret.jpg").write_bytes(photo(1))
+    listed = json.loads((base / "meta/train.json").read_text())
+    listed["apple_pie"][0] = name
+    (base / "meta/train.json").write_text(json.dumps(listed))
+    with pytest.raises(OriginError, match=r"leads outside|lacks an image"):
+        pack(settings(origin_file(tmp_path, "food101", tmp_path / "given")), seed=0)
+
+
 @pytest.mark.parametrize(("kind", "write"), [("hotdog", hotdog), ("cub200", cub)])
 def test_an_archive_that_is_not_the_published_one_is_refused(
     kind: str, write: Callable[[Path], Path], tmp_path: Path
@@ -190,6 +241,20 @@ def test_a_missing_dataset_is_refused_on_one_line(kind: str, tmp_path: Path) -> 
 def test_a_broken_bird_archive_names_what_is_missing(tmp_path: Path) -> None:
     archive = write_tar(tmp_path / "CUB_200_2011.tgz", {"CUB_200_2011/images.txt": b"1 a.jpg\n"})
     with pytest.raises(OriginError, match=r"CUB_200_2011\.tgz"):
+        open_origin(settings(origin_file(tmp_path, "cub200", archive)))
+
+
+@pytest.mark.parametrize("cut", [0, 512])
+def test_a_bird_archive_that_is_cut_or_has_an_absurd_member_is_refused(
+    tmp_path: Path, cut: int
+) -> None:
+    archive = cub(tmp_path)
+    whole = gzip.decompress(archive.read_bytes()).rstrip(b"\0")
+    huge = tarfile.TarInfo("CUB_200_2011/huge.jpg")
+    huge.size = 2**70
+    whole += bytes(-len(whole) % 512) + huge.tobuf(tarfile.GNU_FORMAT) * (not cut)
+    archive.write_bytes(gzip.compress(whole))
+    with pytest.raises(OriginError, match="lacks its end" if cut else "not laid out"):
         open_origin(settings(origin_file(tmp_path, "cub200", archive)))
 
 

@@ -32,22 +32,22 @@ def open_origin(data: Data) -> Origin:
 
     Raises OriginError, or ConfigError for an origin file that is not valid.
     """
-    origin = _open(data.origin, data.image_size)
+    origin = _open(data.origin, data)
     return regroup(data.origin, origin, data.classes) if data.classes else origin
 
 
-def _open(where: str, image_size: int) -> Origin:
+def _open(where: str, data: Data) -> Origin:
     path = Path(where)
     name = path.name.lower()
     if not path.exists():
         raise OriginError(where, "no such file or folder", "set data.origin to one")
     if path.is_dir():
-        return open_folder(path)
+        return open_folder(path, data)
     if name.endswith((".yaml", ".yml")):
         hint = "an origin file for weights belongs in weights.origin"
-        return read_origin_file(path, KINDS, hint).open(where, image_size)
+        return read_origin_file(path, KINDS, hint).open(where, data)
     for suffix, opener in OPENERS.items():
         if name.endswith(suffix):
-            return opener(path)
+            return opener(path, data)
     mend = f"give a folder, an origin file (.yaml) or an archive ({', '.join(OPENERS)})"
     raise OriginError(where, "not a known type of file", mend)

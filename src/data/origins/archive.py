@@ -5,23 +5,24 @@ from __future__ import annotations
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
+from src.config import Data
 from src.data.entries import Content, Entry, Origin
 from src.data.layout import Layout, read_layout, safe_parts
 from src.data.origins.base import OPENERS
+from src.data.tar import DAMAGE, members
 from src.errors import OriginError
 
-MAX_MEMBER = 256 * 2**20  # bytes; no photograph of a face is larger
 MAX_RATIO = 200  # unpacked to packed bytes; about 1 for images, over 1000 for a zip bomb
 FREE = 2**30  # unpacked bytes that are allowed at any ratio
-# What reading a damaged archive raises.
-DAMAGE = (tarfile.TarError, BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
+ZIP_END = 22  # bytes at the end of a zip, before a comment of at most 64 KiB
+# Those that zipfile unpacks no further than it is asked to.
+BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @dataclass(frozen=True)
@@ -34,70 +35,91 @@ class Member:
     problem: str = ""
 
 
-def open_archive(path: Path) -> Origin:
+def open_archive(path: Path, data: Data) -> Origin:
     """List an archive's images.
 
     Raises OriginError where the archive is damaged, would unpack to an absurd size, or has a
     member that is encrypted, a link or a device, or whose path leads outside.
     """
-    return _open_zip(path) if path.suffix.lower() == ".zip" else _open_tar(path)
+    if not path.is_file():
+        raise OriginError(str(path), "not a file", "give the path of an archive")
+    open_it = _open_zip if path.suffix.lower() == ".zip" else _open_tar
+    return open_it(path, data.max_bytes)
 
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 OPENERS.update(dict.fromkeys(SUFFIXES, open_archive))
 
 
-def _open_tar(path: Path) -> Origin:
-    with _reading(path), tarfile.open(path) as archive:
-        layout = _layout(path, map(_tar_member, archive))
+def _open_tar(path: Path, max_bytes: int) -> Origin:
+    with reading(path):
+        listed = (_tar_member(member) for member, _ in members(path, max_bytes))
+        layout = _layout(path, listed, max_bytes)
 
     def read() -> Iterator[tuple[Entry, Content]]:
-        with _reading(path), tarfile.open(path) as archive:
-            for member in archive:
-                entry = layout.entries.get(member.name)
-                file = archive.extractfile(member)
-                if entry and file:
-                    yield entry, file.read()
+        with reading(path):
+            for member, content in members(path, max_bytes):
+                if (entry := layout.entries.get(member.name)) and member.isfile():
+                    yield entry, content()
 
     return Origin(tuple(layout.entries.values()), read, layout.empty)
 
 
 def _tar_member(member: tarfile.TarInfo) -> Member:
     problem = "" if member.isfile() or member.isdir() else "a link or a device"
+    if member.issparse():
+        problem = "a sparse file"
     return Member(member.name, member.size, member.isdir(), problem)
 
 
-def _open_zip(path: Path) -> Origin:
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        layout = _layout(path, map(_zip_member, archive.infolist()))
+def _open_zip(path: Path, max_bytes: int) -> Origin:
+    with reading(path), zipfile.ZipFile(path) as archive:
+        _check_count(path, len(archive.infolist()))
+        layout = _layout(path, map(_zip_member, archive.infolist()), max_bytes)
 
     def read() -> Iterator[tuple[Entry, Content]]:
-        with _reading(path), zipfile.ZipFile(path) as archive:
+        with reading(path), zipfile.ZipFile(path) as archive:
             for name, entry in layout.entries.items():
-                yield entry, archive.read(name)
+                with archive.open(name) as file:
+                    yield entry, file.read(max_bytes)  # a limit, since the listed size may be wrong
 
     return Origin(tuple(layout.entries.values()), read, layout.empty)
+
+
+def _check_count(path: Path, found: int) -> None:
+    """Raise BadZipFile where the end of a zip tells another number of members than were found.
+
+    zipfile lists what it finds between two places that the end tells, however little that is.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - ZIP_END - 2**16))
+        end = file.read()
+    end = end[end.rindex(b"PK\5\6") :]
+    if (told := int.from_bytes(end[10:12], "little")) not in (found % 2**16, 2**16 - 1):
+        raise BadZipFile(f"{found} members instead of {told}")
 
 
 def _zip_member(member: zipfile.ZipInfo) -> Member:
     problem = "encrypted" if member.flag_bits & 1 else ""
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         problem = "a link or a device"
+    if member.compress_type not in BOUNDED:
+        problem = "packed by another method than deflate"
     return Member(member.filename, member.file_size, member.is_dir(), problem)
 
 
-def _layout(path: Path, members: Iterable[Member]) -> Layout:
+def _layout(path: Path, listed: Iterable[Member], max_bytes: int) -> Layout:
     """The layout of an archive; whatever is unsafe is refused before anything is unpacked."""
     files: list[str] = []
     folders: list[str] = []
     total = 0
     limit = max(FREE, MAX_RATIO * path.stat().st_size)
-    for member in members:
+    for member in listed:
         safe_parts(str(path), member.name)
         total += member.size
         problem = member.problem
-        if member.size > MAX_MEMBER:
-            problem = f"unpacks to {member.size:,} bytes, more than any image has"
+        if member.size > max_bytes:
+            problem = f"unpacks to {member.size:,} bytes, more than data.max_bytes ({max_bytes:,})"
         elif total > limit:
             problem = f"the archive would unpack to more than {limit:,} bytes"
         if problem:
@@ -108,11 +130,11 @@ def _layout(path: Path, members: Iterable[Member]) -> Layout:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
     """Raise OriginError where the archive turns out to be damaged."""
     try:
         yield
-    except DAMAGE as error:
+    except (*DAMAGE, BadZipFile) as error:
         raise OriginError(
             str(path), f"cannot be read as an archive ({error})", "fetch or pack it again"
         ) from None

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-from src.config import Section
+from src.config import Data, Section
 from src.data.entries import Origin
 
 KINDS: dict[str, type[OriginFile]] = {}
-OPENERS: dict[str, Callable[[Path], Origin]] = {}  # by suffix, in lower case
+OPENERS: dict[str, Callable[[Path, Data], Origin]] = {}  # by suffix, in lower case
 
 
 class OriginFile(Section, ABC):
@@ -29,8 +29,8 @@ class OriginFile(Section, ABC):
         KINDS.update(dict.fromkeys(get_args(cls.model_fields["kind"].annotation), cls))
 
     @abstractmethod
-    def open(self, where: str, image_size: int) -> Origin:
-        """List the images; images that are rendered have sides of `image_size` pixels.
+    def open(self, where: str, data: Data) -> Origin:
+        """List the images, which `data.image_size` and `data.max_bytes` may concern.
 
         Raises OriginError, whose message starts with `where`, the path of the origin file.
         """

@@ -6,14 +6,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from src.config import Data
 from src.data.entries import Content, Entry, Origin
+from src.data.files import read_file
 from src.data.layout import read_layout
-from src.errors import OriginError
+from src.errors import ImageError, OriginError
 
 MAX_DEPTH = 8  # folders; a deeper path comes from a link that leads back up
 
 
-def open_folder(path: Path) -> Origin:
+def open_folder(path: Path, data: Data) -> Origin:
     """List a folder's images, following links (DVC may link files to its cache).
 
     Raises OriginError where it is not laid out by subject, or holds anything but files.
@@ -30,15 +32,17 @@ def open_folder(path: Path) -> Origin:
 
     def read() -> Iterator[tuple[Entry, Content]]:
         for name, entry in layout.entries.items():
-            yield entry, _read(path / name)
+            yield entry, _read(path / name, data.max_bytes)
 
     return Origin(tuple(layout.entries.values()), read, layout.empty)
 
 
-def _read(file: Path) -> bytes:
+def _read(file: Path, max_bytes: int) -> Content:
     if not file.is_file():
         raise OriginError(str(file), "not a file, or a broken link", "remove or replace it")
     try:
-        return file.read_bytes()
+        return read_file(file, max_bytes)
+    except ImageError as error:
+        return error
     except OSError as error:
         raise OriginError(str(file), f"cannot be read ({error})", "check its permissions") from None

@@ -5,18 +5,25 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from src.config import Count
+from src.config import Count, Data
 from src.data.entries import Content, Entry, Origin
 from src.data.faceset import Split
-from src.data.origins.archive import MAX_MEMBER, open_archive
+from src.data.layout import safe_parts
+from src.data.origins.archive import open_archive, reading
 from src.data.origins.base import OriginFile
+from src.data.tar import DAMAGE, members
 from src.errors import OriginError
 from src.files import digest
+
+LISTS = tuple(
+    f"CUB_200_2011/{name}.txt"
+    for name in ("images", "image_class_labels", "train_test_split", "classes")
+)
+MAX_LIST = 2**24  # bytes; CUB's longest list has under a million
 
 
 class PublicDataset(OriginFile):
@@ -60,9 +67,9 @@ class HotDog(PublicDataset):
     kind: Literal["hotdog"]
     sha1: ClassVar[str] = "fba480ffa8aa7e0febbb511d181409f899b9baa5"
 
-    def open(self, where: str, image_size: int) -> Origin:
+    def open(self, where: str, data: Data) -> Origin:
         self.check(where, Path(self.path), "sha1", self.sha1)
-        return self.limit(open_archive(Path(self.path)))
+        return self.limit(open_archive(Path(self.path), data))
 
 
 class Cub(PublicDataset):
@@ -71,44 +78,44 @@ class Cub(PublicDataset):
     kind: Literal["cub200"]
     md5: ClassVar[str] = "97eceeb196236b17998738112f37df78"
 
-    def open(self, where: str, image_size: int) -> Origin:
+    def open(self, where: str, data: Data) -> Origin:
         path = Path(self.path)
         self.check(where, path, "md5", self.md5)
         entries = self._entries(where, path)
 
         def read() -> Iterator[tuple[Entry, Content]]:
-            with tarfile.open(path) as archive:
-                for member in archive:
-                    entry = entries.get(member.name)
-                    safe = member.isfile() and member.size <= MAX_MEMBER
-                    file = archive.extractfile(member) if entry and safe else None
-                    if entry and file:
-                        yield entry, file.read()
+            with reading(path):
+                for member, content in members(path, data.max_bytes):
+                    if (entry := entries.get(member.name)) and member.isfile():
+                        yield entry, content()
 
         return self.limit(Origin(tuple(entries.values()), read))
 
     def _entries(self, where: str, path: Path) -> dict[str, Entry]:
         """Entries by name of member, in the archive's order, from its four numbered lists."""
-        names = ("images", "image_class_labels", "train_test_split", "classes")
+        lists: dict[str, dict[str, str]] = {}
+        names = []
         try:
-            with tarfile.open(path) as archive:
-                images, labels, training, classes = (_list(archive, name) for name in names)
-                members = archive.getnames()
+            for member, content in members(path, MAX_LIST):
+                names.append(member.name)
+                if member.isfile() and member.name in LISTS:
+                    lists[member.name] = _list(content())
+            images, labels, training, classes = (lists[name] for name in LISTS)
             entries = {
                 f"CUB_200_2011/images/{file}": Entry(
-                    file, classes[labels[key]], Split.train if training[key] == "1" else Split.test
+                    "/".join(safe_parts(str(path), file)),
+                    "/".join(safe_parts(str(path), classes[labels[key]])),
+                    Split.train if training[key] == "1" else Split.test,
                 )
                 for key, file in images.items()
             }
-            return {name: entries[name] for name in members if name in entries}
-        except (tarfile.TarError, OSError, EOFError, KeyError, ValueError) as error:
+            return {name: entries[name] for name in names if name in entries}
+        except DAMAGE as error:
             raise OriginError(
                 where, f"{path} is not laid out as CUB_200_2011.tgz ({error})", "fetch it again"
             ) from None
 
 
-def _list(archive: tarfile.TarFile, name: str) -> dict[str, str]:
+def _list(content: bytes) -> dict[str, str]:
     """The lines `NUMBER VALUE` of one of CUB's text files."""
-    file = archive.extractfile(f"CUB_200_2011/{name}.txt")
-    lines = file.read().decode().splitlines() if file else []
-    return dict(line.split(" ", 1) for line in lines if line)
+    return dict(line.split(" ", 1) for line in content.decode().splitlines() if line)

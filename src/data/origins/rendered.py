@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from src.config import Count
+from src.config import Count, Data
 from src.data.entries import Content, Entry, Origin
 from src.data.faceset import Split
 from src.data.origins.base import OriginFile
@@ -34,7 +34,7 @@ class Synthetic(OriginFile):
     difficulty: Annotated[float, Field(ge=0, le=1)] = 1.0
     """How far pose, light, expression and camera differ from neutral: 0 not at all, 1 fully."""
 
-    def open(self, where: str, image_size: int) -> Origin:
+    def open(self, where: str, data: Data) -> Origin:
         width = max(2, len(str(self.subjects)))
         names = [f"subject_{number:0{width}}" for number in range(1, self.subjects + 1)]
         entries = _entries(names, train=self.train_per_subject, test=self.test_per_subject)
@@ -44,7 +44,7 @@ class Synthetic(OriginFile):
 
             each = self.train_per_subject + self.test_per_subject
             images = render_subjects(
-                self.subjects, each, image_size, self.seed, difficulty=self.difficulty
+                self.subjects, each, data.image_size, self.seed, difficulty=self.difficulty
             )
             return zip(entries, images, strict=True)
 
@@ -76,13 +76,13 @@ class Objects(OriginFile):
         width = len(str(self.classes))
         return {f"class_{number:0{width}}": 1 for number in range(1, self.classes + 1)}
 
-    def open(self, where: str, image_size: int) -> Origin:
+    def open(self, where: str, data: Data) -> Origin:
         entries = _entries(self.kinds, train=self.train_per_class, test=self.test_per_class)
 
         def read() -> Iterator[tuple[Entry, Content]]:
             from src.data.objects import Style, render_objects
 
-            size, style = self.size or image_size, Style(likeness=self.likeness)
+            size, style = self.size or data.image_size, Style(likeness=self.likeness)
             rows, first = iter(entries), 0
             for count in self.kinds.values():
                 for number in range(self.train_per_class + self.test_per_class):

@@ -1,55 +1,89 @@
-"""Datasets that scikit-learn downloads once, verifies and keeps."""
+"""Datasets that scikit-learn downloads, read from the files that their authors published.
+
+scikit-learn's own functions load pickles that they keep beside those files, and whoever can write
+there could run code with them. So only its download is used, which checks sha256; LFW is read
+from its folder of images or from its archive, which is never extracted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
-from io import StringIO
-from typing import Annotated, Any, Literal
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
+from src.config import Data
 from src.data.entries import Content, Entry, Origin, Pixels
+from src.data.origins.archive import open_archive
 from src.data.origins.base import OriginFile
+from src.data.origins.folder import open_folder
 from src.errors import OriginError
+from src.files import digest
+
+FIGSHARE = "https://ndownloader.figshare.com/files"
 
 
 class SklearnDataset(OriginFile):
-    """A dataset behind one of scikit-learn's `fetch_` functions."""
+    """A dataset in the folder of scikit-learn, which may download it."""
 
     data_home: str | None = None
     """The folder that keeps the download; null for scikit-learn's own."""
     download_if_missing: bool = True
     """Download the dataset where the folder does not have it yet; false fails instead."""
 
-    def fetch(self, where: str, fetcher: Callable[..., Any], **options: object) -> Any:
-        """Call one of scikit-learn's fetchers; raises OriginError if it fails."""
-        try:
-            with redirect_stdout(StringIO()):  # it prints where it downloads from
-                return fetcher(
-                    data_home=self.data_home,
-                    download_if_missing=self.download_if_missing,
-                    **options,
-                )
-        except (OSError, ValueError) as error:
-            raise OriginError(
-                where,
-                f"{self.kind} could not be loaded ({error})",
-                "go online with download_if_missing: true, or set data_home to where it is",
-            ) from None
+    def home(self) -> Path:
+        """The folder that keeps the download."""
+        from sklearn.datasets import get_data_home
+
+        return Path(get_data_home(self.data_home))
+
+    def published(self, where: str, file: Path, number: int, sha256: str) -> Path:
+        """`file`, downloaded if it may be; raises OriginError if it is not the published one."""
+        from sklearn.datasets import fetch_file
+
+        what = f"{file} is missing"
+        if self.download_if_missing and not file.exists():
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                fetch_file(f"{FIGSHARE}/{number}", file.parent, file.name, sha256)
+            except (OSError, ValueError) as error:
+                what = f"{self.kind} cannot be downloaded ({error})"
+        if not file.is_file():
+            mend = "go online with download_if_missing: true, or set data_home to where it is"
+            raise OriginError(where, what, mend)
+        if digest(file, "sha256") != sha256:
+            what = f"{file} is not the published file (sha256 differs from {sha256})"
+            raise OriginError(where, what, "remove it to have it downloaded again")
+        return file
 
 
 class Olivetti(SklearnDataset):
     """The Olivetti faces: 40 subjects, 10 grey images each, 64x64 (Samaria and Harter, 1994)."""
 
     kind: Literal["olivetti"]
+    sha256: ClassVar[str] = "b612fb967f2dc77c9c62d3e1266e0c73d5fca46a4b8906c18e454d41af987794"
 
-    def open(self, where: str, image_size: int) -> Origin:
-        from sklearn.datasets import fetch_olivetti_faces
+    def open(self, where: str, data: Data) -> Origin:
+        from scipy.io import loadmat
 
-        bunch = self.fetch(where, fetch_olivetti_faces)
-        return _origin(bunch.images, [f"subject_{label + 1:02}" for label in bunch.target])
+        file = self.published(where, self.home() / "olivettifaces.mat", 5976027, self.sha256)
+        columns = loadmat(file, variable_names=["faces"])["faces"].astype(np.float32)
+        columns -= columns.min()
+        columns *= 255 / columns.max()
+        faces: Pixels = columns.round().astype(np.uint8).T.reshape(40, 10, 64, 64)
+        subjects = [f"subject_{number:02}" for number in range(1, 41)]
+        entries = tuple(Entry(f"{name}/{n:04}", name) for name in subjects for n in range(1, 11))
+
+        def read() -> Iterator[tuple[Entry, Content]]:
+            # The file holds each image by columns.
+            return zip(entries, faces.reshape(400, 64, 64).transpose(0, 2, 1), strict=True)
+
+        return Origin(entries, read)
 
 
 class Lfw(SklearnDataset):
@@ -60,32 +94,31 @@ class Lfw(SklearnDataset):
     """Leave out subjects with fewer images."""
     funneled: bool = True
     """Use the images that were aligned by funneling."""
+    sha256s: ClassVar[Mapping[bool, str]] = MappingProxyType(
+        {
+            True: "b47c8422c8cded889dc5a13418c4bc2abbda121092b3533a83306f90d900100a",
+            False: "055f7d9c632d7370e6fb4afc7468d40f970c34a80d4c6f50ffec63f5a8d536c0",
+        }
+    )
 
-    def open(self, where: str, image_size: int) -> Origin:
-        from sklearn.datasets import fetch_lfw_people
+    def open(self, where: str, data: Data) -> Origin:
+        home = self.home() / "lfw_home"
+        folder = home / ("lfw_funneled" if self.funneled else "lfw")
+        if folder.is_dir():
+            origin = open_folder(folder, data)
+        else:
+            archive = home / ("lfw-funneled.tgz" if self.funneled else "lfw.tgz")
+            number = 5976015 if self.funneled else 5976018
+            sha256 = self.sha256s[self.funneled]
+            origin = open_archive(self.published(where, archive, number, sha256), data)
+        counts = Counter(entry.subject for entry in origin.entries)
+        named = {
+            entry: replace(entry, subject=entry.subject.replace("_", " "))
+            for entry in origin.entries
+            if counts[entry.subject] >= self.min_faces_per_person
+        }
 
-        bunch = self.fetch(
-            where,
-            fetch_lfw_people,
-            funneled=self.funneled,
-            min_faces_per_person=self.min_faces_per_person,
-            color=True,
-            resize=None,
-        )
-        return _origin(bunch.images, [str(bunch.target_names[label]) for label in bunch.target])
+        def read() -> Iterator[tuple[Entry, Content]]:
+            return ((named[entry], image) for entry, image in origin.read() if entry in named)
 
-
-def _origin(images: Any, subjects: Sequence[str]) -> Origin:
-    """Images (N, H, W) or (N, H, W, 3) in [0, 1], each subject's numbered in their order."""
-    counts: dict[str, int] = {}
-    entries = []
-    for subject in subjects:
-        counts[subject] = counts.get(subject, 0) + 1
-        entries.append(Entry(f"{subject}/{counts[subject]:04}", subject))
-
-    def read() -> Iterator[tuple[Entry, Content]]:
-        for entry, image in zip(entries, images, strict=True):
-            pixels: Pixels = (image * 255).round().astype(np.uint8)
-            yield entry, pixels
-
-    return Origin(tuple(entries), read)
+        return Origin(tuple(named.values()), read)

@@ -11,10 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
+from src.config import Data
 from src.data.entries import Content, Entry, Origin, Pixels
 from src.data.faceset import Split
+from src.data.files import read_file
+from src.data.layout import safe_parts
 from src.data.origins.public import PublicDataset
-from src.errors import OriginError
+from src.errors import ImageError, OriginError, printable
 
 
 class TorchvisionDataset(PublicDataset):
@@ -30,7 +33,24 @@ class TorchvisionDataset(PublicDataset):
     def labels(self, dataset: Any) -> list[int]:
         """The class of every image, found without decoding any."""
 
-    def open(self, where: str, image_size: int) -> Origin:
+    def content(self, dataset: Any, number: int, data: Data) -> Content:
+        """One image; torchvision's loader would read a file of any format and size."""
+        file = Path(self.file(dataset, number))
+        folder = Path(self.path)
+        try:
+            safe_parts(str(folder), file.relative_to(folder).as_posix())
+            return read_file(file, data.max_bytes)
+        except ImageError as error:
+            return error
+        except (OSError, ValueError) as error:
+            what = f"{self.kind} lacks an image ({error})"
+            raise OriginError(str(file), what, "fetch the dataset again") from None
+
+    @abstractmethod
+    def file(self, dataset: Any, number: int) -> str | Path:
+        """The path of an image."""
+
+    def open(self, where: str, data: Data) -> Origin:
         for name, md5 in self.checksums.items():
             self.check(where, Path(self.path) / name, "md5", md5)
         try:
@@ -39,17 +59,14 @@ class TorchvisionDataset(PublicDataset):
             mend = "set path to the folder that torchvision reads"
             raise OriginError(where, f"{self.kind} is not in {self.path} ({error})", mend) from None
         rows = [
-            (Entry(f"{split.name}/{number:06}", dataset.classes[label], split), dataset, number)
+            (Entry(f"{split.name}/{number:06}", names[label], split), dataset, number)
             for split, dataset in parts
+            for names in [[printable(str(name)) for name in dataset.classes]]
             for number, label in enumerate(self.labels(dataset))
         ]
 
         def read() -> Iterator[tuple[Entry, Content]]:
-            import numpy as np
-
-            for entry, dataset, number in rows:
-                pixels: Pixels = np.asarray(dataset[number][0].convert("RGB"))
-                yield entry, pixels
+            return ((entry, self.content(dataset, number, data)) for entry, dataset, number in rows)
 
         return self.limit(Origin(tuple(entry for entry, _, _ in rows), read))
 
@@ -57,7 +74,7 @@ class TorchvisionDataset(PublicDataset):
 class Cifar(TorchvisionDataset):
     """CIFAR-10, and CIFAR-100 by its fine labels (Krizhevsky, 2009).
 
-    torchvision compares every checksum before it unpickles the files.
+    torchvision compares every checksum before it unpickles the files, whether it downloads or not.
     """
 
     kind: Literal["cifar10", "cifar100"]
@@ -70,6 +87,13 @@ class Cifar(TorchvisionDataset):
 
     def labels(self, dataset: Any) -> list[int]:
         return list(dataset.targets)
+
+    def content(self, dataset: Any, number: int, data: Data) -> Content:
+        pixels: Pixels = dataset.data[number]
+        return pixels
+
+    def file(self, dataset: Any, number: int) -> str | Path:
+        raise NotImplementedError  # the images are in the pickles
 
 
 class Cars(TorchvisionDataset):
@@ -88,6 +112,10 @@ class Cars(TorchvisionDataset):
     def labels(self, dataset: Any) -> list[int]:
         return [int(label) for _, label in dataset._samples]
 
+    def file(self, dataset: Any, number: int) -> str | Path:
+        path: str = dataset._samples[number][0]
+        return path
+
 
 class Food(TorchvisionDataset):
     """Food-101 (Bossard et al., 2014): food-101/ with images and meta."""
@@ -101,3 +129,7 @@ class Food(TorchvisionDataset):
 
     def labels(self, dataset: Any) -> list[int]:
         return list(dataset._labels)
+
+    def file(self, dataset: Any, number: int) -> str | Path:
+        path: Path = dataset._image_files[number]
+        return path
