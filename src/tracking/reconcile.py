@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Literal
 
 from src.errors import TrackingError
 from src.files import digest
-from src.tracking.children import PARENT, children_of, finish_child, start_child
+from src.tracking.children import children_of, finish_child
 from src.tracking.model import has_files, log_model, write_files
 from src.tracking.provenance import process_tags
 from src.tracking.record import MetricPoint, ModelFile, RunRecord, SeedRun, now
 from src.tracking.run import close_orphans
 from src.tracking.seeds import seed_name, seed_params
 from src.tracking.store import Store, locked, open_store
-from src.tracking.writing import log_file, log_points, start_run
+from src.tracking.writing import PARENT, log_file, log_points, start_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,14 +70,14 @@ def _seed_runs(store: Store, parent: str, record: RunRecord) -> tuple[str, ...]:
     for seed in record.seeds:
         run_id = _find(store, seed)
         if run_id is None:
-            run_id = start_child(
+            run_id = start_run(
                 store,
+                seed_name(record.name, seed.seed),
+                seed.started,
+                seed_params(record.params, seed.seed),
+                {**record.tags, **process_tags(), FROM: seed.run_id},
+                record.dataset,
                 parent,
-                name=seed_name(record.name, seed.seed),
-                started=seed.started,
-                params=seed_params(record.params, seed.seed),
-                tags={**record.tags, **process_tags(), FROM: seed.run_id},
-                dataset=record.dataset,
             )
             finish_child(store, run_id, seed.points, seed.ended)
         store.client.set_tag(run_id, PARENT, parent)  # which may have been rebuilt without it

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.files import digest
-from src.tracking.children import Status, start_child
+from src.tracking.children import Status
 from src.tracking.live import LiveRun
 from src.tracking.model import log_model
 from src.tracking.provenance import is_orphan, provenance
@@ -80,14 +80,14 @@ class TrackedRun:
             return self.live
         if number not in self._children:
             seed, started = self.seeds[number], now()
-            run_id = start_child(
+            run_id = start_run(
                 self.live.store,
+                seed_name(self.name, seed),
+                started,
+                seed_params(self.params, seed),
+                self.tags,
+                self.dataset,
                 self.run_id,
-                name=seed_name(self.name, seed),
-                started=started,
-                params=seed_params(self.params, seed),
-                tags=self.tags,
-                dataset=self.dataset,
             )
             self._children[number] = LiveRun(self.live.store, run_id, started)
         return self._children[number]

@@ -11,6 +11,7 @@ from src.tracking.record import DatasetVersion, MetricPoint
 from src.tracking.store import Store
 
 T = TypeVar("T")
+PARENT = "mlflow.parentRunId"  # tag: a child run's parent, under which MLflow's pages fold it
 MAX_PARAMS, MAX_METRICS = 100, 1000  # MLflow's limits for one call
 
 
@@ -33,11 +34,13 @@ def start_run(
     params: Mapping[str, str],
     tags: Mapping[str, str],
     dataset: DatasetVersion | None,
+    parent: str | None = None,
 ) -> str:
-    """Create a run with its parameters, tags and dataset; returns its id."""
+    """Create a run, under the one with the id `parent` if given; returns its id."""
     from mlflow.entities import Param
 
-    run = store.client.create_run(store.experiment_id, started, dict(tags), name)
+    own = {**tags, PARENT: parent} if parent else dict(tags)
+    run = store.client.create_run(store.experiment_id, started, own, name)
     run_id = str(run.info.run_id)
     for batch in _batches([Param(*item) for item in params.items()], MAX_PARAMS):
         store.client.log_batch(run_id, params=batch)
