@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from src.errors import redacted
 from src.files import digest
 from src.tracking.children import Status
 from src.tracking.live import LiveRun
@@ -162,7 +163,8 @@ def track(
         dataset = dataset.model_copy(update={"path": relative(Path(dataset.path), record)})
     started = now()
     flat = flatten(params) | ({SEEDS: str(len(seeds))} if seeds else {})
-    all_tags = provenance(stage, dataset) | dict(tags or {})
+    given = provenance(stage, dataset) | dict(tags or {})
+    all_tags = {key: redacted(value) for key, value in given.items()}
     run_id = start_run(store, name, started, flat, all_tags, dataset)
     live = LiveRun(store, run_id, started)
     run = TrackedRun(live, name, record, flat, all_tags, dataset, seeds)
@@ -176,7 +178,9 @@ def track(
         status = "KILLED"
         raise
     except BaseException as error:
-        store.client.set_tag(run.run_id, "error", f"{type(error).__name__}: {error}"[:500])
+        store.client.set_tag(
+            run.run_id, "error", redacted(f"{type(error).__name__}: {error}")[:500]
+        )
         raise
     finally:
         run.end(status)

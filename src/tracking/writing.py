@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from src.errors import redacted
 from src.tracking.record import DatasetVersion, MetricPoint
 from src.tracking.store import Store
 
@@ -16,14 +17,14 @@ MAX_PARAMS, MAX_METRICS = 100, 1000  # MLflow's limits for one call
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested parameters as `a.b.c: text`; values that are not strings become JSON."""
+    """Nested parameters as `a.b.c: text`; other values become JSON; no credentials."""
     flat: dict[str, str] = {}
     for key, value in params.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping) and value:
             flat |= flatten(value, f"{name}.")
         else:
-            flat[name] = value if isinstance(value, str) else json.dumps(value)
+            flat[name] = redacted(value if isinstance(value, str) else json.dumps(value))
     return flat
 
 
