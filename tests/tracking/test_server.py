@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 from src.closure import ROOT
 from src.errors import TrackingError
 from src.tracking.address import check_answers
+from src.tracking.reconcile import ensure_run
+from src.tracking.record import RunRecord
 from src.tracking.store import open_store
 from tests.tracking.projects import EXPERIMENT, Project
 from tests.tracking.servers import Server, free_port, new_server
@@ -117,3 +120,111 @@ def test_a_server_that_takes_calls_and_never_answers_is_not_waited_for(scheme: s
         with pytest.raises(TrackingError, match="answers there"):
             check_answers(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
         assert time.monotonic() - began < 10
+
+
+LONG = """
+import os, sys, time
+from pathlib import Path
+from src import cli
+from src.data.faceset import FaceSet
+from src.tracking import live
+from src.tracking.run import track
+from tests.tracking.projects import Project
+
+live.FLUSH = 0
+os.environ["MLFLOW_TRACKING_URI"] = os.environ["GIVEN_URI"]
+
+def main(argv):
+    project = Project(Path.cwd())
+    with track(
+        experiment="face-finetune",
+        name="ModelA",
+        params={"note": "text"},
+        dataset=None,
+        stage="s",
+        record=project.record,
+        seeds=(0, 1),
+    ) as run:
+        for seed in (0, 1):
+            for step in (1, 2, 3):
+                run.log_epoch(step, {"train/loss": step / 10 + seed}, seed)
+                if (seed, step) == (0, 2):
+                    print("open", flush=True)
+                    input()
+            run.log_finals({"best_epoch": 3}, seed)
+        run.log_artifact(project.curves, "curves")
+        images = FaceSet.load(project.faces).images
+        run.log_model(project.model, images[:2].permute(0, 2, 3, 1).numpy())
+
+cli.run(main)
+"""
+
+
+def test_a_server_lost_in_mid_run_costs_nothing_and_gets_the_run_later_once(
+    project: Project, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"http://{server.address}"
+    environment = {**os.environ, "GIVEN_URI": uri, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", LONG],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        server.kill()
+        began = time.monotonic()
+        out, err = process.communicate("\n", timeout=100)
+        assert time.monotonic() - began < 30
+    assert (process.returncode, out, err.count("\n")) == (0, "", 1), err
+    assert err.startswith(f"warning: {uri}: the MLflow store is lost")
+    assert RunRecord.read(project.record).sent is False
+
+    server.start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert ensure_run(project.record) == ensure_run(project.record)
+    store = open_store(EXPERIMENT)
+    runs = {run.info.run_name: run for run in store.client.search_runs([store.experiment_id])}
+    assert runs.keys() == {"ModelA", "ModelA-seed0", "ModelA-seed1"}
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    for seed in (0, 1):
+        child = runs[f"ModelA-seed{seed}"].info.run_id
+        history = store.client.get_metric_history(child, "train/loss")
+        assert [point.value for point in history] == [0.1 + seed, 0.2 + seed, 0.3 + seed]
+    parent = runs["ModelA"]
+    assert len(parent.outputs.model_outputs) == 1
+    files = store.client.list_artifacts(parent.info.run_id, "curves")
+    assert [file.path for file in files] == ["curves/ModelA.csv"]
+    assert len(store.client.search_logged_models([store.experiment_id])) == 1
+
+
+OFFLINE = """
+import sys
+sys.modules["mlflow"] = None  # importing it fails
+from pathlib import Path
+from src import cli
+from tests.tracking.finished import finish_run
+from tests.tracking.projects import Project
+cli.run(lambda argv: finish_run(Project(Path.cwd()), offline=True) and None)
+"""
+
+
+def test_an_offline_run_needs_no_mlflow_and_is_sent_later_complete(project: Project) -> None:
+    shutil.rmtree("mlruns")
+    done = run("", "-c", OFFLINE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not Path("mlruns").exists()
+    record = RunRecord.read(project.record)
+    assert ensure_run(project.record) == (run_id := ensure_run(project.record)) != record.run_id
+    store = open_store(EXPERIMENT)
+    (sent,) = store.client.search_runs([store.experiment_id])
+    assert (sent.info.run_id, sent.info.status, sent.data.params) == (
+        run_id,
+        "FINISHED",
+        record.params,
+    )
+    assert set(sent.data.metrics) == {key for point in record.points for key in point.metrics}
+    assert len(sent.outputs.model_outputs) == 1
