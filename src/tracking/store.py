@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from src.errors import TrackingError, redacted
 from src.tracking.address import check_answers, without_credentials
+from src.tracking.sqlite import check_database, wait_for_locks
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -93,6 +94,9 @@ def _open_backend(uri: str, root: Path) -> Backend:
     from mlflow import MlflowClient
 
     check_answers(uri)
+    wait_for_locks()
+    if uri.startswith(SQLITE):
+        check_database(_database(uri))
     with locked(uri), as_tracking_error(uri):
         backend = Backend(MlflowClient(tracking_uri=uri, registry_uri=uri), uri)
         backend.client.search_experiments(max_results=1)  # creates the database, or fails
