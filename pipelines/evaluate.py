@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Score every experiment's networks on the test images and store their predictions."""
     parser("pipelines.evaluate", str(main.__doc__), EXAMPLES).parse_args(argv)
     faces = FaceSet.load(paths.FACES)
-    predictions = predict(load_params(), faces)
+    params = load_params()
+    predictions = predict(params, faces)
     predictions.save(paths.PREDICTIONS)
     for name in predictions.logits:
         write_experiment(name, faces, predictions)
@@ -42,8 +43,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, result in scores.items():
         seeds_alone = scores_of_seeds(predictions, name)
         write_json(paths.seed_scores(name), {"seeds": seeds_alone})
-        files = [(path, "test") for path in sorted(paths.evaluation(name).iterdir())]
-        log_test(paths.run_record(name), result.as_dict(), files, seeds=seeds_alone)
+        if not params.tracking.offline:
+            files = [(path, "test") for path in sorted(paths.evaluation(name).iterdir())]
+            log_test(paths.run_record(name), result.as_dict(), files, seeds=seeds_alone)
         low, high = result.accuracy_low, result.accuracy_high
         seeds = f", mean of {result.seeds} seeds" if result.seeds > 1 else ""
         print(f"{name}: test {result.accuracy:.1%}, 95% interval {low:.1%} to {high:.1%}{seeds}")

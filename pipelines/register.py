@@ -16,14 +16,17 @@ EXAMPLES = "  python -m pipelines.register\n  dvc repro register"
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Register the best experiment's model, and promote it if it beats the current champion."""
-    from src.tracking.registry import promote
-
     parser("pipelines.register", str(main.__doc__), EXAMPLES).parse_args(argv)
     params = load_params()
     names = params.experiments
     best = choose(Contender.read(name, paths.train_metrics(name)) for name in names)
     model = params.tracking.model
-    print(promote(paths.run_record(best.name), best.val_accuracy, model).sentence)
+    if params.tracking.offline:
+        print(f"{best.name} is registered by `python -m src.tracking reconcile`")
+    else:
+        from src.tracking.registry import promote
+
+        print(promote(paths.run_record(best.name), best.val_accuracy, model).sentence)
     # Not the version, which depends on the registry and not on the inputs alone.
     write_json(paths.REGISTERED, {"model": model, **asdict(best)})
 

@@ -53,6 +53,7 @@ def run(name: str, params: Params) -> None:
             record=paths.run_record(name),
             tags=job_tags(job),
             seeds=seeds,
+            offline=params.tracking.offline,
         ) as tracked,
         epochs_bar(name, job.experiment.epochs, len(seeds)) as advance,
     ):

@@ -7,12 +7,14 @@ import inspect
 import os
 import signal
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
-from src.errors import UserError
+from src.errors import UserError, redacted
 
 PROJECT = "face-finetune"
 Main = Callable[[Sequence[str] | None], int | None]
@@ -59,12 +61,22 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _show(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """Print a traceback without credentials, which libraries put into the messages of errors."""
+    lines = traceback.format_exception(kind, error, trace)
+    print(redacted("".join(lines)), file=sys.stderr, end="")
+
+
 def run(main: Main, argv: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 for success, 2 for a user's mistake, 130 if interrupted.
 
     SIGTERM is treated as Ctrl-C, so that open MLflow runs are closed on either.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    sys.excepthook = _show
+    threading.excepthook = lambda it: _show(it.exc_type, it.exc_value, it.exc_traceback)
     try:
         code = main(argv) or 0
     except UserError as error:

@@ -1,10 +1,37 @@
 """Errors that a user can correct, one class for each kind.
 
 `src.cli` shows each as a single line that says where it is, what is wrong and how to correct it,
-so that callers need not catch one to explain it.
+so that callers need not catch one to explain it. None shows a credential.
 """
 
 from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+# `user:password@` or `token@` after `://`. A password may have unescaped `@` and `/` in it, so all
+# up to the last `@` goes, at the risk of a path's.
+_USERINFO = re.compile(r"://(?:([^\s/?#:@'\"]*):[^\s'\"]*@|[^\s/?#'\"]+@)")
+_ASSIGNED = re.compile(
+    r"\b(\w*(?:password|passwd|passphrase|pwd|secret|token|api_?key)\s?=\s?)[^\s'\"]+", re.I
+)
+_SHORTEST = 4  # characters of a secret that is also searched for on its own
+_secrets: set[str] = set()
+
+
+def hide(secret: str | None) -> None:
+    """Let `redacted` take this out too where it stands alone, as drivers' messages may have it."""
+    given = secret or ""
+    _secrets.update(text for text in (given, unquote(given)) if len(text) >= _SHORTEST)
+
+
+def redacted(text: str) -> str:
+    """The text without the credentials in its URLs; a user name stays."""
+    text = _USERINFO.sub(lambda found: f"://{found[1]}:***@" if found[1] else "://***@", text)
+    text = _ASSIGNED.sub(r"\1***", text)
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
 
 
 def printable(text: str) -> str:
@@ -19,7 +46,7 @@ class UserError(Exception):
 
     def __init__(self, where: str, what: str, mend: str) -> None:
         self.where, self.what, self.mend = (
-            printable(" ".join(text.split())) for text in (where, what, mend)
+            printable(redacted(" ".join(text.split()))) for text in (where, what, mend)
         )
         super().__init__(f"{self.where}: {self.what}; {self.mend}")
 

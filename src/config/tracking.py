@@ -19,3 +19,5 @@ class Tracking(Section):
     """MLflow's experiment, which holds the runs."""
     model: MlflowName = "face-classifier"
     """The registered model, one per purpose; its alias `champion` is the version in use."""
+    offline: bool = False
+    """Whether stages leave MLflow alone; `python -m src.tracking reconcile` sends runs later."""

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
-from src.tracking.record import DatasetVersion, MetricPoint
+from src.tracking.record import MetricPoint
 from src.tracking.store import Store
-from src.tracking.writing import log_points, start_run
+from src.tracking.writing import PARENT, log_points
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-PARENT = "mlflow.parentRunId"
 MAX_RESULTS = 50_000  # MLflow's limit for one search
 Status = Literal["FINISHED", "KILLED", "FAILED"]
-
-
-def start_child(
-    store: Store,
-    parent: str,
-    *,
-    name: str,
-    started: int,
-    params: Mapping[str, str],
-    tags: Mapping[str, str],
-    dataset: DatasetVersion | None,
-) -> str:
-    """As `start_run`, under the run with the id `parent`."""
-    return start_run(store, name, started, params, {**tags, PARENT: parent}, dataset)
 
 
 def finish_child(

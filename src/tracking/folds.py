@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from src.tracking.children import Status, finish_child, start_child
+from src.tracking.children import Status, finish_child
 from src.tracking.provenance import provenance
 from src.tracking.record import DatasetVersion, MetricPoint
 from src.tracking.run import close_orphans
@@ -64,14 +64,14 @@ def log_crossvalidation(experiment: str, run: CrossValidationRun) -> None:
     try:
         log_points(store, parent, [MetricPoint(step=0, time=ended, metrics=dict(run.metrics))])
         for number, fold in enumerate(run.folds, 1):
-            child = start_child(
+            child = start_run(
                 store,
+                f"{run.name}-fold{number}",
+                fold.started,
+                params,
+                own | {FOLD: str(number)},
+                run.dataset,
                 parent,
-                name=f"{run.name}-fold{number}",
-                started=fold.started,
-                params=params,
-                tags=own | {FOLD: str(number)},
-                dataset=run.dataset,
             )
             finish_child(store, child, fold.points, fold.ended)
         status = "FINISHED"

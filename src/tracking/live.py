@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from src.tracking.children import Status
+from src.tracking.delivery import Delivery
 from src.tracking.record import MetricPoint, now
-from src.tracking.store import Store
 from src.tracking.writing import log_points
 
 FLUSH = 2.0  # seconds that metrics may wait to be written in one batch
@@ -18,7 +18,7 @@ FLUSH = 2.0  # seconds that metrics may wait to be written in one batch
 class LiveRun:
     """A run that is open in MLflow until `end`."""
 
-    store: Store
+    delivery: Delivery
     run_id: str
     started: int = field(default_factory=now)
     epochs: list[MetricPoint] = field(default_factory=list)
@@ -36,7 +36,7 @@ class LiveRun:
         self.epochs.append(epoch)
         self._pending.append(epoch)
         if time.monotonic() - self._flushed > FLUSH:
-            self._flush()
+            self.flush()
 
     def log_finals(self, metrics: Mapping[str, float]) -> None:
         """Keep metrics of the whole run, for its end."""
@@ -47,14 +47,18 @@ class LiveRun:
         """The time of the last epoch, or of the start, in milliseconds since 1970."""
         return self.epochs[-1].time if self.epochs else self.started
 
-    def _flush(self) -> None:
-        log_points(self.store, self.run_id, self._pending)
-        self._pending.clear()
+    def flush(self) -> None:
+        """Write the metrics that wait."""
+        pending = self._pending
+        self.delivery.send(lambda store: log_points(store, self.run_id, pending))
+        self._pending = []
         self._flushed = time.monotonic()
 
     def end(self, status: Status, ended: int | None = None) -> None:
         """Write what is pending, and end the run whether or not that succeeds."""
         try:
-            self._flush()
+            self.flush()
         finally:
-            self.store.client.set_terminated(self.run_id, status, ended)
+            self.delivery.send(
+                lambda store: store.client.set_terminated(self.run_id, status, ended)
+            )

@@ -8,7 +8,7 @@ import platform
 import shutil
 import socket
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,10 +81,17 @@ def provenance(stage: str, dataset: DatasetVersion | None) -> dict[str, str]:
         "dvc.experiment": os.environ.get("DVC_EXP_NAME"),
         **data,
         "version.python": platform.python_version(),
-        **{f"version.{name}": version(name) for name in LIBRARIES},
+        **{f"version.{name}": _version(name) for name in LIBRARIES},
         **process_tags(),
     }
     return {key: value for key, value in tags.items() if value}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # an offline run needs no MLflow
+        return None
 
 
 def _user() -> str | None:

@@ -6,20 +6,21 @@ A run that is there but lacks files gets them again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from src.errors import TrackingError
 from src.files import digest
-from src.tracking.children import PARENT, children_of, finish_child, start_child
+from src.tracking.children import children_of, finish_child
 from src.tracking.model import has_files, log_model, write_files
 from src.tracking.provenance import process_tags
 from src.tracking.record import MetricPoint, ModelFile, RunRecord, SeedRun, now
 from src.tracking.run import close_orphans
 from src.tracking.seeds import seed_name, seed_params
 from src.tracking.store import Store, locked, open_store
-from src.tracking.writing import log_file, log_points, start_run
+from src.tracking.writing import PARENT, log_file, log_points, start_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,10 +54,13 @@ def reconcile(path: Path) -> Reconciliation:
     record = RunRecord.read(path)
     store = open_store(record.experiment)
     with locked(store.uri):  # so that two commands do not both rebuild it
-        found = _find(store, record)
+        found = _find(store, record, record.sent)
         if found is None:
             run_id = _rebuild(store, record, path.parent)
-            return Reconciliation(run_id, "rebuilt", _seed_runs(store, run_id, record))
+            seeds = _seed_runs(store, run_id, record)
+            if not record.sent:
+                _discard(store, record.run_id)
+            return Reconciliation(run_id, "rebuilt", seeds)
         restored = _restore(store, found, record, path.parent)
         before = {run.info.run_id for run in children_of(store, found)}
         seeds = _seed_runs(store, found, record)
@@ -68,16 +72,16 @@ def _seed_runs(store: Store, parent: str, record: RunRecord) -> tuple[str, ...]:
     """The ids of a record's child runs under the run `parent`, made where they are missing."""
     run_ids = []
     for seed in record.seeds:
-        run_id = _find(store, seed)
+        run_id = _find(store, seed, record.sent)
         if run_id is None:
-            run_id = start_child(
+            run_id = start_run(
                 store,
+                seed_name(record.name, seed.seed),
+                seed.started,
+                seed_params(record.params, seed.seed),
+                {**record.tags, **process_tags(), FROM: seed.run_id},
+                record.dataset,
                 parent,
-                name=seed_name(record.name, seed.seed),
-                started=seed.started,
-                params=seed_params(record.params, seed.seed),
-                tags={**record.tags, **process_tags(), FROM: seed.run_id},
-                dataset=record.dataset,
             )
             finish_child(store, run_id, seed.points, seed.ended)
         store.client.set_tag(run_id, PARENT, parent)  # which may have been rebuilt without it
@@ -85,8 +89,8 @@ def _seed_runs(store: Store, parent: str, record: RunRecord) -> tuple[str, ...]:
     return tuple(run_ids)
 
 
-def _find(store: Store, record: RunRecord | SeedRun) -> str | None:
-    """The id of a record's run, or of the run rebuilt from it; None if there is neither.
+def _find(store: Store, record: RunRecord | SeedRun, sent: bool) -> str | None:
+    """The id of a record's run if it was `sent`, or of the run rebuilt from it; None if neither.
 
     A run that was deleted in MLflow's pages is restored; one whose process was killed after it had
     written the record is set to FINISHED.
@@ -94,9 +98,11 @@ def _find(store: Store, record: RunRecord | SeedRun) -> str | None:
     from mlflow.entities import ViewType
     from mlflow.exceptions import MlflowException
 
-    try:
-        run = store.client.get_run(record.run_id)
-    except MlflowException:
+    run = None
+    if sent:
+        with suppress(MlflowException):
+            run = store.client.get_run(record.run_id)
+    if run is None:
         rebuilt = f"tags.`{FROM}` = '{record.run_id}' AND attributes.status = 'FINISHED'"
         runs = store.client.search_runs([store.experiment_id], rebuilt, ViewType.ALL, 1)
         if not runs:
@@ -107,6 +113,18 @@ def _find(store: Store, record: RunRecord | SeedRun) -> str | None:
     if run.info.status != "FINISHED":
         store.client.set_terminated(run.info.run_id, "FINISHED", record.ended)
     return str(run.info.run_id)
+
+
+def _discard(store: Store, run_id: str) -> None:
+    """Delete what a lost store got of a run that has now been rebuilt, children and model too."""
+    from mlflow.exceptions import MlflowException
+
+    for partial in (*(run.info.run_id for run in children_of(store, run_id)), run_id):
+        with suppress(MlflowException):  # it is not there, or deleted
+            store.client.delete_run(partial)
+    experiment = [store.experiment_id]
+    for model in store.client.search_logged_models(experiment, f"source_run_id = '{run_id}'"):
+        store.client.delete_logged_model(model.model_id)
 
 
 def _restore(store: Store, run_id: str, record: RunRecord, folder: Path) -> bool:

@@ -95,6 +95,7 @@ class RunRecord(RecordPart):
     artifacts: tuple[ArtifactFile, ...]
     model: ModelFile | None
     seeds: tuple[SeedRun, ...] = ()
+    sent: bool = True  # or the store was not there for all of the run
 
     @property
     def first_finals(self) -> dict[str, float]:

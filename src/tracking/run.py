@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from src.errors import redacted
 from src.files import digest
-from src.tracking.children import Status, start_child
+from src.tracking.children import Status
+from src.tracking.delivery import Delivery
 from src.tracking.live import LiveRun
 from src.tracking.model import log_model
 from src.tracking.provenance import is_orphan, provenance
@@ -24,7 +27,7 @@ from src.tracking.record import (
     relative,
 )
 from src.tracking.seeds import SEEDS, mean_metrics, mean_points, seed_name, seed_params
-from src.tracking.store import Store, open_store
+from src.tracking.store import Store, as_tracking_error, open_store
 from src.tracking.system import SystemSampler
 from src.tracking.writing import flatten, log_file, log_points, start_run
 
@@ -53,6 +56,11 @@ class TrackedRun:
     _model: ModelFile | None = None
 
     @property
+    def delivery(self) -> Delivery:
+        """The way to MLflow, which all its runs share: what one loses is lost to all."""
+        return self.live.delivery
+
+    @property
     def run_id(self) -> str:
         """The id in MLflow."""
         return self.live.run_id
@@ -67,12 +75,14 @@ class TrackedRun:
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Copy a file to the run's artifacts; a rebuilt run takes it from the same path."""
-        log_file(self.live.store, self.run_id, path, folder)
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        self.delivery.send(lambda store: log_file(store, self.run_id, path, folder))
         self._artifacts.append(ArtifactFile(path=relative(path, self.record), folder=folder))
 
     def log_model(self, weights: Path, example: NDArray[np.uint8]) -> None:
         """Log the model file `weights`; `example` is (N ≥ 2, S, S, 3) uint8 RGB images."""
-        log_model(self.live.store, self.run_id, self.name, weights, example)
+        self.delivery.send(lambda store: log_model(store, self.run_id, self.name, weights, example))
         self._model = ModelFile(path=relative(weights, self.record), md5=digest(weights))
 
     def _of(self, number: int) -> LiveRun:
@@ -80,16 +90,18 @@ class TrackedRun:
             return self.live
         if number not in self._children:
             seed, started = self.seeds[number], now()
-            run_id = start_child(
-                self.live.store,
-                self.run_id,
-                name=seed_name(self.name, seed),
-                started=started,
-                params=seed_params(self.params, seed),
-                tags=self.tags,
-                dataset=self.dataset,
+            run_id = self.delivery.start(
+                lambda store: start_run(
+                    store,
+                    seed_name(self.name, seed),
+                    started,
+                    seed_params(self.params, seed),
+                    self.tags,
+                    self.dataset,
+                    self.run_id,
+                )
             )
-            self._children[number] = LiveRun(self.live.store, run_id, started)
+            self._children[number] = LiveRun(self.delivery, run_id, started)
         return self._children[number]
 
     def finish(self, experiment: str, system: Sequence[MetricPoint]) -> RunRecord:
@@ -127,8 +139,10 @@ class TrackedRun:
         )
         logged: list[RunRecord | SeedRun] = [record, *record.seeds]
         for run in logged:
-            log_points(self.live.store, run.run_id, run.points[len(run.epochs) :])
-        return record
+            self.delivery.send(partial(_log_rest, run=run))
+        for live in (*children, self.live):
+            live.flush()
+        return record.model_copy(update={"sent": self.delivery.store is not None})
 
     def end(self, status: Status) -> None:
         """End the run and its children, each even if another cannot be."""
@@ -138,8 +152,12 @@ class TrackedRun:
                 stack.callback(child.end, status, child.last)
 
 
+def _log_rest(store: Store, run: RunRecord | SeedRun) -> None:
+    log_points(store, run.run_id, run.points[len(run.epochs) :])
+
+
 @contextmanager
-def track(
+def track(  # noqa: PLR0913 -- all are keywords
     *,
     experiment: str,
     name: str,
@@ -149,26 +167,33 @@ def track(
     record: Path,
     tags: Mapping[str, str] | None = None,
     seeds: Sequence[int] = (),
+    offline: bool = False,
 ) -> Iterator[TrackedRun]:
     """Track a `with` block as the run `name` of `stage`, in MLflow's `experiment`.
 
     With more than one of `seeds`, the run has a child run for each. It ends FINISHED and writes
-    `record`; or FAILED on an exception, KILLED on KeyboardInterrupt; so do its children. Runs that
-    a killed process of this machine left RUNNING are ended first.
+    `record`, even if the store is lost meanwhile or left alone (`offline`); or FAILED on an
+    exception, KILLED on KeyboardInterrupt; so do its children. Runs that a killed process left
+    RUNNING are ended first.
     """
-    store = open_store(experiment)
-    close_orphans(store)
+    delivery = Delivery(None if offline else open_store(experiment))
     if dataset:
         dataset = dataset.model_copy(update={"path": relative(Path(dataset.path), record)})
     started = now()
     flat = flatten(params) | ({SEEDS: str(len(seeds))} if seeds else {})
-    all_tags = provenance(stage, dataset) | dict(tags or {})
-    run_id = start_run(store, name, started, flat, all_tags, dataset)
-    live = LiveRun(store, run_id, started)
+    given = provenance(stage, dataset) | dict(tags or {})
+    all_tags = {key: redacted(value) for key, value in given.items()}
+
+    def start(store: Store) -> str:
+        with as_tracking_error(store.uri):
+            close_orphans(store)
+            return start_run(store, name, started, flat, all_tags, dataset)
+
+    live = LiveRun(delivery, delivery.start(start), started)
     run = TrackedRun(live, name, record, flat, all_tags, dataset, seeds)
     status: Status = "FAILED"
     try:
-        with SystemSampler() as sampler:
+        with SystemSampler(gpu=not offline) as sampler:
             yield run
         run.finish(experiment, sampler.points).write(record)
         status = "FINISHED"
@@ -176,7 +201,8 @@ def track(
         status = "KILLED"
         raise
     except BaseException as error:
-        store.client.set_tag(run.run_id, "error", f"{type(error).__name__}: {error}"[:500])
+        text = redacted(f"{type(error).__name__}: {error}")[:500]
+        delivery.send(lambda store: store.client.set_tag(run.run_id, "error", text))
         raise
     finally:
         run.end(status)

@@ -16,7 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.errors import TrackingError
+from src.errors import TrackingError, redacted
+from src.tracking.address import check_answers, without_credentials
+from src.tracking.sqlite import check_database, wait_for_locks
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,8 +62,9 @@ def project_root() -> Path:
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, or the project's own SQLite database."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or _own_uri(project_root())
+    """`MLFLOW_TRACKING_URI` without a server's credentials, or the project's own database."""
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    return without_credentials(given) if given else _own_uri(project_root())
 
 
 def _own_uri(root: Path) -> str:
@@ -90,7 +93,11 @@ def open_backend() -> Backend:
 def _open_backend(uri: str, root: Path) -> Backend:
     from mlflow import MlflowClient
 
-    with locked(uri), _as_tracking_error(uri):
+    check_answers(uri)
+    wait_for_locks()
+    if uri.startswith(SQLITE):
+        check_database(_database(uri))
+    with locked(uri), as_tracking_error(uri):
         backend = Backend(MlflowClient(tracking_uri=uri, registry_uri=uri), uri)
         backend.client.search_experiments(max_results=1)  # creates the database, or fails
         if uri == _own_uri(root):
@@ -102,7 +109,7 @@ def _open_backend(uri: str, root: Path) -> Backend:
 def _open_store(uri: str, root: Path, name: str) -> Store:
     backend = _open_backend(uri, root)
     client = backend.client
-    with locked(uri), _as_tracking_error(uri):
+    with locked(uri), as_tracking_error(uri):
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
             location = str(root / ARTIFACTS) if uri == _own_uri(root) else None
@@ -113,7 +120,7 @@ def _open_store(uri: str, root: Path, name: str) -> Store:
 
 
 @contextmanager
-def _as_tracking_error(uri: str) -> Iterator[None]:
+def as_tracking_error(uri: str) -> Iterator[None]:
     """Turn what MLflow raises in a `with` block into a TrackingError."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -121,7 +128,7 @@ def _as_tracking_error(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        what = f"MLflow cannot open it ({str(error).splitlines()[0]})"
+        what = f"MLflow cannot open it ({redacted(str(error)).splitlines()[0]})"
         raise TrackingError(uri, what, "check MLFLOW_TRACKING_URI, or move it away") from None
 
 

@@ -1,9 +1,10 @@
-"""System metrics of a run, sampled by MLflow's own monitors in a thread of ours.
+"""System metrics of a run under MLflow's names, sampled in a thread of ours.
 
 The thread of `mlflow.enable_system_metrics_logging` queries the database for the run at every
 sample, and logs nothing in a run shorter than one interval (10 s by default). This one keeps the
 samples in memory, where the run's record takes them from; samples even the shortest run once; and
-lengthens the interval as a run goes on, so that a day has some two hundred samples.
+lengthens the interval as a run goes on, so that a day has some two hundred samples. MLflow's own
+monitor measures GPUs; without it, as in an offline run, they are left out.
 """
 
 from __future__ import annotations
@@ -21,11 +22,9 @@ GROWTH = 1.05  # factor from one interval to the next
 class SystemSampler:
     """Samples during a `with` block; `points`, keyed `system/...`, are complete after it."""
 
-    def __init__(self) -> None:
-        from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-
+    def __init__(self, gpu: bool = True) -> None:
         self.points: list[MetricPoint] = []
-        self._monitors: list[Any] = [CPUMonitor(), *_gpu()]
+        self._monitors: list[Any] = _gpu() if gpu else []
         self._stop = Event()
         self._thread = Thread(target=self._sample, daemon=True, name="system-metrics")
 
@@ -53,7 +52,7 @@ class SystemSampler:
             interval *= GROWTH
 
     def _measure(self) -> dict[str, float]:
-        metrics: dict[str, float] = {}
+        metrics = _machine()
         for monitor in self._monitors:
             monitor.collect_metrics()
             metrics |= {
@@ -61,6 +60,18 @@ class SystemSampler:
             }
             monitor.clear_metrics()
         return metrics
+
+
+def _machine() -> dict[str, float]:
+    """Processor and memory under MLflow's names, measured without importing it."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return {
+        "system/cpu_utilization_percentage": psutil.cpu_percent(),
+        "system/system_memory_usage_megabytes": round(memory.used / 1e6, 1),
+        "system/system_memory_usage_percentage": round(memory.used / memory.total * 100, 1),
+    }
 
 
 def _gpu() -> list[Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.tracking.children import Status, children_of, finish_child, start_child
+from src.tracking.children import Status, children_of, finish_child
 from src.tracking.model import log_model
 from src.tracking.provenance import provenance
 from src.tracking.record import DatasetVersion, MetricPoint, now
@@ -62,14 +62,14 @@ class StudyRun:
 
     def _log_trial(self, trial: TrialRun) -> None:
         tags = {TRIAL: str(trial.number), "data.md5": self.dataset.md5}
-        run_id = start_child(
+        run_id = start_run(
             self.store,
+            f"trial-{trial.number:03d}",
+            trial.started,
+            flatten(trial.params),
+            tags | dict(trial.tags),
+            self.dataset,
             self.run_id,
-            name=f"trial-{trial.number:03d}",
-            started=trial.started,
-            params=flatten(trial.params),
-            tags=tags | dict(trial.tags),
-            dataset=self.dataset,
         )
         finish_child(self.store, run_id, trial.points, trial.ended, trial.status)
 

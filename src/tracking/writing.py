@@ -7,22 +7,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from src.errors import redacted
 from src.tracking.record import DatasetVersion, MetricPoint
 from src.tracking.store import Store
 
 T = TypeVar("T")
+PARENT = "mlflow.parentRunId"  # tag: a child run's parent, under which MLflow's pages fold it
 MAX_PARAMS, MAX_METRICS = 100, 1000  # MLflow's limits for one call
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested parameters as `a.b.c: text`; values that are not strings become JSON."""
+    """Nested parameters as `a.b.c: text`; other values become JSON; no credentials."""
     flat: dict[str, str] = {}
     for key, value in params.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping) and value:
             flat |= flatten(value, f"{name}.")
         else:
-            flat[name] = value if isinstance(value, str) else json.dumps(value)
+            flat[name] = redacted(value if isinstance(value, str) else json.dumps(value))
     return flat
 
 
@@ -33,11 +35,13 @@ def start_run(
     params: Mapping[str, str],
     tags: Mapping[str, str],
     dataset: DatasetVersion | None,
+    parent: str | None = None,
 ) -> str:
-    """Create a run with its parameters, tags and dataset; returns its id."""
+    """Create a run, under the one with the id `parent` if given; returns its id."""
     from mlflow.entities import Param
 
-    run = store.client.create_run(store.experiment_id, started, dict(tags), name)
+    own = {**tags, PARENT: parent} if parent else dict(tags)
+    run = store.client.create_run(store.experiment_id, started, own, name)
     run_id = str(run.info.run_id)
     for batch in _batches([Param(*item) for item in params.items()], MAX_PARAMS):
         store.client.log_batch(run_id, params=batch)

@@ -25,7 +25,8 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from src.errors import TuneError
+from src.errors import TuneError, redacted
+from src.tracking.address import ESCAPE, has_unescaped_at, hide_passwords
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -46,12 +47,15 @@ def silence_optuna() -> None:
 
 def parse_url(url: str) -> URL:
     """Parse the URL of an Optuna storage; raises TuneError."""
+    if has_unescaped_at(url) and not url.startswith("sqlite"):
+        raise TuneError("--storage", "its password has an unescaped `@`", ESCAPE)
     try:
         parsed = make_url(url)
         parsed.get_dialect()
-    except (ArgumentError, NoSuchModuleError, ImportError):
+        hide_passwords(parsed)
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError):
         raise TuneError(
-            url.rsplit("@", maxsplit=1)[-1],
+            redacted(url),
             "not the URL of an Optuna storage",
             "use sqlite:///FILE, or postgresql://USER@HOST/DATABASE",
         ) from None
@@ -65,7 +69,7 @@ def is_sqlite(url: URL) -> bool:
 
 def safe_url(url: URL) -> str:
     """The URL without its password."""
-    return url.render_as_string(hide_password=True)
+    return redacted(url.render_as_string(hide_password=True))
 
 
 @contextmanager

@@ -27,6 +27,7 @@ def finish_run(
     origin: str = "data/synthetic.yaml",
     experiment: str = EXPERIMENT,
     params: Mapping[str, Any] = PARAMS,
+    offline: bool = False,
 ) -> RunRecord:
     """Track three epochs, curves and the model; returns the record."""
     faces, path = FaceSet.load(project.faces), record or project.record
@@ -38,6 +39,7 @@ def finish_run(
         stage=f"train@{path.stem}",
         record=path,
         tags={"device": "cpu"},
+        offline=offline,
     ) as run:
         for step in (1, 2, 3):
             run.log_epoch(step, dict.fromkeys(EPOCH_KEYS, step / 10))

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from src.data.faceset import FaceSet
-from src.tracking.children import PARENT, children_of
+from src.tracking.children import children_of
 from src.tracking.provenance import dataset_version
 from src.tracking.reconcile import FROM, log_test, reconcile
 from src.tracking.record import RunRecord
 from src.tracking.run import track
 from src.tracking.store import open_store
+from src.tracking.writing import PARENT
 from tests.tracking.projects import EXPERIMENT, Project
 from tests.tracking.test_reconcile import all_runs, cloned
 

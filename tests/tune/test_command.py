@@ -14,8 +14,8 @@ from src import paths
 from src.config import BEST_NAME, load_params
 from src.data.faceset import FaceSet, Split
 from src.models.classifier import Classifier
-from src.tracking.children import PARENT
 from src.tracking.store import open_store
+from src.tracking.writing import PARENT
 from src.tune.__main__ import main
 from tests.tracking.projects import EXPERIMENT
 from tests.tune.conftest import write_faces

@@ -1,0 +1,52 @@
+"""Sending a run to the store while it can be reached; a run outlives its store.
+
+Training must not fail because a server does. What could not be sent is in the run's record, from
+which `python -m src.tracking reconcile` makes the run again.
+"""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from src.errors import redacted
+from src.tracking.store import Store
+
+T = TypeVar("T")
+OURS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")  # codes of calls that are wrong, not undelivered
+
+
+@dataclass
+class Delivery:
+    """`store` is None where nothing is sent: from the start, or once a call has failed."""
+
+    store: Store | None
+
+    def send(self, call: Callable[[Store], T]) -> T | None:
+        """What `call` returns; None if it was not made or did not get through."""
+        if self.store is None:
+            return None
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            return call(self.store)
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            if getattr(error, "error_code", "") in OURS:
+                raise
+            self._give_up(self.store.uri, error)
+            return None
+
+    def start(self, call: Callable[[Store], str]) -> str:
+        """The id of the run that `call` starts, or one that no store has."""
+        return self.send(call) or uuid.uuid4().hex
+
+    def _give_up(self, uri: str, error: Exception) -> None:
+        self.store = None
+        reason = " ".join(str(error).split())[:200]
+        what = f"warning: {uri}: the MLflow store is lost ({reason}); the run goes on without it"
+        mend = "send it later with `python -m src.tracking reconcile`"
+        print(redacted(f"{what}; {mend}"), file=sys.stderr)

@@ -1,0 +1,54 @@
+"""No error shows a credential, however the URL that holds it is written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from src.errors import TrackingError, redacted
+
+SECRET = "hunter2"  # noqa: S105 -- a canary
+URLS = {
+    "http://ann:hunter2@127.0.0.1:5000/path": "http://ann:***@127.0.0.1:5000/path",
+    "postgresql://ann:hunter2@db/runs": "postgresql://ann:***@db/runs",
+    "postgresql+psycopg://ann:p@hunter2@db/runs": "postgresql+psycopg://ann:***@db/runs",
+    "postgresql://ann:p/hunter2@db/runs": "postgresql://ann:***@db/runs",
+    "postgresql://ann:12/hunter2@db/runs": "postgresql://ann:***@db/runs",
+    "https://hunter2@example.org/x": "https://***@example.org/x",
+    "postgresql://ann@db/runs?password=hunter2": "postgresql://ann@db/runs?password=***",
+    "postgresql://db/runs?sslpassword=hunter2&user=ann": "postgresql://db/runs?sslpassword=***",
+    "host=db password=hunter2 user=ann": "host=db password=*** user=ann",
+    "connect to 'http://ann:hunter2@h:1' (x)": "connect to 'http://ann:***@h:1' (x)",
+}
+HARMLESS = (
+    "https://example.org/weights@v2: no such file",
+    "sqlite:////home/ann@work/mlruns/mlflow.db",
+    "models:/face-classifier@champion",
+)
+
+
+@pytest.mark.parametrize(("written", "shown"), URLS.items())
+def test_an_error_shows_where_it_is_but_no_password(written: str, shown: str) -> None:
+    error = TrackingError(written, f"cannot open {written}", "correct it")
+    assert SECRET not in f"{error!r} {error.where} {error.what}"
+    if "@db/runs?password" not in shown:
+        assert redacted(written) == shown
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_holds_no_credential_stays_as_it_is(text: str) -> None:
+    assert redacted(text) == text
+
+
+def test_a_traceback_shows_no_password() -> None:
+    program = "from src import cli\ndef main(argv): raise ValueError(argv[0])\n"
+    url = f"http://ann:{SECRET}@127.0.0.1:9"
+    program += f"cli.run(main, [chr(58).join({url.split(':')!r})])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "ValueError: http://ann:***@127.0.0.1:9" in done.stderr
+    assert SECRET not in done.stderr.replace("cli.run(", "").split("ValueError")[1]

@@ -1,0 +1,77 @@
+"""A real `mlflow server` on the loopback interface, for tests that lose it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+START = 120  # seconds
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+@dataclass
+class Server:
+    """A server that can be killed and started again on the same port and store."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
+        command += ["--artifacts-destination", str(self.folder / "files")]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **QUIET},
+                cwd=self.folder,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"http://{self.address}/health", timeout=5).close()
+            except OSError:
+                time.sleep(0.2)
+            else:
+                return
+        raise TimeoutError((self.folder / "log").read_text())
+
+    def kill(self) -> None:
+        """Kill it and its workers, as a machine that goes down does."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+def new_server(folder: Path, migrated: Path) -> Server:
+    """A server that is not started yet, with a copy of the database `migrated`."""
+    folder.mkdir()
+    shutil.copy(migrated, folder / "mlflow.db")
+    return Server(folder, free_port())
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
