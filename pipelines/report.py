@@ -13,13 +13,13 @@ from src.report.charts import draw_charts
 from src.report.curves import LEARNING_COLUMNS, learning_rows
 from src.report.inputs import ReportInputs
 from src.report.page import Page
-from src.report.summary import print_summary
+from src.report.summary import Summary, print_summary
 
 EXAMPLES = "  python -m pipelines.report\n  dvc repro report && xdg-open reports/index.html"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write reports/index.html, reports/results.md, and every chart as a PNG file."""
+    """Write index.html, results.md and summary.json in reports/, and every chart as a PNG file."""
     parser("pipelines.report", str(main.__doc__), EXAMPLES).parse_args(argv)
     inputs = ReportInputs.load(load_params())
     comparison = inputs.compare()
@@ -32,8 +32,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_csv(paths.LEARNING, LEARNING_COLUMNS, learning_rows(inputs.curves))
     for path, text in texts.items():
         write_text(path, text)
+    summary = Summary.of(comparison)
+    summary.write()
     print(f"{paths.REPORT_PAGE}: the comparison of {len(inputs.params.experiments)} experiments\n")
-    print_summary(inputs.params)
+    print_summary(summary)
 
 
 if __name__ == "__main__":

@@ -153,8 +153,8 @@ def compare_experiments(
         Contender(name, trained[name].val.value, trained[name].trainable_parameters)
         for name in names
     ).name
-    to_reference = tests_against(reference, names, predictions)
-    to_best = tests_against(best, names, predictions)
+    to_reference = _tests_against(reference, names, predictions)
+    to_best = _tests_against(best, names, predictions)
     rows = {
         name: ExperimentResult(
             name=name,
@@ -177,7 +177,7 @@ def compare_experiments(
     )
 
 
-def tests_against(
+def _tests_against(
     other: str, names: Collection[str], predictions: Predictions
 ) -> dict[str, AdjustedTest]:
     """Test each of `names` but `other` against it on the same images, as one family."""
