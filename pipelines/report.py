@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from src import paths
@@ -16,6 +17,7 @@ from src.report.page import Page
 from src.report.summary import Summary, print_summary
 
 EXAMPLES = "  python -m pipelines.report\n  dvc repro report && xdg-open reports/index.html"
+SUMMARY_FOLLOWS = "SUMMARY_FOLLOWS"  # set by `make repro`, which prints the summary itself
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -34,8 +36,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_text(path, text)
     summary = Summary.of(comparison)
     summary.write()
-    print(f"{paths.REPORT_PAGE}: the comparison of {len(inputs.params.experiments)} experiments\n")
-    print_summary(summary)
+    print(f"{paths.REPORT_PAGE}: the comparison of {len(inputs.params.experiments)} experiments")
+    if SUMMARY_FOLLOWS not in os.environ:
+        print()
+        print_summary(summary)
 
 
 if __name__ == "__main__":
