@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from src.config import Experiment
+from src.config.presets import read_preset
 from src.evaluation.metrics import score
 from src.evaluation.predictions import Predictions
 from src.evaluation.significance import holm, paired_test
@@ -12,6 +14,7 @@ from src.report import formats, steps, words
 from src.report.comparison import Comparison, compare_experiments
 from src.report.curves import LearningCurve
 from tests import fabricate
+from tests.shipped import SHIPPED
 
 
 def results(**accuracy: float) -> Comparison:
@@ -200,6 +203,43 @@ def test_the_next_step_is_more_seeds_then_more_images_then_the_networks_use() ->
     assert "models/ModelA.safetensors" in steps.next_step(found).command
     close = crossed_results(ModelC=3, ModelA=3)
     assert steps.next_step(close).command == "python -m src.crossvalidate"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "command"),
+    [
+        ({"Baseline": None, "ModelA": None}, "-S seeds=5"),
+        ({"Baseline": None, "ModelA": 1}, "-S seeds=5 -S experiments.ModelA.seeds=null"),
+        (
+            {"Baseline": None, "ModelD-best": 1},
+            "-S seeds=5 -S tune/best.yaml:best.ModelD-best.seeds=null",
+        ),
+        (
+            {"Baseline": None, "ModelA": 1, "ModelB": 1, "ModelC": 1},
+            "$(python -m src.preset seeds)",
+        ),
+        (
+            {"Baseline": 1, "ModelA": 1, "ModelB": 1, "ModelC": 1},
+            "$(python -m src.preset seeds) -S experiments.Baseline.seeds=null",
+        ),
+    ],
+)
+def test_more_seeds_are_asked_for_in_every_row(seeds: dict[str, int | None], command: str) -> None:
+    experiments = {
+        name: Experiment(train=("head",), batch_size=8, epochs=4, seeds=own)
+        for name, own in seeds.items()
+    }
+    made = fabricate.predictions(fabricate.faces(), dict.fromkeys(seeds, 0.5))
+    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
+    trained = {name: fabricate.trained(0.5) for name in seeds}
+    found = compare_experiments(experiments, trained, scores, made)
+    assert steps.next_step(found).command == f"dvc exp run {command}"
+
+
+def test_the_preset_of_seeds_changes_the_rows_that_the_next_step_takes_it_to_change() -> None:
+    preset = read_preset("seeds", SHIPPED)
+    assert preset["experiments"] == {name: {"seeds": None} for name in steps.PRESET_ROWS}
+    assert preset["seeds"] == 5
 
 
 def test_the_front_has_no_row_that_another_beats_in_time_and_accuracy() -> None:
