@@ -20,7 +20,8 @@ class TrainingSummary:
 
     selected: whether the epoch that was kept was chosen by validation accuracy. `val` is then
     the largest of `epochs` accuracies on the same images: it and its interval are optimistic.
-    seconds: on the clock, for each seed. improving: whether it was still learning when it ended.
+    seconds: on the clock, for each seed. flops: those that training one seed cannot avoid.
+    improving: whether it was still learning when it ended.
     """
 
     epochs: int
@@ -30,6 +31,7 @@ class TrainingSummary:
     val: Proportion
     selected: bool
     seconds: float
+    flops: float
     improving: bool
 
 

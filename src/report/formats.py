@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from src.evaluation.metrics import Score
 
@@ -43,10 +43,21 @@ def duration(seconds: float) -> str:
 
 def count(parameters: int) -> str:
     """A number of parameters, abbreviated."""
-    for limit, unit in ((10**6, "M"), (10**3, "k")):
-        if parameters >= limit:
-            return f"{parameters / limit:.3g} {unit}"
-    return str(parameters)
+    return _abbreviated(parameters, {10**6: "M", 10**3: "k"}) or str(parameters)
+
+
+def flops(operations: float) -> str:
+    """A number of floating-point operations, abbreviated."""
+    units = {10**15: "P", 10**12: "T", 10**9: "G", 10**6: "M"}
+    return _abbreviated(operations, units) or f"{operations:.0f}"
+
+
+def _abbreviated(number: float, units: Mapping[int, str]) -> str | None:
+    """With three digits and the largest unit that fits; None where none does."""
+    for limit, unit in units.items():
+        if number >= 0.9995 * limit:  # as rounded, or there would be 1e+03 of the unit below
+            return f"{number / limit:.3g} {unit}"
+    return None
 
 
 def listed(names: Iterable[str]) -> str:

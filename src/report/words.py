@@ -154,7 +154,18 @@ def tables_note(comparison: Comparison) -> str:
         )
     return (
         f"{said} Times are of one seed, from the start of its run to the end; a row is on the "
-        "front if no other is both faster and more accurate on test."
+        f"front if no other is both faster and more accurate on test. {cost_note(comparison)}"
+    )
+
+
+def cost_note(comparison: Comparison) -> str:
+    """What the column of costs counts."""
+    classical = any(row.experiment.head.classical for row in comparison.rows)
+    fitted = "; how scikit-learn fits a classical head is not counted" if classical else ""
+    return (
+        "Costs are the products and sums, in matrix products and convolutions, that training one "
+        "seed cannot avoid: in every epoch forward and back through what trains, and once for each "
+        f"view of an image, flipped or not, through what is frozen below it{fitted}."
     )
 
 
