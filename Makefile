@@ -31,13 +31,16 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 		'export MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true' >> $(BIN)/activate
 	@touch $@
 
+# The report stage ends with the summary, but it runs only if something changed. So here it leaves the
+# summary to the last line, which prints it whether or not any stage ran.
+repro: export SUMMARY_FOLLOWS = 1
 repro: setup ## run the pipeline; with PRESET=NAME, as a DVC experiment with a preset of conf/
 ifeq ($(PRESET),)
 	$(RUN) python -m dvc repro
-	@$(RUN) python -m src.summary
 else
 	$(RUN) sh -c 'changes=$$(python -m src.preset $(PRESET)) && exec python -m dvc exp run $$changes'
 endif
+	@$(RUN) python -m src.summary
 
 study: setup ## run NAME of studies/ outside the workspace and write reports/study-NAME.html
 	$(RUN) sh -c 'changes=$$(python -m src.preset $(NAME)) || exit; \

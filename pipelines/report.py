@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from src import paths
@@ -13,13 +14,14 @@ from src.report.charts import draw_charts
 from src.report.curves import LEARNING_COLUMNS, learning_rows
 from src.report.inputs import ReportInputs
 from src.report.page import Page
-from src.report.summary import print_summary
+from src.report.summary import Summary, print_summary
 
 EXAMPLES = "  python -m pipelines.report\n  dvc repro report && xdg-open reports/index.html"
+SUMMARY_FOLLOWS = "SUMMARY_FOLLOWS"  # set by `make repro`, which prints the summary itself
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write reports/index.html, reports/results.md, and every chart as a PNG file."""
+    """Write index.html, results.md and summary.json in reports/, and every chart as a PNG file."""
     parser("pipelines.report", str(main.__doc__), EXAMPLES).parse_args(argv)
     inputs = ReportInputs.load(load_params())
     comparison = inputs.compare()
@@ -32,8 +34,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_csv(paths.LEARNING, LEARNING_COLUMNS, learning_rows(inputs.curves))
     for path, text in texts.items():
         write_text(path, text)
-    print(f"{paths.REPORT_PAGE}: the comparison of {len(inputs.params.experiments)} experiments\n")
-    print_summary(inputs.params)
+    summary = Summary.of(comparison)
+    summary.write()
+    print(f"{paths.REPORT_PAGE}: the comparison of {len(inputs.params.experiments)} experiments")
+    if SUMMARY_FOLLOWS not in os.environ:
+        print()
+        print_summary(summary)
 
 
 if __name__ == "__main__":

@@ -84,6 +84,18 @@ def figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tupl
     return drawn, drawn.subplots(rows, columns, squeeze=False)
 
 
+def rows_of_accuracies(axis: Any, names: Sequence[str], xlabel: str) -> None:
+    """Set up an axis that has a row for each name, the first on top, and percents along it."""
+    axis.set_yticks(range(len(names)), names, color=INK)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.set_xlim(0, 102)  # a mark at 100% is shown whole
+    axis.tick_params(axis="y", length=0)
+    axis.spines["left"].set_visible(False)
+    axis.grid(axis="x")
+    axis.set_axisbelow(True)
+    axis.set_xlabel(xlabel)
+
+
 def save_png(drawn: Figure, path: Path) -> None:
     """Write as PNG at 144 dots per inch on white, atomically."""
     from matplotlib import rc_context

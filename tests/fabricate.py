@@ -68,6 +68,7 @@ def trained(
     epochs: int = 4,
     selected: bool = False,
     seconds: float = 1.0,
+    flops: float = 1e9,
     improving: bool = False,
 ) -> TrainingSummary:
     """Training figures around a validation accuracy."""
@@ -80,6 +81,7 @@ def trained(
         val=accuracy,
         selected=selected,
         seconds=seconds,
+        flops=flops,
         improving=improving,
     )
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from src import paths
+from tests import fabricate
+
 ROOT = Path(__file__).parents[1]
 INPUTS = ("Makefile", "requirements.lock", "pyproject.toml")
 
@@ -31,13 +34,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make(folder: Path, *arguments: str) -> str:
     outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # of the make that may have started the tests
     environment = {key: value for key, value in os.environ.items() if key not in outer}
+    return run(folder, environment, "make", "--no-print-directory", *arguments)
+
+
+def run(folder: Path, environment: dict[str, str], *command: str) -> str:
     done = subprocess.run(
-        ["make", "--no-print-directory", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
+        command, cwd=folder, capture_output=True, text=True, check=False, env=environment
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -75,3 +77,33 @@ def test_a_preset_that_there_is_not_runs_nothing(folder: Path, target: tuple[str
         real.rename(python)
     assert done.returncode != 0
     assert "ran -m dvc" not in done.stdout
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """A project of which only the report is left to do, with this environment as its own."""
+    fabricate.write_project(tmp_path, fabricate.faces())
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    for name in INPUTS:
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv/pyvenv.cfg").write_text(f"command = python -m venv --clear {tmp_path}/.venv")
+    (tmp_path / ".venv/.ready").touch()
+    run(tmp_path, {**os.environ}, str(python), "-m", "dvc", "init", "--quiet", "--no-scm")
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n  report:\n    cmd: python -m pipelines.report\n"
+        f"    deps: [{paths.TEST_METRICS}]\n    outs: [{paths.REPORT_PAGE}, {paths.SUMMARY}]\n"
+    )
+    return tmp_path
+
+
+@pytest.mark.pipeline
+def test_the_summary_is_printed_once_whether_or_not_a_stage_runs(finished: Path) -> None:
+    environment = {**os.environ, "PATH": f"{finished}/.venv/bin:{os.environ['PATH']}"}
+    ran, not_needed = make(finished, "repro"), make(finished, "repro")
+    without_make = run(finished, environment, "python", "-m", "dvc", "repro", "--force")
+    for said in (ran, not_needed, without_make):
+        assert said.count("best on validation") == said.count("\nnext:\n") == 1
+    assert ["Running stage 'report'" in said for said in (ran, not_needed)] == [True, False]

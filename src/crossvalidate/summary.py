@@ -18,7 +18,7 @@ from src.evaluation.choice import reference_of
 from src.evaluation.metrics import Score, score
 from src.evaluation.predictions import Predictions
 from src.evaluation.significance import PairedTest, holm, mcnemar
-from src.plotting import BLUE, INK, figure, styled
+from src.plotting import BLUE, INK, figure, rows_of_accuracies, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -169,12 +169,6 @@ def accuracy_figure(rows: Sequence[Row]) -> Figure:
         axis.plot(value, place, "o", color=BLUE, markersize=7)
         shares = [100 * share for share in row.folds]
         axis.plot(shares, [place] * len(shares), "|", color=INK, markersize=10, mew=1.0)
-    axis.set_yticks(range(len(rows)), [row.name for row in rows], color=INK)
-    axis.set_ylim(len(rows) - 0.5, -0.5)
-    axis.set_xlim(0, 102)
-    axis.tick_params(axis="y", length=0)
-    axis.spines["left"].set_visible(False)
-    axis.grid(axis="x")
-    axis.set_axisbelow(True)
-    axis.set_xlabel("accuracy, %: all images with the 95% interval (●), each fold (|)")
+    xlabel = "accuracy, %: all images with the 95% interval (●), each fold (|)"
+    rows_of_accuracies(axis, [row.name for row in rows], xlabel)
     return drawn

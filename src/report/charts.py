@@ -13,7 +13,18 @@ from src.evaluation.figures import confusion_figure, draw_confusion
 from src.evaluation.metrics import confusion
 from src.evaluation.predictions import Predictions
 from src.models.backbones import BACKBONES
-from src.plotting import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PURPLE, figure, styled
+from src.plotting import (
+    BLUE,
+    GREEN,
+    GRID,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    figure,
+    rows_of_accuracies,
+    styled,
+)
 from src.report import words
 from src.report.comparison import Comparison
 from src.report.curves import LearningCurve, progress
@@ -76,15 +87,8 @@ def accuracy_chart(comparison: Comparison) -> Figure:
                 100 * row.published, place, "D", color=ORANGE, markersize=5,
                 markerfacecolor="none",
             )  # fmt: skip
-        axis.text(102, place, f"{value:.1f}", va="center", color=INK, fontsize=9)
-    axis.set_yticks(range(len(rows)), [row.name for row in rows], color=INK)
-    axis.set_ylim(len(rows) - 0.5, -0.5)
-    axis.set_xlim(0, 100)
-    axis.tick_params(axis="y", length=0)
-    axis.spines["left"].set_visible(False)
-    axis.grid(axis="x")
-    axis.set_axisbelow(True)
-    axis.set_xlabel("accuracy, %")
+        axis.text(104, place, f"{value:.1f}", va="center", color=INK, fontsize=9)
+    rows_of_accuracies(axis, [row.name for row in rows], "accuracy, %")
     _legend(
         drawn,
         [

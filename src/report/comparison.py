@@ -20,7 +20,8 @@ class TrainingSummary:
 
     selected: whether the epoch that was kept was chosen by validation accuracy. `val` is then
     the largest of `epochs` accuracies on the same images: it and its interval are optimistic.
-    seconds: on the clock, for each seed. improving: whether it was still learning when it ended.
+    seconds: on the clock, for each seed. flops: those that training one seed cannot avoid.
+    improving: whether it was still learning when it ended.
     """
 
     epochs: int
@@ -30,6 +31,7 @@ class TrainingSummary:
     val: Proportion
     selected: bool
     seconds: float
+    flops: float
     improving: bool
 
 
@@ -153,8 +155,8 @@ def compare_experiments(
         Contender(name, trained[name].val.value, trained[name].trainable_parameters)
         for name in names
     ).name
-    to_reference = tests_against(reference, names, predictions)
-    to_best = tests_against(best, names, predictions)
+    to_reference = _tests_against(reference, names, predictions)
+    to_best = _tests_against(best, names, predictions)
     rows = {
         name: ExperimentResult(
             name=name,
@@ -177,7 +179,7 @@ def compare_experiments(
     )
 
 
-def tests_against(
+def _tests_against(
     other: str, names: Collection[str], predictions: Predictions
 ) -> dict[str, AdjustedTest]:
     """Test each of `names` but `other` against it on the same images, as one family."""

@@ -19,6 +19,7 @@ from src.evaluation.predictions import Predictions
 from src.files import digest, read_rows
 from src.models.backbones import BACKBONES
 from src.report.comparison import Comparison, TrainingSummary, compare_experiments
+from src.report.cost import training_flops
 from src.report.curves import LearningCurve
 from src.report.layers import by_layer
 from src.tracking.record import RunRecord
@@ -54,6 +55,9 @@ class ReportInputs:
             for name, each in metrics.items()
         }
         scores = _read_scores(params)
+        flops = training_flops(
+            params, faces, {name: each["epochs"] for name, each in metrics.items()}
+        )
         return cls(
             params=params,
             faces=faces,
@@ -65,6 +69,7 @@ class ReportInputs:
                     curves[name],
                     selected=params.recipe_of(name).select == "best" and each["epochs"] > 1,
                     seconds=_seconds(records[name]) / scores[name].seeds,
+                    flops=flops[name],
                 )
                 for name, each in metrics.items()
             },
@@ -101,7 +106,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _summary(
-    metrics: Any, curve: LearningCurve, *, selected: bool, seconds: float
+    metrics: Any, curve: LearningCurve, *, selected: bool, seconds: float, flops: float
 ) -> TrainingSummary:
     val = metrics["val"]
     return TrainingSummary(
@@ -112,6 +117,7 @@ def _summary(
         val=Proportion(val["accuracy"], val["accuracy_low"], val["accuracy_high"]),
         selected=selected,
         seconds=seconds,
+        flops=flops,
         improving=curve.improving,
     )
 

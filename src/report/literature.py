@@ -9,7 +9,7 @@ from src import paths
 from src.config import Claim
 from src.evaluation.predictions import Predictions
 from src.evaluation.significance import ALPHA, paired_test
-from src.report import words
+from src.report import formats, words
 from src.report.curves import LearningCurve
 from src.report.inputs import ReportInputs
 
@@ -55,8 +55,8 @@ def _sooner(
 ) -> ClaimVerdict:
     early, ever = max(curves[first].val[: claim.epochs]), max(curves[second].val)
     found = (
-        f"On validation {first} reaches {words.percent(early)} within {claim.epochs} epochs; "
-        f"the best of {second}'s {len(curves[second].val)} epochs is {words.percent(ever)}."
+        f"On validation {first} reaches {formats.percent(early)} within {claim.epochs} epochs; "
+        f"the best of {second}'s {len(curves[second].val)} epochs is {formats.percent(ever)}."
     )
     return ClaimVerdict(claim.says, early > ever, found)
 
@@ -65,9 +65,9 @@ def _better(claim: Claim, predictions: Predictions, first: str, second: str) -> 
     right = {name: predictions.correct(name) for name in (first, second)}
     paired = paired_test(right[first], right[second])
     found = (
-        f"{first} identifies {words.percent(float(right[first].mean()))} of the test images "
-        f"correctly, {second} {words.percent(float(right[second].mean()))}: "
-        f"{words.points(paired.difference)} points, {words.p_value(paired.p)} "
+        f"{first} identifies {formats.percent(float(right[first].mean()))} of the test images "
+        f"correctly, {second} {formats.percent(float(right[second].mean()))}: "
+        f"{formats.points(paired.difference)} points, {formats.p_value(paired.p)} "
         f"({words.name_of(paired)}{'' if paired.over_seeds else '; one network each'})."
     )
     return ClaimVerdict(claim.says, paired.difference > 0 and paired.p < ALPHA, found)

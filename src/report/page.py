@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from src.data.faceset import Split
 from src.evaluation import published
-from src.report import words
+from src.report import formats, steps, words
 from src.report.charts import Chart
 from src.report.comparison import Comparison
 from src.report.images import (
@@ -126,7 +126,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(words=words)
+    environment.globals.update(formats=formats, steps=steps, words=words)
     environment.filters["markdown"] = escape_markdown
     return environment
 

@@ -2,68 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from src.config import BEST_NAME
 from src.evaluation.metrics import Score
 from src.evaluation.significance import AdjustedTest, PairedTest
 from src.report.comparison import Comparison, ExperimentResult
+from src.report.formats import count, duration, interval, listed, p_value, percent, points
 
 TEST_READ = "read only by the evaluate stage, each time it runs; no stage chooses anything by them"
-
-
-def percent(share: float) -> str:
-    """A share as a percentage with one decimal."""
-    return f"{share:.1%}"
-
-
-def points(difference: float) -> str:
-    """A difference of shares in percentage points, with its sign (U+2212 for minus)."""
-    return f"{100 * difference:+.1f}".replace("-", "−")
-
-
-def p_value(p: float) -> str:
-    """A p value as printed in papers."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
-
-
-def interval(score: Score) -> str:
-    """A 95% interval in percent."""
-    return f"{100 * score.accuracy_low:.1f}–{100 * score.accuracy_high:.1f}%"
-
-
-def spread(score: Score) -> str:
-    """The number of seeds, with the standard deviation of their accuracies in points."""
-    sd = "" if score.accuracy_sd is None else f" (sd {100 * score.accuracy_sd:.1f})"
-    return f"{score.seeds}{sd}"
 
 
 def seeds(score: Score) -> str:
     """The number of seeds, in words."""
     return "one seed" if score.seeds == 1 else f"{score.seeds} seeds"
-
-
-def duration(seconds: float) -> str:
-    """A time on the clock, in the unit that suits it."""
-    if seconds < 60:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.1f} min" if minutes < 60 else f"{minutes / 60:.1f} h"
-
-
-def count(parameters: int) -> str:
-    """A number of parameters, abbreviated."""
-    for limit, unit in ((10**6, "M"), (10**3, "k")):
-        if parameters >= limit:
-            return f"{parameters / limit:.3g} {unit}"
-    return str(parameters)
-
-
-def listed(names: Iterable[str]) -> str:
-    """`A`, `A and B`, `A, B and C`."""
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def advice(row: ExperimentResult) -> str:
@@ -202,7 +154,18 @@ def tables_note(comparison: Comparison) -> str:
         )
     return (
         f"{said} Times are of one seed, from the start of its run to the end; a row is on the "
-        "front if no other is both faster and more accurate on test."
+        f"front if no other is both faster and more accurate on test. {cost_note(comparison)}"
+    )
+
+
+def cost_note(comparison: Comparison) -> str:
+    """What the column of costs counts."""
+    classical = any(row.experiment.head.classical for row in comparison.rows)
+    fitted = "; how scikit-learn fits a classical head is not counted" if classical else ""
+    return (
+        "Costs are the products and sums, in matrix products and convolutions, that training one "
+        "seed cannot avoid: in every epoch forward and back through what trains, and once for each "
+        f"view of an image, flipped or not, through what is frozen below it{fitted}."
     )
 
 
@@ -230,40 +193,6 @@ def validation_note(comparison: Comparison) -> str:
     return (
         f"{said} {whose} is the best of its epochs on the same images, which is optimistic, too, "
         "and so would be an interval around it."
-    )
-
-
-@dataclass(frozen=True)
-class NextStep:
-    """What to do now, and the command that does it."""
-
-    says: str
-    command: str
-
-
-def next_step(comparison: Comparison) -> NextStep:
-    """What would tell most about the question that the table leaves open."""
-    best = comparison.best
-    if rows := comparison.improving:
-        row = max(rows, key=lambda row: row.trained.val.value)
-        return NextStep(
-            f"{row.name} was still improving when its epochs ended. Train it for longer:",
-            f"dvc exp run -S experiments.{row.name}.epochs={2 * row.trained.epochs}",
-        )
-    if min(row.test.seeds for row in comparison.rows) == 1:
-        return NextStep(
-            "A row with one seed says nothing about what another would give. Train several:",
-            "dvc exp run -S seeds=5",
-        )
-    if best.against_reference is not None and not best.against_reference.beyond_chance:
-        return NextStep(
-            f"These {best.test.images} test images are too few to tell {best.name} from "
-            f"{comparison.reference.name}. Test on every image in turn by cross-validation:",
-            "python -m src.crossvalidate",
-        )
-    return NextStep(
-        f"The answer is as sure as these images allow. Use {best.name}:",
-        f"python -m src.predict --model models/{best.name}.safetensors photo.jpg",
     )
 
 

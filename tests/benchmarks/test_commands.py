@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 import re
 import shlex
 from pathlib import Path
@@ -24,7 +26,6 @@ from benchmarks import (
     speed,
     startup,
     table,
-    tuning,
 )
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError
@@ -42,21 +43,11 @@ PROMISED = {
     "peak_memory_mb",
     "floor_seconds_per_epoch",
 }
-BENCHMARKS = {
-    module.__name__: module
-    for module in (
-        accuracy,
-        compiler,
-        heads,
-        libraries,
-        scaling,
-        significance,
-        speed,
-        startup,
-        table,
-        tuning,
-    )
-}
+MODULES = [
+    importlib.import_module(f"benchmarks.{found.name}")
+    for found in pkgutil.iter_modules(benchmarks.__path__)
+]
+BENCHMARKS = {module.__name__: module for module in MODULES if hasattr(module, "main")}
 WITHOUT_PARAMS = (libraries, significance, startup)
 DOCUMENTED = [
     line

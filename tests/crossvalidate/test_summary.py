@@ -12,8 +12,10 @@ from scipy.special import gamma
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score
 
-from src.crossvalidate.summary import compare, corrected_t, page, table
+from src.crossvalidate.summary import accuracy_figure, compare, corrected_t, page, table
 from src.evaluation.predictions import Predictions
+from src.report.charts import accuracy_chart
+from tests.report.test_comparison import results
 
 FOLDS = {"ModelA": (0.9, 0.8, 0.7), "Baseline": (0.6, 0.7, 0.5), "ModelB": (0.6, 0.7, 0.5)}
 
@@ -77,3 +79,14 @@ def test_the_page_shows_each_experiment_on_one_line() -> None:
     assert len(lines) == 2 + len(FOLDS)
     assert len({len(line) for line in lines}) == 1
     assert "30 images of 3 subjects in 3 folds" in text
+
+
+def test_the_figure_has_the_axes_of_the_reports() -> None:
+    (axis,) = accuracy_figure(compare(predictions(), FOLDS)).axes
+    comparison = results()
+    (reported,) = accuracy_chart(comparison).axes
+    names = {axis: [*FOLDS], reported: [row.name for row in comparison.rows]}
+    for each, expected in names.items():
+        assert [label.get_text() for label in each.get_yticklabels()] == expected
+        assert each.get_ylim() == (len(expected) - 0.5, -0.5), "the first on top"
+    assert axis.get_xlim() == reported.get_xlim() and axis.get_xlim()[1] > 100

@@ -31,7 +31,13 @@ WRITTEN = {
         paths.evaluation(KEY).parent,
         paths.TEST_METRICS,
     },
-    "report": {paths.REPORT_PAGE, paths.REPORT_TEXT, paths.chart(KEY).parent, paths.LEARNING},
+    "report": {
+        paths.REPORT_PAGE,
+        paths.REPORT_TEXT,
+        paths.SUMMARY,
+        paths.chart(KEY).parent,
+        paths.LEARNING,
+    },
     "register": {paths.REGISTERED},
 }
 

@@ -11,9 +11,11 @@ import pytest
 
 from pipelines.report import main
 from src import paths
-from src.config import PARAMS
+from src.config import PARAMS, load_params
 from src.errors import StaleInputError
 from src.files import write_csv, write_json
+from src.report import formats
+from src.report.cost import training_flops
 from tests import fabricate
 
 
@@ -115,7 +117,7 @@ def test_top_five_is_shown_only_where_more_than_five_could_be_named(
     assert len({line.count("|") for line in table}) == 1
     page = paths.REPORT_PAGE.read_text()
     assert page.count('<th scope="col" class="n">top-5</th>') == 1
-    assert Page(page).tags.count("td") == 13 * len(fabricate.EXPERIMENTS)
+    assert Page(page).tags.count("td") == 14 * len(fabricate.EXPERIMENTS)
 
 
 def test_charts_follow_the_readers_light_or_dark_setting(root: Path) -> None:
@@ -137,7 +139,7 @@ def test_the_same_files_give_the_same_bytes(
     monkeypatch.chdir(tmp_path)
     main([])
     made = sorted(path.relative_to(root) for path in (root / "reports").rglob("*.*"))
-    assert len(made) == 8
+    assert len(made) == 9
     for path in (*made, paths.LEARNING):
         assert (tmp_path / path).read_bytes() == (root / path).read_bytes(), path
 
@@ -245,3 +247,18 @@ def test_a_row_that_was_stopped_while_it_learned_says_so(html: str, root: Path) 
     row = html.split('<th scope="row">ModelC')[1].split("</th>", maxsplit=1)[0]
     assert note in row
     assert html.count(f"<small>{note}") < len(fabricate.EXPERIMENTS)
+
+
+def test_the_cost_of_each_row_stands_beside_its_time(html: str, root: Path) -> None:
+    params = load_params(root / PARAMS)
+    epochs = {name: each.epochs for name, each in fabricate.EXPERIMENTS.items()}
+    text = (root / paths.REPORT_TEXT).read_text()
+    header, _, *rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    place = header.index("cost, FLOPs")
+    assert header[place - 1] == "time"
+    found = training_flops(params, fabricate.faces(), epochs)
+    assert [row[place] for row in rows] == [formats.flops(each) for each in found.values()]
+    for page in (html, text):
+        assert "that training one seed cannot avoid" in page
+    for each in found.values():
+        assert f'<td class="n">{formats.flops(each)}</td>' in html

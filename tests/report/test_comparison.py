@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from src.config import Experiment
+from src.config.presets import read_preset
 from src.evaluation.metrics import score
 from src.evaluation.predictions import Predictions
 from src.evaluation.significance import holm, paired_test
-from src.report import words
+from src.report import formats, steps, words
 from src.report.comparison import Comparison, compare_experiments
 from src.report.curves import LearningCurve
 from tests import fabricate
+from tests.shipped import SHIPPED
 
 
 def results(**accuracy: float) -> Comparison:
@@ -67,7 +70,7 @@ def test_the_headline_of_a_clear_winner_says_what_to_unfreeze() -> None:
     found = results()
     headline = words.headline(found)
     assert headline.startswith("Unfreeze conv5_x: ")
-    assert words.percent(found.best.test.accuracy) in headline
+    assert formats.percent(found.best.test.accuracy) in headline
     said = " ".join(words.findings(found))
     assert "more than chance can explain (exact McNemar test, adjusted p < 0.001)" in said
     assert "cannot tell it apart from ModelC" in said
@@ -115,16 +118,16 @@ def test_a_single_experiment_is_reported_without_comparisons() -> None:
     [(0.0, "p < 0.001"), (0.0012, "p = 0.001"), (0.0499, "p = 0.050"), (0.5, "p = 0.50")],
 )
 def test_p_values_read_as_in_papers(p: float, text: str) -> None:
-    assert words.p_value(p) == text
+    assert formats.p_value(p) == text
 
 
 def test_differences_carry_a_real_minus_sign() -> None:
-    assert words.points(-0.123) == "−12.3"
-    assert words.points(0.0) == "+0.0"
+    assert formats.points(-0.123) == "−12.3"
+    assert formats.points(0.0) == "+0.0"
 
 
 def test_numbers_of_parameters_are_short() -> None:
-    assert [words.count(n) for n in (512, 51_300, 11_227_812)] == ["512", "51.3 k", "11.2 M"]
+    assert [formats.count(n) for n in (512, 51_300, 11_227_812)] == ["512", "51.3 k", "11.2 M"]
 
 
 def test_the_luck_of_the_test_images_never_enters_a_choice() -> None:
@@ -191,15 +194,52 @@ def test_a_row_that_trains_more_and_was_still_learning_leaves_the_question_open(
     found = compare_experiments(experiments, trained, scores, made)
     assert words.headline(found) == "Not settled: Baseline leads, but ModelC had too few epochs"
     assert "ModelC was still improving at its last epoch" in words.findings(found)[-1]
-    assert words.next_step(found).command == "dvc exp run -S experiments.ModelC.epochs=6"
+    assert steps.next_step(found).command == "dvc exp run -S experiments.ModelC.epochs=6"
 
 
 def test_the_next_step_is_more_seeds_then_more_images_then_the_networks_use() -> None:
-    assert words.next_step(results()).command == "dvc exp run -S seeds=5"
+    assert steps.next_step(results()).command == "dvc exp run -S seeds=5"
     found = crossed_results(Baseline=3, ModelA=3)
-    assert "models/ModelA.safetensors" in words.next_step(found).command
+    assert "models/ModelA.safetensors" in steps.next_step(found).command
     close = crossed_results(ModelC=3, ModelA=3)
-    assert words.next_step(close).command == "python -m src.crossvalidate"
+    assert steps.next_step(close).command == "python -m src.crossvalidate"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "command"),
+    [
+        ({"Baseline": None, "ModelA": None}, "-S seeds=5"),
+        ({"Baseline": None, "ModelA": 1}, "-S seeds=5 -S experiments.ModelA.seeds=null"),
+        (
+            {"Baseline": None, "ModelD-best": 1},
+            "-S seeds=5 -S tune/best.yaml:best.ModelD-best.seeds=null",
+        ),
+        (
+            {"Baseline": None, "ModelA": 1, "ModelB": 1, "ModelC": 1},
+            "$(python -m src.preset seeds)",
+        ),
+        (
+            {"Baseline": 1, "ModelA": 1, "ModelB": 1, "ModelC": 1},
+            "$(python -m src.preset seeds) -S experiments.Baseline.seeds=null",
+        ),
+    ],
+)
+def test_more_seeds_are_asked_for_in_every_row(seeds: dict[str, int | None], command: str) -> None:
+    experiments = {
+        name: Experiment(train=("head",), batch_size=8, epochs=4, seeds=own)
+        for name, own in seeds.items()
+    }
+    made = fabricate.predictions(fabricate.faces(), dict.fromkeys(seeds, 0.5))
+    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
+    trained = {name: fabricate.trained(0.5) for name in seeds}
+    found = compare_experiments(experiments, trained, scores, made)
+    assert steps.next_step(found).command == f"dvc exp run {command}"
+
+
+def test_the_preset_of_seeds_changes_the_rows_that_the_next_step_takes_it_to_change() -> None:
+    preset = read_preset("seeds", SHIPPED)
+    assert preset["experiments"] == {name: {"seeds": None} for name in steps.PRESET_ROWS}
+    assert preset["seeds"] == 5
 
 
 def test_the_front_has_no_row_that_another_beats_in_time_and_accuracy() -> None:

@@ -11,52 +11,55 @@ import pytest
 from numpy.typing import NDArray
 
 from src import paths
-from src.config import PARAMS, read_yaml
+from src.config import PARAMS, Experiment, read_yaml
+from src.evaluation.metrics import score
 from src.evaluation.predictions import Predictions
 from src.files import write_json
+from src.report.comparison import compare_experiments
+from src.report.summary import Summary
+from tests import fabricate
 from tests.shipped import SHIPPED
 
 ROOT = Path(__file__).parents[2]
-ROWS = {"Baseline": ["head"], "ModelA": ["head", "conv5_x"]}
+ROWS = {"Baseline": ("head",), "ModelA": ("head", "conv5_x")}
+HEAVY = ("torch", "numpy", "scipy", "pandas", "matplotlib")
 
 
-def answers(accuracy: float, images: int) -> NDArray[np.float32]:
-    """(1, N, 2) logits that are right for the first images, so that experiments agree on them."""
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with the rows above, entered."""
+    experiments = {
+        name: {"train": [*train], "batch_size": 8, "epochs": 1} for name, train in ROWS.items()
+    }
+    write_json(tmp_path / PARAMS, {**read_yaml(SHIPPED / PARAMS), "experiments": experiments})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def answers(accuracy: float, images: int, seeds: int) -> NDArray[np.float32]:
+    """(S, N, 2) logits that are right for the first images, so that experiments agree on them."""
     right = np.arange(images) < round(accuracy * images)
-    return np.stack([right, ~right], axis=1)[None].astype(np.float32)
+    return np.stack([np.stack([right, ~right], axis=1)] * seeds).astype(np.float32)
 
 
-def summary(
-    folder: Path,
-    validation: dict[str, float],
-    test: dict[str, float],
-    *,
-    images: int = 20,
-    seeds: int = 1,
-) -> subprocess.CompletedProcess[str]:
-    """What the command prints in a folder with these accuracies; subject 0 is in every image."""
-    params = {**read_yaml(SHIPPED / PARAMS)}
-    params["experiments"] = {
-        name: {"train": train, "batch_size": 8, "epochs": 1} for name, train in ROWS.items()
-    }
-    write_json(folder / PARAMS, params)
-    for name, accuracy in validation.items():
-        metrics = {"val": {"accuracy": accuracy}, "trainable_parameters": 1}
-        write_json(folder / paths.train_metrics(name), metrics)
-    scores = {
-        name: {"accuracy": share, "accuracy_low": 0.4, "accuracy_high": 0.8, "seeds": seeds}
-        for name, share in test.items()
-    }
-    write_json(folder / paths.TEST_METRICS, scores)
+def report(
+    validation: dict[str, float], test: dict[str, float], *, images: int = 20, seeds: int = 1
+) -> None:
+    """Store what a report with these accuracies comes to; subject 0 is in every image."""
     rows = np.arange(images)
-    logits = {name: answers(share, images) for name, share in test.items()}
+    logits = {name: answers(share, images, seeds) for name, share in test.items()}
     predictions = Predictions(logits, np.zeros_like(rows), rows, ("ann", "bob"))
-    predictions.save(folder / paths.PREDICTIONS)
-    command = [sys.executable, "-m", "src.summary"]
+    experiments = {name: Experiment(train=ROWS[name], batch_size=8, epochs=1) for name in test}
+    trained = {name: fabricate.trained(validation[name]) for name in test}
+    scores = {name: score(each, predictions.labels) for name, each in logits.items()}
+    Summary.of(compare_experiments(experiments, trained, scores, predictions)).write()
+
+
+def summary(code: str | None = None) -> subprocess.CompletedProcess[str]:
+    """What the command prints, or `code`, in a process of its own."""
+    command = [sys.executable, *(["-c", code] if code else ["-m", "src.summary"])]
     environment = {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -68,11 +71,11 @@ def summary(
     ],
 )
 def test_the_best_row_and_the_paired_test_choose_the_last_step(
-    tmp_path: Path, validation: tuple[float, float], images: int, step: str
+    validation: tuple[float, float], images: int, step: str
 ) -> None:
     accuracies = dict(zip(ROWS, validation, strict=True))
-    done = summary(tmp_path, accuracies, {"Baseline": 0.5, "ModelA": 0.7}, images=images)
-    lines = done.stdout.splitlines()
+    report(accuracies, {"Baseline": 0.5, "ModelA": 0.7}, images=images)
+    lines = summary().stdout.splitlines()
     assert lines[-1].strip().startswith(step)
     row = next(line for line in lines if line.startswith("ModelA"))
     assert "70.0%" in row and "+20.0 points" in row
@@ -80,16 +83,32 @@ def test_the_best_row_and_the_paired_test_choose_the_last_step(
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_seeds_have_a_column_where_there_are_several(tmp_path: Path, seeds: int) -> None:
-    done = summary(
-        tmp_path, dict.fromkeys(ROWS, 0.5), {"Baseline": 0.5, "ModelA": 0.7}, seeds=seeds
-    )
-    heading, row, *_ = done.stdout.splitlines()
+def test_seeds_have_a_column_where_there_are_several(seeds: int) -> None:
+    report(dict.fromkeys(ROWS, 0.5), {"Baseline": 0.5, "ModelA": 0.7}, seeds=seeds)
+    heading, row, *_ = summary().stdout.splitlines()
     assert ("seeds" in heading.split()) == (seeds > 1)
     assert (row.split()[1] == "3") == (seeds > 1)
 
 
-def test_a_missing_test_accuracy_is_said_on_one_line(tmp_path: Path) -> None:
-    done = summary(tmp_path, dict.fromkeys(ROWS, 0.5), {"Baseline": 0.5})
+def test_it_is_printed_without_a_library_that_takes_long_to_import() -> None:
+    report(dict.fromkeys(ROWS, 0.5), {"Baseline": 0.5, "ModelA": 0.7})
+    code = f"import sys, src.summary; src.summary.main([]); print({{*{HEAVY}}} & {{*sys.modules}})"
+    assert summary(code).stdout.endswith("\nset()\n")
+
+
+def test_a_row_that_the_last_report_lacks_is_said_on_one_line() -> None:
+    report(dict.fromkeys(ROWS, 0.5), {"Baseline": 0.5})
+    done = summary()
     assert done.returncode == 2
     assert "has no test accuracy of ModelA" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", "{}", '{"rows": [{"name": "Baseline"}]}'])
+def test_a_missing_or_broken_summary_is_said_on_one_line(folder: Path, text: str | None) -> None:
+    if text is not None:
+        (folder / paths.SUMMARY).parent.mkdir()
+        (folder / paths.SUMMARY).write_text(text)
+    done = summary()
+    assert done.returncode == 2
+    assert "reports/summary.json: missing or broken" in done.stderr
+    assert done.stderr.count("\n") == 1
