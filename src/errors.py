@@ -75,6 +75,10 @@ class StaleInputError(UserError):
     """An input is missing, or was made from another dataset or other weights than the rest."""
 
 
+class DivergedError(UserError):
+    """Training whose loss became infinite or no number at all."""
+
+
 class TrackingError(UserError):
     """The MLflow store, run or model that a command needs is missing or unusable."""
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from src.errors import DivergedError
 from src.models.network import Network
 from src.models.trainable import trained_blocks
 from src.models.uninitialized import Uninitialized
@@ -107,6 +108,10 @@ def _fit_classical(
 ) -> tuple[Epoch, ...]:
     """The same by scikit-learn, in a single epoch."""
     assert isinstance(source, Features)  # noqa: S101  # `_feature_source` gives no others
+    if not all(each.isfinite().all() for each in (source.values, source.val_values)):
+        where, mend = "features", "run `dvc repro weights`, or choose other weights"
+        what = "not finite, so the source weights are not finite or too large"
+        raise DivergedError(where, what, mend)
     epoch = fit_classical(job.experiment.head.kind, head, source, job.seed)
     on_epoch(epoch)
     return (epoch,)

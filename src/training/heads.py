@@ -17,13 +17,14 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from src.errors import DivergedError
 from src.models.head import build_head, initialize_head
 from src.training.device import products_in
 from src.training.dropout import counters, keep_mask
 from src.training.grouping import group_tasks, product_dtype
 from src.training.head_task import HeadTask
 from src.training.order import Purpose, epoch_order, mixed, stream
-from src.training.result import Epoch, choose, ends_early, score_sums
+from src.training.result import Epoch, choose, divergence, ends_early, score_sums
 from src.training.schedules import factor
 from src.training.stacked import StackedHeads
 
@@ -35,6 +36,14 @@ class HeadResult:
     state: dict[str, Tensor]
     history: tuple[Epoch, ...]
     chosen: Epoch
+
+
+@dataclass(frozen=True)
+class DivergedHead:
+    """A head that was given up: why, and its history until then."""
+
+    error: DivergedError
+    history: tuple[Epoch, ...]
 
 
 class FeatureSource(Protocol):
@@ -71,10 +80,26 @@ def train_heads(
     """Train every task's head; results are in the order of the tasks.
 
     `on_epoch(task number, epoch)` is called after each epoch of each head; a head for which it
-    returns False stops, and leaves the batch.
+    returns False stops, and leaves the batch. Raises DivergedError for a head whose loss was not
+    finite, once the others are trained.
     """
+    results = []
+    for result in try_heads(tasks, features, classes, on_epoch):
+        if isinstance(result, DivergedHead):
+            raise result.error
+        results.append(result)
+    return results
+
+
+def try_heads(
+    tasks: Sequence[HeadTask],
+    features: FeatureSource,
+    classes: int,
+    on_epoch: OnHeadEpoch = _always,
+) -> list[HeadResult | DivergedHead]:
+    """The same, but a head that diverges leaves the batch alone; `on_epoch` does not see it."""
     width = features.training(1).shape[-1]
-    fitted: dict[int, HeadResult] = {}
+    fitted: dict[int, HeadResult | DivergedHead] = {}
     for members in group_tasks(tasks, width, classes, features.labels.device):
         group = _Group([tasks[i] for i in members], members, features, classes)
         fitted.update(group.train(on_epoch))
@@ -103,17 +128,20 @@ class _Group:
         """The tasks still training, one per slot of the stack."""
         return self.stacked.tasks
 
-    def train(self, on_epoch: OnHeadEpoch) -> dict[int, HeadResult]:
+    def train(self, on_epoch: OnHeadEpoch) -> dict[int, HeadResult | DivergedHead]:
         """Run to the end of every head; returns results by task number."""
-        done: dict[int, HeadResult] = {}
+        done: dict[int, HeadResult | DivergedHead] = {}
         number, going = 0, list(range(len(self.tasks)))
         while going:
             number += 1
             with products_in(self.dtype):
-                epochs = self._epoch(number)
+                epochs, losses = self._epoch(number)
             going = []
             for slot, epoch in enumerate(epochs):
                 task = self.tasks[slot]
+                if error := divergence(epoch, losses[:, slot], task.seed):
+                    done[self.members[slot]] = DivergedHead(error, self.histories[slot])
+                    continue
                 self.histories[slot] = history = (*self.histories[slot], epoch)
                 if choose(history, task.recipe.select) is epoch:
                     self.best[slot] = self.stacked.state(slot, self.heads[slot])
@@ -138,7 +166,8 @@ class _Group:
         self.best = [self.best[i] for i in slots]
         self.stacked = self.stacked.select(slots)
 
-    def _epoch(self, number: int) -> list[Epoch]:
+    def _epoch(self, number: int) -> tuple[list[Epoch], Tensor]:
+        """An epoch of every head, and the (steps, H) losses of its batches, on the device."""
         started = time.perf_counter()
         first, heads = self.tasks[0], len(self.tasks)
         features = self.features.training(number)
@@ -147,19 +176,21 @@ class _Group:
         rows = self._orders(number, images, features.shape[0])
         table = features.flatten(0, 1)
         labels = self.features.labels.repeat(features.shape[0])
-        totals = torch.zeros((), device=self.device)
+        totals, losses = torch.zeros((), device=self.device), []
         drops = any(below is not None for below in self.stacked.below)
         layers = len(first.head.hidden) if drops else 0
         done = range((number - 1) * steps, number * steps)
         keys = dropout_keys(self.tasks, done, layers).to(self.device)
         for step, part in enumerate(torch.split(rows, first.batch_size, 1)):
             scale = factor(first.recipe, done[step], steps, first.epochs)
-            totals = totals + self._step(table[part], labels[part], keys[step], scale)
+            sums = self._step(table[part], labels[part], keys[step], scale)
+            losses.append(sums[0])
+            totals = totals + sums
         scores = (totals / images).T.tolist()
         speed = images * heads / (time.perf_counter() - started)
         val_scores = self._validate(number)
         share = (time.perf_counter() - started) / heads
-        return [
+        epochs = [
             Epoch.of(
                 number,
                 scores[slot],
@@ -170,6 +201,7 @@ class _Group:
             )
             for slot, task in enumerate(self.tasks)
         ]
+        return epochs, torch.stack(losses)
 
     def _orders(self, number: int, images: int, views: int) -> Tensor:
         """(H, N) rows of the flattened (views x N) table, in each head's own order."""

@@ -20,7 +20,7 @@ from src.training.device import Compute
 from src.training.inputs import Inputs
 from src.training.optimizers import build_optimizer, set_rate
 from src.training.order import epoch_order, seeded
-from src.training.result import Epoch, OnEpoch, choose, ends_early, score_sums
+from src.training.result import Epoch, OnEpoch, choose, divergence, ends_early, score_sums
 from src.training.schedules import factor
 
 EVALUATION_BATCH = 256
@@ -67,7 +67,8 @@ def train(
 
     Randomness comes from the seed and the epoch's number alone, so a run that resumes from a
     checkpoint ends in the same bytes as one that was never stopped. `on_epoch` is called for
-    every epoch of the history, those from the checkpoint first.
+    every epoch of the history, those from the checkpoint first. Raises DivergedError after an
+    epoch whose loss is not finite.
     """
     unfreeze(network, plan.trained, plan.recipe.batchnorm)
     optimizer = build_optimizer(network, plan.recipe)
@@ -119,7 +120,7 @@ def _epoch(
     rows, views = epoch_order(plan.seed, number, images, plan.recipe.flip)
     inputs = augmented(training.inputs, plan.recipe.augment, plan.seed, number)
     steps = -(-images // plan.batch_size)
-    totals = torch.zeros((), device=compute.device)
+    totals, losses = torch.zeros((), device=compute.device), []
     with seeded(compute.device, plan.seed, number):
         for step, (part, view) in enumerate(_batches(rows, views, plan.batch_size, compute)):
             done = (number - 1) * steps + step
@@ -131,13 +132,17 @@ def _epoch(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            totals = totals + score_sums(logits.detach(), labels, loss.detach() * len(labels))
+            losses.append(loss.detach())  # on the device: looking at one here would wait for it
+            totals = totals + score_sums(logits.detach(), labels, losses[-1] * len(labels))
     scores = (totals / images).tolist()
     speed = images / (time.perf_counter() - started)
     val_scores = evaluate(network, validation, compute)
     rate = max(group["lr"] for group in optimizer.param_groups)
     seconds = time.perf_counter() - started
-    return Epoch.of(number, scores, val_scores, rate, seconds, speed)
+    epoch = Epoch.of(number, scores, val_scores, rate, seconds, speed)
+    if error := divergence(epoch, torch.stack(losses), plan.seed):
+        raise error
+    return epoch
 
 
 def _batches(

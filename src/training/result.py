@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, isnan
+from math import inf, isfinite, isnan
 
 import torch
 from torch import Tensor
 
+from src.errors import DivergedError
 from src.models.network import ModelSpec
 
 
@@ -78,6 +79,26 @@ def score_sums(logits: Tensor, labels: Tensor, loss: Tensor) -> Tensor:
     and validation by this function: another score is a row here and two fields of `Epoch`.
     """
     return torch.stack([loss, (logits.argmax(-1) == labels).sum(-1)])
+
+
+def divergence(epoch: Epoch, losses: Tensor, seed: int) -> DivergedError | None:
+    """What is wrong with an epoch whose loss is not finite; None where it is.
+
+    `losses` holds those of its batches, on the device: they are fetched only if their sum, which
+    was fetched anyway, is not finite.
+    """
+    if isfinite(epoch.train_loss) and isfinite(epoch.val_loss):
+        return None
+    values = losses.tolist()
+    batch = next((n for n, loss in enumerate(values, 1) if not isfinite(loss)), None)
+    where = f"batch {batch} of {len(values)}" if batch else "validation"
+    where = f"seed {seed}, epoch {epoch.number}, {where}"
+    what = f"the loss is {values[batch - 1] if batch else epoch.val_loss}"
+    if epoch.number == batch == 1:
+        what += " before any step was taken, so the source weights are not finite or too large"
+        return DivergedError(where, what, "run `dvc repro weights`, or choose other weights")
+    what += ", most likely since the learning rate is too high"
+    return DivergedError(where, what, f"lower it (it reached {epoch.learning_rate:g})")
 
 
 def selection_key(val_accuracy: float, val_loss: float) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from src.files import write_csv, write_text
 from src.models.network import save_network
 from src.training.engine import run_seeds
 from src.tune.objective import Objective
-from src.tune.search import BEST_EPOCH, SAME_AS, VAL_LOSS
+from src.tune.search import BEST_EPOCH, DIVERGED, SAME_AS, VAL_LOSS
 from src.tune.space import TrialParams
 from src.tune.study import FINISHED, PUBLISHED, complete_trials, finished_trials
 
@@ -57,6 +57,10 @@ def best_trial(study: Study) -> FrozenTrial:
     complete = complete_trials(study)
     if not complete:
         where, what = f"study {study.study_name}", "has no complete trial"
+        diverged = [t for t in finished_trials(study) if DIVERGED in t.user_attrs]
+        if diverged:
+            what += f", and the loss of {len(diverged)} was not finite"
+            raise TuneError(where, what, "lower tune.space.learning_rate and name another study")
         raise TuneError(where, what, "give it more --trials or more --timeout")
     return max(complete, key=lambda t: (t.value, -t.user_attrs[VAL_LOSS], -t.number))
 
@@ -110,7 +114,7 @@ def write_trials(path: Path, study: Study) -> None:
     """Write every complete, pruned or failed trial as a row of a CSV file."""
     finished = study.get_trials(deepcopy=False, states=(*FINISHED, TrialState.FAIL))
     names = sorted({name for trial in finished for name in trial.params})
-    results = (BEST_EPOCH, VAL_LOSS, PUBLISHED, SAME_AS)
+    results = (BEST_EPOCH, VAL_LOSS, PUBLISHED, SAME_AS, DIVERGED)
     write_csv(
         path,
         ("trial", "state", "val_accuracy", *names, *results),

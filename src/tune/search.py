@@ -14,7 +14,7 @@ from optuna import Study, Trial
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from src.training.heads import HeadResult, train_heads
+from src.training.heads import DivergedHead, HeadResult, try_heads
 from src.training.result import Epoch
 from src.tune.heartbeat import Heartbeats
 from src.tune.interrupt import deferred_interrupts
@@ -25,6 +25,7 @@ from src.tune.storage import WORKER, StaleTrials, return_to_queue
 from src.tune.study import PUBLISHED, finished_trials, started_trials
 
 HISTORY, BEST_EPOCH, VAL_LOSS, SAME_AS = "history", "best_epoch", "val_loss", "same_as"
+DIVERGED = "diverged"  # user attribute of a trial whose loss was not finite: where, and why
 IDLE = 0.3  # seconds between polls of a study whose last trials other processes run
 
 
@@ -126,7 +127,7 @@ class Search:
 
     def _train_heads(
         self, entries: list[RunningTrial]
-    ) -> list[tuple[RunningTrial, HeadResult, bool]]:
+    ) -> list[tuple[RunningTrial, HeadResult | DivergedHead, bool]]:
         """Train heads as one batch, which shrinks as heads are pruned; the bool says which were."""
         reported = rungs(self.objective.params.tune)
         latest = self.objective.recipe.select == "last"
@@ -141,7 +142,7 @@ class Search:
             return not pruned[slot]
 
         tasks = [self.objective.task(entry.params) for entry in entries]
-        heads = train_heads(tasks, self.objective.features, self.objective.classes, on_epoch)
+        heads = try_heads(tasks, self.objective.features, self.objective.classes, on_epoch)
         return list(zip(entries, heads, pruned, strict=True))
 
     def _should_prune(self, trial: Trial, step: int, accuracy: float) -> bool:
@@ -158,7 +159,14 @@ class Search:
         trials = reversed(finished_trials(self.study))
         return {TrialParams.of(trial.params, space): trial for trial in trials}
 
-    def _tell_result(self, entry: RunningTrial, head: HeadResult, pruned: bool) -> None:
+    def _tell_result(
+        self, entry: RunningTrial, head: HeadResult | DivergedHead, pruned: bool
+    ) -> None:
+        """Tell what became of a head; one that diverged counts as pruned, not to be tried again."""
+        if isinstance(head, DivergedHead):
+            diverged = {DIVERGED: str(head.error)}
+            self._tell(entry.trial, diverged, state=TrialState.PRUNED)
+            return
         result = {
             HISTORY: columns(head.history),
             BEST_EPOCH: head.chosen.number,
@@ -171,7 +179,8 @@ class Search:
 
     def _copy_result(self, entry: RunningTrial, original: FrozenTrial) -> None:
         """Tell a duplicate the result of the trial that had its parameters."""
-        result = {key: original.user_attrs[key] for key in (HISTORY, BEST_EPOCH, VAL_LOSS)}
+        keys = (HISTORY, BEST_EPOCH, VAL_LOSS, DIVERGED)
+        result = {key: original.user_attrs[key] for key in keys if key in original.user_attrs}
         result[SAME_AS] = original.user_attrs.get(SAME_AS, original.number)
         for step, value in original.intermediate_values.items():
             entry.trial.report(value, step)

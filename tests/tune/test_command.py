@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from src import paths
+from src.cli import run
 from src.config import BEST_NAME, load_params
 from src.data.faceset import FaceSet, Split
 from src.models.classifier import Classifier
@@ -99,7 +100,7 @@ def assert_tracked(number: int) -> None:
     store = open_store(EXPERIMENT)
     runs = store.client.search_runs([store.experiment_id])
     children = [run for run in runs if PARENT in run.data.tags]
-    (parent,) = [run for run in runs if PARENT not in run.data.tags]
+    (parent,) = [each for each in runs if PARENT not in each.data.tags]
     assert parent.info.status == "FINISHED"
     assert {"best_val/accuracy", "seeds_val/accuracy"} <= set(parent.data.metrics)
     assert not [name for name in parent.data.metrics if "test" in name]
@@ -138,9 +139,25 @@ def test_a_stopped_command_ends_its_run_as_killed_and_resumes_it(
             main(["--trials", "8"])
     store = open_store(EXPERIMENT)
     runs = store.client.search_runs([store.experiment_id])
-    (parent,) = [run for run in runs if PARENT not in run.data.tags]
+    (parent,) = [each for each in runs if PARENT not in each.data.tags]
     assert parent.info.status == "KILLED"
     assert not Path("tune/best.yaml").exists()
 
     main(["--trials", "8"])
     assert_tracked(8)
+
+
+def test_a_search_in_which_every_head_diverges_fails_and_writes_nothing(
+    tracked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in Path().glob("tune/*") if path.is_file()}
+    with pytest.raises(SystemExit) as stopped:
+        run(main, ["--trials", "12", "--learning-rate", "1e38"])
+    printed = capsys.readouterr()
+    assert stopped.value.code == 2 and not printed.out
+    assert "the loss of 12 was not finite; lower tune.space.learning_rate" in printed.err
+    assert {path: path.read_bytes() for path in Path().glob("tune/*") if path.is_file()} == before
+    store = open_store(EXPERIMENT)
+    runs = store.client.search_runs([store.experiment_id])
+    (study,) = [each for each in runs if PARENT not in each.data.tags]
+    assert study.info.status == "FAILED"

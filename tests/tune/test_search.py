@@ -13,10 +13,11 @@ from optuna.trial import TrialState
 from src.config import Params
 from src.training.heads import train_heads
 from src.training.result import choose
-from src.tune.best import best_trial
+from src.tune.best import best_trial, write_trials
+from src.tune.figures import write_figures
 from src.tune.heartbeat import Heartbeats
 from src.tune.objective import Objective
-from src.tune.search import SAME_AS, Search, history_of
+from src.tune.search import DIVERGED, SAME_AS, Search, history_of
 from src.tune.space import TrialParams
 from src.tune.storage import StaleTrials, open_storage, parse_url, silence_optuna
 from src.tune.study import FINISHED, PUBLISHED, open_study
@@ -162,3 +163,17 @@ def test_other_pruners_and_the_random_sampler_work(pruner: str) -> None:
     assert sum(trial.state in FINISHED for trial in study.trials) == 8
     if pruner == "none":
         assert all(trial.state == TrialState.COMPLETE for trial in study.trials)
+
+
+def test_heads_that_diverge_are_pruned_alone() -> None:
+    space = tuned().tune.space.model_copy(update={"learning_rate": (1e-2, 1e38)})
+    params = tuned(pruner="none")
+    study, _ = search(
+        params.model_copy(update={"tune": params.tune.model_copy(update={"space": space})})
+    )
+    states = Counter((trial.state, DIVERGED in trial.user_attrs) for trial in study.trials)
+    assert states.keys() == {(TrialState.COMPLETE, False), (TrialState.PRUNED, True)}
+    assert sum(states.values()) == 12
+    write_trials(Path("trials.csv"), study)
+    assert write_figures(study, Path())
+    assert "the loss is " in Path("trials.csv").read_text()
