@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from src import paths
 from src.config import Claim
@@ -14,12 +15,15 @@ from src.report.curves import LearningCurve
 from src.report.inputs import ReportInputs
 
 
+Verdict = Literal["holds", "fails", "is undecided"]
+
+
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """One claim, whether it holds here, and the figures that decide it."""
+    """One claim, what became of it here, and the figures that decide it."""
 
     says: str
-    holds: bool
+    verdict: Verdict
     found: str
 
 
@@ -47,7 +51,8 @@ def _same(claim: Claim, first: str, second: str) -> ClaimVerdict:
         if not differing
         else f"{len(differing)} of {len(one)} tensors of {first} and {second} differ."
     )
-    return ClaimVerdict(claim.says, not differing and len(one) == len(other), found)
+    same = not differing and len(one) == len(other)
+    return ClaimVerdict(claim.says, "holds" if same else "fails", found)
 
 
 def _sooner(
@@ -55,10 +60,10 @@ def _sooner(
 ) -> ClaimVerdict:
     early, ever = max(curves[first].val[: claim.epochs]), max(curves[second].val)
     found = (
-        f"On validation {first} reaches {formats.percent(early)} within {claim.epochs} epochs; "
+        f"On validation, with the first seed, {first} reaches {formats.percent(early)} within {claim.epochs} epochs; "
         f"the best of {second}'s {len(curves[second].val)} epochs is {formats.percent(ever)}."
     )
-    return ClaimVerdict(claim.says, early > ever, found)
+    return ClaimVerdict(claim.says, "holds" if early > ever else "fails", found)
 
 
 def _better(claim: Claim, predictions: Predictions, first: str, second: str) -> ClaimVerdict:
@@ -70,4 +75,6 @@ def _better(claim: Claim, predictions: Predictions, first: str, second: str) -> 
         f"{formats.points(paired.difference)} points, {formats.p_value(paired.p)} "
         f"({words.name_of(paired)}{'' if paired.over_seeds else '; one network each'})."
     )
-    return ClaimVerdict(claim.says, paired.difference > 0 and paired.p < ALPHA, found)
+    if paired.p >= ALPHA:
+        return ClaimVerdict(claim.says, "is undecided", found)
+    return ClaimVerdict(claim.says, "holds" if paired.difference > 0 else "fails", found)
