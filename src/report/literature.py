@@ -14,7 +14,6 @@ from src.report import formats, words
 from src.report.curves import LearningCurve
 from src.report.inputs import ReportInputs
 
-
 Verdict = Literal["holds", "fails", "is undecided"]
 
 
@@ -60,7 +59,8 @@ def _sooner(
 ) -> ClaimVerdict:
     early, ever = max(curves[first].val[: claim.epochs]), max(curves[second].val)
     found = (
-        f"On validation, with the first seed, {first} reaches {formats.percent(early)} within {claim.epochs} epochs; "
+        f"On validation, with the first seed, {first} reaches {formats.percent(early)} within "
+        f"{claim.epochs} epochs; "
         f"the best of {second}'s {len(curves[second].val)} epochs is {formats.percent(ever)}."
     )
     return ClaimVerdict(claim.says, "holds" if early > ever else "fails", found)
