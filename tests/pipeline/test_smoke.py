@@ -58,7 +58,7 @@ def test_every_stage_says_what_it_did_and_the_last_what_came_of_it_all(
         **{f"train@{name}": [f"{name}: validation "] for name in names},
         "evaluate": [f"{name}: test " for name in names],
         "register": ["face-classifier-smoke version 1 is now the champion"],
-        "report": ["reports/index.html: the comparison of 10 experiments"],
+        "report": ["reports/index.html: the comparison of 4 experiments"],
     }
     said = {part.split("'")[0]: part for part in output.split("Running stage '")[1:]}
     stages = list(said)
@@ -72,10 +72,12 @@ def test_every_stage_says_what_it_did_and_the_last_what_came_of_it_all(
     assert not [line for line in output.splitlines() if "\x1b" in line]
 
 
-def test_ten_finished_runs_carry_the_same_metrics(repository: Repository) -> None:
+def test_all_runs_are_finished_and_carry_the_same_metrics(
+    repository: Repository,
+) -> None:
     runs = repository.table("SELECT run_uuid, name, status FROM runs")
     assert sorted(name for _, name, _ in runs) == sorted(experiments(repository))
-    assert len(runs) == 10
+    assert len(runs) == 4
     assert {status for _, _, status in runs} == {"FINISHED"}
     for run, _, _ in runs:
         rows = repository.table("SELECT key FROM latest_metrics WHERE run_uuid = ?", run)
@@ -106,9 +108,9 @@ def test_the_champion_names_the_subjects_of_a_photo(repository: Repository) -> N
 def test_one_experiments_dropout_reruns_that_experiment_and_what_follows(
     repository: Repository,
 ) -> None:
-    change = "experiments.ModelD-256-128.head.dropout=[0.3,0.3]"
+    change = "experiments.ModelD-256-128-dropout.head.dropout=[0.3,0.3]"
     ran = repository.stages_run("exp", "run", "-S", change)
-    assert ran == {"train@ModelD-256-128", "evaluate", "report", "register"}
+    assert ran == {"train@ModelD-256-128-dropout", "evaluate", "report", "register"}
 
 
 def test_a_run_from_nothing_gives_the_same_bytes(repository: Repository) -> None:
@@ -118,7 +120,7 @@ def test_a_run_from_nothing_gives_the_same_bytes(repository: Repository) -> None
         for path in sorted((repository.folder / folder).rglob("*"))
         if path.suffix in (".safetensors", ".json")
     ]
-    assert len(kept) >= 22
+    assert len(kept) >= 10  # a model and metrics of each, and what all share
     before = {path: digest(path) for path in kept}
     stages = ("dataset", "weights", "embed", "train@Baseline", "train@ModelC", "evaluate")
     repository.run("dvc", "repro", "--force", "--single-item", *stages)

@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from pipelines.weights import source_of
+from src import paths
 from src.config import PARAMS, Data, Params, SourceTask, read_yaml, validate
 from src.config.presets import read_preset
 from src.config.weights import read_weights_origin
@@ -61,23 +62,40 @@ def test_every_shipped_weights_origin_is_an_origin_file_with_a_licence(name: str
     if weights := raw.get("weights"):
         origin = SHIPPED / weights["origin"]
         if origin.suffix == ".safetensors":
-            assert file_weights(origin, "resnet18").licence == "MIT"
+            backbone = raw.get("model", {}).get("backbone", "resnet18")
+            assert file_weights(origin, backbone).licence == "MIT"
         else:
             assert read_weights_origin(origin).licence
 
 
-def test_the_default_source_is_the_file_that_its_card_describes() -> None:
-    origin = SHIPPED / read_yaml(SHIPPED / PARAMS)["weights"]["origin"]
+@pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v2"])
+def test_shipped_weights_are_the_file_that_their_card_describes(backbone: str) -> None:
+    origin = SHIPPED / paths.shipped_weights(backbone)
     card = json.loads(origin.with_suffix(".json").read_text())
     assert digest(origin, "sha256") == card["sha256"]
     assert card["sha256"] in (SHIPPED / "weights/README.md").read_text()
     assert card["origin"] in (SHIPPED / "weights/README.md").read_text()
-    assert origin.stat().st_size < 30_000_000
 
 
-def test_the_shipped_weights_were_trained_as_their_origin_file_says() -> None:
-    card = json.loads((SHIPPED / "weights/resnet18.json").read_text())
-    task = read_weights_origin(SHIPPED / "weights/objects.yaml")
+def test_all_shipped_weights_together_stay_under_30_megabytes() -> None:
+    assert sum(path.stat().st_size for path in SHIPPED.glob("weights/*.safetensors")) < 30_000_000
+
+
+def test_the_default_starts_from_shipped_weights() -> None:
+    params = read_yaml(SHIPPED / PARAMS)
+    shipped = paths.shipped_weights(params["model"]["backbone"])
+    assert params["weights"]["origin"] == shipped.as_posix()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "origin"),
+    [("resnet18", "objects.yaml"), ("mobilenet_v2", "objects-mobilenet_v2.yaml")],
+)
+def test_the_shipped_weights_were_trained_as_their_origin_file_says(
+    backbone: str, origin: str
+) -> None:
+    card = json.loads((SHIPPED / f"weights/{backbone}.json").read_text())
+    task = read_weights_origin(SHIPPED / "weights" / origin)
     assert isinstance(task, SourceTask)
     assert card["origin"].startswith(f"pretrain ({task.subjects} kinds of objects, ")
     assert (SHIPPED / "pretraining/dvc.lock").is_file()
