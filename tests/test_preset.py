@@ -8,8 +8,9 @@ import pytest
 from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides
 
-from src.config import BEST, PARAMS, load_params, read_yaml
+from src.config import BEST, PARAMS, Params, load_params, read_yaml, validate
 from src.config.presets import CONF, STUDIES, changed, read_preset
+from src.data.origins import open_origin
 from src.errors import ConfigError
 from src.preset import overrides
 from tests.shipped import PRESETS, SHIPPED, STUDY_NAMES
@@ -115,3 +116,11 @@ def test_the_smoke_preset_leaves_out_the_experiments_that_are_null_in_it(tmp_pat
             apply_overrides(path, changes)
     names = [*read_yaml(path)["experiments"]]
     assert names == ["Baseline", "ModelA", "ModelC", "ModelD-256-128-dropout"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_origin_of_a_preset_opens_with_its_classes(name: str) -> None:
+    params = validate(Params, changed(read_yaml(PARAMS), read_preset(name)), name)
+    names = {entry.subject for entry in open_origin(params.data).entries}
+    assert len(names) > 1
+    assert names == {*params.data.classes} or not params.data.classes
