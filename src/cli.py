@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from src.errors import UserError
+from src.files import refusal, sweep
 
 PROJECT = "face-finetune"
 Main = Callable[[Sequence[str] | None], int | None]
@@ -65,6 +66,7 @@ def run(main: Main, argv: Sequence[str] | None = None) -> None:
     SIGTERM is treated as Ctrl-C, so that open MLflow runs are closed on either.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    sweep()
     try:
         code = main(argv) or 0
     except UserError as error:
@@ -76,4 +78,9 @@ def run(main: Main, argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        if (refused := refusal(error)) is None:
+            raise
+        print(f"error: {refused}", file=sys.stderr)
+        code = 2
     sys.exit(code)
