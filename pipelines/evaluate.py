@@ -9,7 +9,7 @@ from src import paths
 from src.cli import parser, run
 from src.config import Params, load_params
 from src.data.faceset import FaceSet, Split
-from src.errors import OriginError, StaleInputError
+from src.errors import OriginError, StaleInputError, WeightsError
 from src.evaluation.figures import (
     confusion_figure,
     curves_figure,
@@ -19,9 +19,10 @@ from src.evaluation.figures import (
 from src.evaluation.metrics import SubjectScore, per_subject, score
 from src.evaluation.mistakes import worst_mistakes
 from src.evaluation.predictions import Predictions
-from src.files import digest, read_rows, write_csv, write_json, write_text
+from src.files import all_or_none, digest, read_rows, write_csv, write_json, write_text
 from src.plotting import save_png
 from src.tracking.reconcile import log_test
+from src.tracking.unchanged import check_unchanged
 
 MISTAKES = 12  # shown in the figure
 EXAMPLES = "  python -m pipelines.evaluate\n  dvc repro evaluate"
@@ -33,16 +34,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     faces = FaceSet.load(paths.FACES)
     params = load_params()
     predictions = predict(params, faces)
-    predictions.save(paths.PREDICTIONS)
-    for name in predictions.logits:
-        write_experiment(name, faces, predictions)
     scores = {
         name: score(logits, predictions.labels) for name, logits in predictions.logits.items()
     }
-    write_json(paths.TEST_METRICS, {name: result.as_dict() for name, result in scores.items()})
+    with all_or_none():
+        predictions.save(paths.PREDICTIONS)
+        for name in scores:
+            write_experiment(name, faces, predictions)
+            write_json(paths.seed_scores(name), {"seeds": scores_of_seeds(predictions, name)})
+        write_json(paths.TEST_METRICS, {name: result.as_dict() for name, result in scores.items()})
     for name, result in scores.items():
         seeds_alone = scores_of_seeds(predictions, name)
-        write_json(paths.seed_scores(name), {"seeds": seeds_alone})
         if not params.tracking.offline:
             files = [(path, "test") for path in sorted(paths.evaluation(name).iterdir())]
             log_test(paths.run_record(name), result.as_dict(), files, seeds=seeds_alone)
@@ -60,7 +62,8 @@ def predict(params: Params, faces: FaceSet) -> Predictions:
     """The predictions of each experiment's seeds for the test images.
 
     Raises OriginError if there are none, StaleInputError for a network that was trained for
-    other subjects or another image size, WeightsError for one that is missing.
+    other subjects or another image size or was changed since, WeightsError for one that is
+    missing or gives answers that are not finite.
     """
     from src.evaluation.inference import shared_logits
     from src.models.classifier import Classifier
@@ -71,6 +74,8 @@ def predict(params: Params, faces: FaceSet) -> Predictions:
         raise OriginError(
             str(paths.FACES), "the test split is empty", "raise data.test_fraction in params.yaml"
         )
+    for name in params.experiments:
+        check_unchanged(name)
     seeds = {
         name: Classifier.load_seeds(paths.model(name), paths.seed_models(name))
         for name in params.experiments
@@ -84,6 +89,10 @@ def predict(params: Params, faces: FaceSet) -> Predictions:
             )
     device = resolve(params.engine.device, "float32").device
     found = shared_logits(seeds, images, device)
+    for name, tensor in found.items():
+        if not tensor.isfinite().all():
+            what = "its answers are not finite, so its weights are out of range"
+            raise WeightsError(str(paths.model(name)), what, f"run `dvc repro train@{name}`")
     logits = {name: tensor.numpy() for name, tensor in found.items()}
     return Predictions(logits, labels.numpy(), faces.rows(Split.test).numpy(), faces.subjects)
 

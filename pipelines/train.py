@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from src import cli, paths
 from src.config import Params, load_params
-from src.files import write_json, write_text
+from src.files import all_or_none, write_json, write_text
 
 if TYPE_CHECKING:
     from src.training.job import TrainingJob
@@ -64,7 +64,8 @@ def run(name: str, params: Params) -> None:
 
         features = Features.load(paths.FEATURES) if paths.FEATURES.exists() else None
         results = run_seeds(job, seeds, on_epoch, features)
-        write_outputs(job, seeds, results)
+        with all_or_none():
+            write_outputs(job, seeds, results)
         for seed, fitted in enumerate(results):
             tracked.log_finals(final_metrics(fitted), seed)
         for path, folder in artifacts(name):

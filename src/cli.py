@@ -15,6 +15,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from src.errors import UserError, redacted
+from src.files import refusal, sweep
 
 PROJECT = "face-finetune"
 Main = Callable[[Sequence[str] | None], int | None]
@@ -77,6 +78,7 @@ def run(main: Main, argv: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     sys.excepthook = _show
     threading.excepthook = lambda it: _show(it.exc_type, it.exc_value, it.exc_traceback)
+    sweep()
     try:
         code = main(argv) or 0
     except UserError as error:
@@ -88,4 +90,9 @@ def run(main: Main, argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        if (refused := refusal(error)) is None:
+            raise
+        print(f"error: {refused}", file=sys.stderr)
+        code = 2
     sys.exit(code)

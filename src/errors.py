@@ -71,6 +71,10 @@ class WeightsError(UserError):
     """Source weights that are missing, corrupt, or belong to another network."""
 
 
+class OutputError(UserError):
+    """An output that cannot be written: the disk refuses, or numbers in it are not finite."""
+
+
 class StaleInputError(UserError):
     """An input is missing, or was made from another dataset or other weights than the rest."""
 

@@ -1,36 +1,164 @@
-"""Writing files atomically, so that an interrupted run leaves none half-written; their digests."""
+"""Writing files atomically, so that an interrupted run leaves none half-written; their digests.
+
+What is being written lies in the project's scratch folder, where neither git nor DVC looks: beside
+an output, what a killed process leaves behind would be taken for part of it.
+"""
 
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
+import re
+import shutil
+import socket
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from src.errors import StaleInputError
+from src.errors import OutputError, StaleInputError
+from src.paths import SCRATCH
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+Written = list[tuple[Path, Path]]  # temporary paths, and those that they shall replace
+_waiting: ContextVar[Written | None] = ContextVar("waiting", default=None)
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it replaces `path` only if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    """Yield a temporary path; it replaces `path` only if the block succeeds.
+
+    Raises OutputError where the disk is full or cannot be written to.
+    """
+    waiting, temporary = _waiting.get(), None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary(path)
         yield temporary
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
+        if waiting is None:
+            _replace(temporary, path)
+        else:
+            waiting.append((temporary, path))
+            temporary = None
+    except Exception as error:
+        if refused := refusal(error, path):
+            raise refused from None
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def all_or_none() -> Iterator[None]:
+    """Files written in the block replace earlier ones at its end; none does if it fails."""
+    written: Written = []
+    before = _waiting.set(written)
+    try:
+        yield
+        for temporary, path in written:
+            _replace(temporary, path)
+    finally:
+        _waiting.reset(before)
+        for temporary, _ in written:
+            temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    """An empty file in the scratch folder of the project that `path` is in.
+
+    Beside `path` outside of a project, or where the scratch folder is on another file system. The
+    name says whose it is, for `sweep`.
+    """
+    owner = f"{os.getpid()}@{socket.gethostname()}."
+    beside = path.parent.resolve()
+    project = _project(beside)
+    if project:
+        try:
+            scratch = project / SCRATCH / "tmp"
+            scratch.mkdir(parents=True, exist_ok=True)
+            if scratch.stat().st_dev == beside.stat().st_dev:
+                return _empty(scratch, owner, path.suffix)
+        except OSError:  # a scratch folder that cannot be written to costs no output
+            pass
+    return _empty(beside, f".{path.name}.", path.suffix)
+
+
+def _empty(folder: Path, prefix: str, suffix: str) -> Path:
+    handle, name = tempfile.mkstemp(dir=folder, prefix=prefix, suffix=suffix)
+    os.close(handle)
+    return Path(name)
+
+
+def _project(folder: Path) -> Path | None:
+    """The nearest folder of a params.yaml, from `folder` upwards."""
+    # Unlike Path.is_file, this is False for what may not be looked at.
+    there = (f for f in (folder, *folder.parents) if os.path.isfile(f / "params.yaml"))  # noqa: PTH113
+    return next(there, None)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    try:
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # Another mount of the same file system, as containers have.
+        beside = _empty(path.parent, f".{path.name}.", path.suffix)
+        try:
+            shutil.copy(temporary, beside)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
+
+
+def sweep() -> None:
+    """Delete what processes of this machine were writing when they were killed."""
+    project = _project(Path.cwd())
+    if project is None:
+        return
+    host = f"@{socket.gethostname()}."
+    for path in (project / SCRATCH / "tmp").glob("*@*"):
+        process, _, _ = path.name.partition("@")
+        if path.name.startswith(process + host) and process.isdigit() and not _alive(int(process)):
+            with suppress(OSError):  # another user's, or a disk that is only read
+                path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    import psutil
+
+    return bool(psutil.pid_exists(process))
+
+
+def refusal(error: Exception, path: Path | None = None) -> OutputError | None:
+    """`error` as one that names the folder and what is free; None unless the disk refused a write.
+
+    `path` is what was being written, if the error does not know.
+    """
+    code = getattr(error, "errno", None)
+    if found := re.search(r"\(os error (\d+)\)", str(error)):  # as safetensors passes them on
+        code = int(found[1])
+    if code not in FULL | REFUSED or isinstance(error, OutputError):
+        return None
+    path = path or Path(getattr(error, "filename", None) or ".")
+    # Unlike Path.exists, this is False for what may not be looked at.
+    there = next(each for each in path.absolute().parents if os.path.exists(each))  # noqa: PTH110
+    free = f"{shutil.disk_usage(there).free / 2**20:.0f} MiB free"
+    what = f"{path.name} cannot be written ({os.strerror(code).lower()}; {free})"
+    mend = "make room on that disk" if code in FULL else "make that folder writable"
+    return OutputError(str(path.parent), what, f"{mend} and run the command again")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -40,8 +168,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON atomically, keys in the order given; NaN and infinity are refused."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """Write indented JSON atomically, keys in the order given.
+
+    Raises OutputError for NaN and infinity, which JSON does not know.
+    """
+    try:
+        text = json.dumps(value, indent=2, allow_nan=False)
+    except ValueError:
+        what, mend = "a number in it would be NaN or infinite", "check what it is computed from"
+        raise OutputError(str(path), what, mend) from None
+    write_text(path, text + "\n")
 
 
 def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

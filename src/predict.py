@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from src import paths
 from src.cli import parser, run
 from src.config import PARAMS, Data, load_params
 from src.errors import ImageError, printable
@@ -57,11 +58,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def load_classifier(model: Path | None) -> Classifier:
     """The network in a model file, or the champion, whose name is printed to stderr.
 
-    Raises WeightsError, ConfigError or TrackingError.
+    Raises WeightsError, StaleInputError, ConfigError or TrackingError.
     """
     from src.models.classifier import Classifier
+    from src.tracking.unchanged import check_unchanged
 
     if model is not None:
+        if model.resolve() == paths.model(model.stem).resolve():
+            check_unchanged(model.stem)
         return Classifier.load(model)
     from src.tracking.champion import champion_of
     from src.tracking.store import project_root

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # What a damaged or foreign file raises while its tensors and metadata are taken apart.
-MALFORMED = (OSError, SafetensorError, KeyError, TypeError, ValueError)
+MALFORMED = (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], **metadata: Any) -> None:

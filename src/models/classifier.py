@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from src.errors import WeightsError
 from src.models.network import (
     ModelSpec,
     Network,
@@ -67,5 +68,12 @@ class Classifier:
         return torch.cat(parts)
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """(N, 3, S, S) uint8 to (N, classes) float32; each row sums to one."""
-        return self.logits(images).softmax(1)
+        """(N, 3, S, S) uint8 to (N, classes) float32; each row sums to one.
+
+        Raises WeightsError where weights are so large that the answers are not finite.
+        """
+        shares = self.logits(images).softmax(1)
+        if not shares.isfinite().all():
+            what = "its answers are not finite, so its weights are out of range"
+            raise WeightsError("the network", what, "train it again")
+        return shares

@@ -73,6 +73,13 @@ class NeighbourHead(nn.Module):
         self.register_buffer("labels", torch.zeros(stored, dtype=torch.int64))
         self.register_buffer("neighbours", torch.ones((), dtype=torch.int64))
 
+    @property
+    def sound(self) -> bool:
+        """Whether the stored labels, scales and number of neighbours can be what was fitted."""
+        known = bool(((self.labels >= 0) & (self.labels < self.classes)).all())
+        some = 1 <= int(self.neighbours) <= len(self.labels)
+        return known and some and bool((self.scale > 0).all())
+
     def forward(self, features: Tensor) -> Tensor:
         """(N, features) to (N, classes)."""
         distances = torch.cdist((features.float() - self.mean) / self.scale, self.stored)

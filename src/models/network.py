@@ -6,21 +6,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field, TypeAdapter
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.config.head import Head
+from src.config.section import Count, Positive
 from src.errors import WeightsError
 from src.models.backbones import BACKBONES
-from src.models.head import build_head
+from src.models.head import NeighbourHead, build_head
+from src.models.layout import differences, not_finite, some
 from src.models.uninitialized import Uninitialized
 from src.tensors import MALFORMED, load_tensors, save_tensors
 
 Norm = nn.modules.batchnorm._BatchNorm
+Side = Annotated[int, Field(ge=1, le=16384)]
 
 
 # The keys of a stored specification; their order is part of a model file's bytes.
@@ -40,16 +45,16 @@ class ModelSpec:
     """
 
     backbone: str
-    stem: str
-    image_size: int
-    subjects: tuple[str, ...]
+    stem: Literal["standard", "stride1"]
+    image_size: Side
+    subjects: Annotated[tuple[str, ...], Field(min_length=1)]
     head: Head = field(default_factory=Head)
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
-    crop: int | None = None
+    mean: Annotated[tuple[float, ...], Field(min_length=3, max_length=3)] = (0.0, 0.0, 0.0)
+    deviation: Annotated[tuple[Positive, ...], Field(min_length=3, max_length=3)] = (1.0, 1.0, 1.0)
+    crop: Side | None = None
     last: str | None = None  # the block whose output the head reads; None for the last there is
-    stored: int | None = None  # training images that a k-nearest-neighbours head keeps
-    fit: str = "crop"  # how an image becomes square, as `data.fit` said of the training images
+    stored: Count | None = None  # training images that a k-nearest-neighbours head keeps
+    fit: Literal["crop", "stretch", "pad"] = "crop"  # how images become square, as `data.fit` said
 
     @property
     def input_size(self) -> int:
@@ -69,10 +74,20 @@ class ModelSpec:
     @classmethod
     def from_stored_form(cls, raw: Mapping[str, Any]) -> ModelSpec:
         """The inverse of `stored_form`; raises TypeError or ValueError where it is not one."""
-        flat: dict[str, Any]
-        flat = {key: tuple(v) if isinstance(v, list) else v for key, v in raw.items()}
-        head = Head(**{key: flat.pop(key) for key in Head.model_fields if key in flat})
-        return cls(head=head, **flat)
+        flat = dict(raw)
+        head = {key: flat.pop(key) for key in Head.model_fields if key in flat}
+        if unknown := flat.keys() - {*STORED}:
+            raise ValueError(f"unknown keys: {unknown}")
+        spec = _STORED.validate_json(json.dumps({**flat, "head": head}), strict=True)
+        blocks = BACKBONES[spec.backbone].blocks if spec.backbone in BACKBONES else {}
+        if spec.input_size > spec.image_size or not {spec.last} <= {None, *blocks}:
+            raise ValueError("a crop larger than the image, or no such block")
+        if any(not isfinite(each) for each in (*spec.mean, *spec.deviation)):
+            raise ValueError("a mean or deviation that is not finite")
+        return spec
+
+
+_STORED: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
 
 
 class Network(nn.Module):
@@ -148,17 +163,24 @@ def load_network(path: Path) -> tuple[Network, ModelSpec]:
 def build_network(state: Mapping[str, Tensor], spec: ModelSpec, where: str) -> Network:
     """A network in evaluation mode made of the tensors of `state`, without copying them.
 
-    Raises WeightsError about `where`.
+    Raises WeightsError about `where` unless they are all there, of the right shapes and types, and
+    finite.
     """
     if spec.backbone not in BACKBONES:
         raise WeightsError(where, f"unknown backbone {spec.backbone!r}", "train it again")
     # Without memory of its own: seeds share what they have in common.
     with torch.device("meta"), Uninitialized():
         network = Network(spec)
-    try:
-        network.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        raise WeightsError(where, str(error), "train it again") from None
+    layout = network.state_dict()
+    if wrong := differences(layout, state):
+        raise WeightsError(where, f"not the weights of its network ({wrong})", "train it again")
+    if other := sorted(name for name in layout if layout[name].dtype != state[name].dtype):
+        raise WeightsError(where, f"of another type: {some(other)}", "train it again")
+    if broken := not_finite(state):
+        raise WeightsError(where, f"not finite: {some(broken)}", "train it again")
+    network.load_state_dict(state, assign=True)
+    if isinstance(network.head, NeighbourHead) and not network.head.sound:
+        raise WeightsError(where, "its nearest neighbours are out of range", "train it again")
     return network.eval()
 
 

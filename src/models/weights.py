@@ -13,6 +13,7 @@ from torch import Tensor
 
 from src.errors import WeightsError
 from src.models.backbones import BACKBONES
+from src.models.layout import differences, not_finite, some
 from src.models.network import Network
 from src.models.uninitialized import Uninitialized
 from src.tensors import MALFORMED, load_tensors, save_tensors
@@ -90,29 +91,16 @@ def layout_of(backbone: str) -> Mapping[str, Tensor]:
 def check_complete(state: Mapping[str, Tensor], backbone: str, where: str, mend: str) -> None:
     """Raise WeightsError, naming tensors, unless `state` is a whole backbone and finite."""
     check_layout(state, backbone, where, mend)
-    if broken := sorted(name for name in state if not state[name].float().isfinite().all()):
-        raise WeightsError(where, f"not finite: {_some(broken)}", mend)
+    if broken := not_finite(state):
+        raise WeightsError(where, f"not finite: {some(broken)}", mend)
 
 
 def check_layout(state: Mapping[str, Tensor], backbone: str, where: str, mend: str) -> None:
     """Raise WeightsError, naming tensors, unless `state` has the tensors of `backbone`."""
     if backbone not in BACKBONES:
         raise WeightsError(where, f"weights of an unknown backbone, {backbone!r}", mend)
-    layout = layout_of(backbone)
-    wrong = {
-        "missing": layout.keys() - state.keys(),
-        "unknown": state.keys() - layout.keys(),
-        "of another shape": {
-            name for name in layout.keys() & state.keys() if layout[name].shape != state[name].shape
-        },
-    }
-    if problems := [f"{kind}: {_some(sorted(names))}" for kind, names in wrong.items() if names]:
-        raise WeightsError(where, f"not the weights of a {backbone} ({'; '.join(problems)})", mend)
-
-
-def _some(names: list[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    if wrong := differences(layout_of(backbone), state):
+        raise WeightsError(where, f"not the weights of a {backbone} ({wrong})", mend)
 
 
 def load_source(network: Network, source: SourceWeights) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -35,16 +36,27 @@ class Checkpoint:
     saved: float = field(default_factory=time.monotonic)
 
     def load(self) -> tuple[dict[str, Any], tuple[Epoch, ...]] | None:
-        """The state and history saved last; None without an intact checkpoint of this run."""
+        """The state and history saved last; None without an intact checkpoint of this run.
+
+        A file that is none, for whatever reason, is told in one line.
+        """
+        if not self.path.exists():
+            return None
         try:
-            data = memoryview(self.path.read_bytes())
-        except OSError:
-            return None
-        seal, content = data[:SEAL], data[SEAL:]
-        if seal != self._seal(content):
-            return None
-        found = torch.load(io.BytesIO(content), weights_only=True)
-        return found["state"], tuple(Epoch(**epoch) for epoch in found["history"])
+            data = memoryview(self.path.read_bytes() if self.path.is_file() else b"")
+            seal, content = data[:SEAL], data[SEAL:]
+            if seal == self._seal(content):
+                found = torch.load(io.BytesIO(content), weights_only=True)
+                return found["state"], tuple(Epoch(**epoch) for epoch in found["history"])
+        except Exception:  # noqa: S110  # torch raises nearly anything on what is not its own
+            pass
+        self.ignored()
+        return None
+
+    def ignored(self) -> None:
+        """Tell that training starts anew."""
+        what = "damaged, or of other settings, so training starts anew"
+        print(f"warning: {self.path} is {what}", file=sys.stderr)
 
     def save(
         self, state: Mapping[str, Any], history: tuple[Epoch, ...], *, ended: bool = False
@@ -67,7 +79,8 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete the file once the run is complete."""
-        self.path.unlink(missing_ok=True)
+        with optional_write(self.path):
+            self.path.unlink(missing_ok=True)
 
     def _seal(self, content: memoryview) -> bytes:
         seen = hashlib.sha256(self.key.encode())

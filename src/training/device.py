@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,10 +42,36 @@ class Compute:
         return f"{self.processor}, {torch.get_num_threads()} threads"
 
     def free_memory(self) -> int:
-        """Bytes that could be taken now."""
+        """Bytes that could be taken now, within a container's limit."""
         if self.device.type == "cuda":
             return torch.cuda.mem_get_info(self.device)[0]
-        return int(psutil.virtual_memory().available)
+        return min(int(psutil.virtual_memory().available), left_in_cgroup())
+
+
+def left_in_cgroup(folder: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes left of the limit that a container sets, of version 2 or 1; a huge number without one.
+
+    File pages that are only cached count as used there, but are given up when memory is needed.
+    """
+    for names in (
+        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        (
+            "memory/memory.limit_in_bytes",
+            "memory/memory.usage_in_bytes",
+            "memory/memory.stat",
+            "total_inactive_file",
+        ),
+    ):
+        limit, used, stat, cached = names
+        try:
+            left = int((folder / limit).read_text()) - int((folder / used).read_text())
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+        with suppress(OSError, ValueError, KeyError):
+            pages = dict(line.split() for line in (folder / stat).read_text().splitlines())
+            left += int(pages[cached])
+        return max(left, 0)
+    return sys.maxsize
 
 
 @contextmanager

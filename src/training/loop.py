@@ -71,16 +71,9 @@ def train(
     epoch whose loss is not finite.
     """
     unfreeze(network, plan.trained, plan.recipe.batchnorm)
-    optimizer = build_optimizer(network, plan.recipe)
-    history: tuple[Epoch, ...] = ()
-    best = _copy(network)
-    if checkpoint and (found := checkpoint.load()):
-        state, history = found
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        best = state["best"]
-        for epoch in history:
-            on_epoch(epoch)
+    optimizer, best, history = _resumed(network, plan, checkpoint)
+    for epoch in history:
+        on_epoch(epoch)
     while not plan.ended(history):
         number = len(history) + 1
         epoch = _epoch(number, network, plan, optimizer, training, validation, compute)
@@ -97,6 +90,25 @@ def train(
             checkpoint.save(state, history, ended=plan.ended(history))
     network.load_state_dict(best)
     return history
+
+
+def _resumed(
+    network: Network, plan: Plan, checkpoint: Checkpoint | None
+) -> tuple[Optimizer, dict[str, Tensor], tuple[Epoch, ...]]:
+    """Optimizer, best weights and history, as the checkpoint has them or as they are at first."""
+    before, optimizer = _copy(network), build_optimizer(network, plan.recipe)
+    if not checkpoint or not (found := checkpoint.load()):
+        return optimizer, before, ()
+    state, history = found
+    try:
+        network.load_state_dict(state["best"])  # for its check of names and shapes
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        return optimizer, state["best"], history
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError, IndexError):
+        checkpoint.ignored()
+        network.load_state_dict(before)
+        return build_optimizer(network, plan.recipe), before, ()
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:

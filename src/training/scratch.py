@@ -9,11 +9,13 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from src.errors import OutputError
+
 
 @contextmanager
 def optional_write(path: Path) -> Iterator[None]:
     """Write `path` inside; if the disk is full or not writable, warn and carry on without it."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except (OSError, OutputError, SafetensorError) as error:
         print(f"warning: {path} is not kept ({error})", file=sys.stderr)

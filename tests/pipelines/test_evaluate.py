@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,14 @@ from src.config import PARAMS
 from src.data.faceset import FaceSet, Split
 from src.errors import OriginError, StaleInputError, WeightsError
 from src.evaluation.predictions import Predictions
-from src.files import write_csv, write_json
+from src.files import digest, write_csv, write_json
 from src.models.classifier import Classifier
-from src.models.network import load_state
+from src.models.network import load_state, save_network
 from src.models.seeds import save_seed_states
+from src.tensors import load_tensors, save_tensors
 from src.tracking.run import track
 from src.tracking.store import open_store
+from src.tracking.unchanged import check_unchanged
 from tests import fabricate
 from tests.shipped import SHIPPED
 from tests.tracking.projects import EXPERIMENT, Project
@@ -150,4 +152,43 @@ def test_bad_inputs_are_told_and_leave_earlier_outputs_alone(faces: FaceSet) -> 
     with pytest.raises(WeightsError, match=r"ModelA\.safetensors"):
         main([])
     Path("aside").rename(paths.model("ModelA"))
+    assert outputs() == before
+
+
+@pytest.mark.parametrize("which", [paths.model, paths.seed_models])
+def test_a_file_that_is_not_the_one_of_dvc_lock_or_of_the_record_is_named(
+    faces: FaceSet, which: Callable[[str], Path]
+) -> None:
+    before, path = outputs(), which("ModelA")
+    record, given = paths.run_record("ModelA").read_text(), path.read_bytes()
+    model = {"path": "../models/ModelA.safetensors", "md5": digest(paths.model("ModelA"))}
+    write_json(paths.run_record("ModelA"), json.loads(record) | {"model": model})
+    files = (paths.model("ModelA"), paths.seed_models("ModelA"))
+    outs = [{"path": file.as_posix(), "md5": digest(file)} for file in files]
+    write_json(Path("dvc.lock"), {"stages": {"train@ModelA": {"outs": outs}}})  # JSON is YAML
+    check_unchanged("ModelA")
+    tensors, metadata = load_tensors(path)
+    facts = {key: json.loads(value) for key, value in metadata.items()}
+    save_tensors(path, tensors, **facts, altered=True)
+    with pytest.raises(StaleInputError, match=rf"^{path}: changed since .*train@ModelA`$"):
+        main([])
+    path.write_bytes(given)
+    paths.run_record("ModelA").write_text(record)
+    Path("dvc.lock").unlink()
+    assert outputs() == before
+
+
+def test_a_network_of_nan_is_not_scored(faces: FaceSet) -> None:
+    before, given = outputs(), paths.model("Baseline").read_bytes()
+    for key, value, told in (
+        ("classifier.weight", torch.nan, "not finite: classifier.weight"),
+        ("features.18.1.running_var", -1.0, "its answers are not finite"),
+    ):
+        paths.model("Baseline").write_bytes(given)
+        state, spec = load_state(paths.model("Baseline"))
+        state[key].fill_(value)
+        save_network(paths.model("Baseline"), state, spec)
+        with pytest.raises(WeightsError, match=rf"^models/Baseline\.safetensors: .*{told}"):
+            main([])
+    paths.model("Baseline").write_bytes(given)
     assert outputs() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,11 +77,51 @@ def test_a_foreign_file_is_no_checkpoint(tmp_path: Path, content: object) -> Non
     assert Checkpoint(path, "key").load() is None
 
 
-def test_a_run_starts_anew_beside_a_damaged_checkpoint(job: TrainingJob) -> None:
+def sealed(point: Checkpoint, content: object) -> bytes:
+    """A file that the right key has sealed, whatever is in it."""
+    buffer = io.BytesIO()
+    if isinstance(content, bytes):
+        buffer.write(content)
+    else:
+        torch.save(content, buffer)
+    return point._seal(buffer.getbuffer()) + buffer.getvalue()
+
+
+DAMAGED: tuple[object, ...] = (
+    b"",
+    b"junk",
+    {},
+    [],
+    7,
+    {"state": {}, "history": []},
+    {"state": None, "history": []},
+    {"state": {}, "history": [{"number": 1}]},
+    {"state": {"network": {}, "optimizer": {}, "best": {}}, "history": []},
+    {
+        "state": {"network": {"conv1.weight": torch.ones(1)}, "optimizer": {}, "best": 1},
+        "history": [],
+    },
+)
+
+
+@pytest.mark.parametrize("content", [b"junk", None, *range(len(DAMAGED))])
+def test_a_run_starts_anew_beside_a_damaged_checkpoint(
+    job: TrainingJob, content: bytes | int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = run_job(job, lambda _epoch: None)
+    assert not capsys.readouterr().err
     job.scratch.mkdir(exist_ok=True)
-    (job.scratch / "one-seed0.checkpoint").write_bytes(b"junk")
+    path = job.scratch / "one-seed0.checkpoint"
+    if content is None:
+        path.mkdir()
+    elif isinstance(content, int):
+        path.write_bytes(sealed(checkpoint_of(job, 4, 4), DAMAGED[content]))
+    else:
+        path.write_bytes(content)
     again = run_job(job, lambda _epoch: None)
+    first, *more = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"warning: {path} is damaged, or of other settings")
+    assert len(more) == (content is None) and path.exists() == (content is None)
     assert all(torch.equal(again.state[name], whole.state[name]) for name in whole.state)
 
 

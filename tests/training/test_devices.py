@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from src.config import Params
 from src.data.faceset import FaceSet
-from src.training.device import Compute, resolve
+from src.training.device import Compute, left_in_cgroup, resolve
 from src.training.engine import run_job
 from src.training.result import TrainingResult
 from tests.training.conftest import CPU32, make_job
@@ -53,3 +54,26 @@ def test_every_way_of_fitting_gives_on_the_device_what_the_processor_gives(
     assert (first.train_loss, first.val_loss) == (second.train_loss, second.val_loss)
     assert first.val_loss == pytest.approx(cpu.val_loss, rel=0.02)
     assert fitted.state.keys() == expected.state.keys()
+
+
+@pytest.mark.parametrize(
+    ("files", "left"),
+    [
+        ({"memory.max": "1000\n", "memory.current": "300\n"}, 700),
+        ({"memory.max": "1000", "memory.current": "1200"}, 0),
+        ({"memory.max": "9", "memory.current": "8", "memory.stat": "anon 1\ninactive_file 5\n"}, 6),
+        ({"memory.max": "max\n", "memory.current": "300\n"}, sys.maxsize),
+        ({"memory/memory.limit_in_bytes": "50", "memory/memory.usage_in_bytes": "20"}, 30),
+        ({"memory.max": "nonsense", "memory.current": "1"}, sys.maxsize),
+        ({}, sys.maxsize),
+    ],
+)
+def test_a_containers_limit_bounds_the_memory(
+    tmp_path: Path, files: dict[str, str], left: int
+) -> None:
+    (tmp_path / "memory").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert left_in_cgroup(tmp_path) == left
+    free = Compute(torch.device("cpu"), torch.float32).free_memory()
+    assert 0 < free <= left_in_cgroup()

@@ -1,0 +1,48 @@
+"""Whether model files are still those that their stage wrote, by the md5s that it recorded.
+
+An altered network of the right shape would be scored like any other. The record of the run knows
+the first seed's file; the further seeds' is in dvc.lock alone, which counts only while it speaks of
+that same model.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from src import paths
+from src.errors import StaleInputError
+from src.files import digest
+from src.tracking.record import RunRecord
+
+
+def check_unchanged(name: str) -> None:
+    """Raise StaleInputError if a model file of the experiment `name` is not the one recorded."""
+    model, further, record = paths.model(name), paths.seed_models(name), paths.run_record(name)
+    if not (model.is_file() and record.is_file()):
+        return
+    known, found = RunRecord.read(record).model, digest(model)
+    if known and known.md5 != found:
+        raise _changed(model, name)
+    outs = _locked(Path("dvc.lock"))
+    if outs.get(model.as_posix()) != found or not further.is_file():
+        return
+    if outs.get(further.as_posix()) not in (None, digest(further)):
+        raise _changed(further, name)
+
+
+def _changed(path: Path, name: str) -> StaleInputError:
+    mend = f"run `dvc checkout {path.as_posix()}`, or `dvc repro train@{name}`"
+    return StaleInputError(path.as_posix(), "changed since its training wrote it", mend)
+
+
+def _locked(lock: Path) -> dict[str, Any]:
+    """The md5 of every output in dvc.lock; none where there is no such file."""
+    try:
+        stages = YAML(typ="safe").load(lock.read_text("utf-8"))["stages"].values()
+        return {out["path"]: out.get("md5") for stage in stages for out in stage.get("outs", ())}
+    except (OSError, ValueError, YAMLError, KeyError, TypeError, AttributeError):
+        return {}
