@@ -74,8 +74,7 @@ def predict(params: Params, faces: FaceSet) -> Predictions:
         raise OriginError(
             str(paths.FACES), "the test split is empty", "raise data.test_fraction in params.yaml"
         )
-    for name in params.experiments:
-        check_unchanged(name)
+    check_unchanged(*params.experiments)
     seeds = {
         name: Classifier.load_seeds(paths.model(name), paths.seed_models(name))
         for name in params.experiments

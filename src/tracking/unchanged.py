@@ -7,8 +7,8 @@ that same model.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -19,18 +19,23 @@ from src.files import digest
 from src.tracking.record import RunRecord
 
 
-def check_unchanged(name: str) -> None:
-    """Raise StaleInputError if a model file of the experiment `name` is not the one recorded."""
+def check_unchanged(*names: str) -> None:
+    """Raise StaleInputError if a model file of these experiments is not the one recorded."""
+    locked = _locked(Path("dvc.lock"))
+    for name in names:
+        _check(name, locked)
+
+
+def _check(name: str, locked: Mapping[str, str | None]) -> None:
     model, further, record = paths.model(name), paths.seed_models(name), paths.run_record(name)
     if not (model.is_file() and record.is_file()):
         return
     known, found = RunRecord.read(record).model, digest(model)
     if known and known.md5 != found:
         raise _changed(model, name)
-    outs = _locked(Path("dvc.lock"))
-    if outs.get(model.as_posix()) != found or not further.is_file():
+    if locked.get(model.as_posix()) != found or not further.is_file():
         return
-    if outs.get(further.as_posix()) not in (None, digest(further)):
+    if locked.get(further.as_posix()) not in (None, digest(further)):
         raise _changed(further, name)
 
 
@@ -39,7 +44,7 @@ def _changed(path: Path, name: str) -> StaleInputError:
     return StaleInputError(path.as_posix(), "changed since its training wrote it", mend)
 
 
-def _locked(lock: Path) -> dict[str, Any]:
+def _locked(lock: Path) -> dict[str, str | None]:
     """The md5 of every output in dvc.lock; none where there is no such file."""
     try:
         stages = YAML(typ="safe").load(lock.read_text("utf-8"))["stages"].values()
