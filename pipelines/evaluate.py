@@ -86,8 +86,8 @@ def predict(params: Params, faces: FaceSet) -> Predictions:
                 "trained for other subjects or another image size than the dataset's",
                 f"run `dvc repro train@{name}`",
             )
-    device = resolve(params.engine.device, "float32").device
-    found = shared_logits(seeds, images, device)
+    compute = resolve(params.engine.device, params.engine.precision)
+    found = shared_logits(seeds, images, compute.device, compute.dtype)
     for name, tensor in found.items():
         if not tensor.isfinite().all():
             what = "its answers are not finite, so its weights are out of range"

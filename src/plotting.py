@@ -107,7 +107,7 @@ def save_png(drawn: Figure, path: Path) -> None:
             dpi=144,
             facecolor="white",
             metadata={"Software": None},
-            pil_kwargs={"compress_level": 4},  # on photographs twice as fast as 6, 3% larger
+            pil_kwargs={"compress_level": 1},  # twice as fast as 4 on photographs, 15% larger
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from src import cli
 from src.config import BEST, PARAMS, Params, read_yaml, validate
-from src.config.presets import STUDY, changed, read_preset
+from src.config.presets import STUDY, changed, left_out, read_preset
 
 
 def overrides(name: str) -> list[str]:
@@ -31,17 +31,13 @@ def overrides(name: str) -> list[str]:
         replacing = ["~experiments", f"+experiments={experiments}"]
         replacing += [f"{BEST}:~best", f"{BEST}:+best={{}}"]  # it was found on other images
     existing = dict(leaves(base))
-    left_out = [
-        f"~experiments.{name}"
-        for name, value in preset.get("experiments", {}).items()
-        if value is None
-    ]
+    without = [f"experiments.{each}" for each in left_out(preset)]
     pairs = [
         f"{'' if key in existing else '+'}{key}={_hydra(value)}"
         for key, value in leaves(preset)
-        if f"~{key}" not in left_out
+        if key not in without
     ]
-    return replacing + left_out + pairs
+    return [*replacing, *(f"~{key}" for key in without), *pairs]
 
 
 def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

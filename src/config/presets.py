@@ -60,10 +60,16 @@ def changed(params: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
     """params.yaml's content with a preset applied."""
     replaced = {"experiments"} if STUDY in preset else set()
     result = merged({key: value for key, value in params.items() if key not in replaced}, preset)
-    if isinstance(experiments := result.get("experiments"), dict):
-        kept = {name: value for name, value in experiments.items() if value is not None}
-        result["experiments"] = kept
+    for name in left_out(preset):
+        result["experiments"].pop(name)
     return result
+
+
+def left_out(preset: dict[str, Any]) -> list[str]:
+    """The experiments of params.yaml that a preset is without."""
+    experiments = preset.get("experiments")
+    known = experiments if isinstance(experiments, dict) else {}
+    return [name for name, value in known.items() if value is None]
 
 
 def with_study(params: Any, root: Path) -> Any:

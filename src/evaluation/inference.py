@@ -21,11 +21,15 @@ BATCH = 128  # as in `Classifier.logits`, to get the same logits
 
 @torch.inference_mode()
 def shared_logits(
-    seeds: Mapping[str, Sequence[Classifier]], images: Tensor, device: torch.device
+    seeds: Mapping[str, Sequence[Classifier]],
+    images: Tensor,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
 ) -> dict[str, Tensor]:
     """Each experiment's (S, N, classes) float32 logits, on the CPU, of (N, 3, H, H) uint8 images.
 
     seeds: per experiment, the classifiers of its S seeds.
+    dtype: of the products; while training, it is that in which validation images are scored.
     """
     classifiers = [classifier for each in seeds.values() for classifier in each]
     digests: dict[int, bytes] = {}
@@ -43,8 +47,9 @@ def shared_logits(
         batch = images[start : start + BATCH].to(device)
         outputs: dict[str, Tensor] = {}
         for classifier, prefixes, place in zip(classifiers, keys, places, strict=True):
-            features = _features(classifier, prefixes, batch, outputs)
-            place[start : start + BATCH] = classifier.network.head(features)
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                features = _features(classifier, prefixes, batch, outputs)
+                place[start : start + BATCH] = classifier.network.head(features)
     return logits
 
 

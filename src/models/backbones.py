@@ -2,7 +2,7 @@
 
 A block is the unit that is frozen, trained, cached or given its own learning rate. The table
 holds module paths of torchvision's network, from the image to the last feature map, so that
-parameter names stay torchvision's own. Nothing heavy is imported until a network is built.
+parameter names stay torchvision's own. Nothing heavy is imported: `src.config` reads the table.
 """
 
 from __future__ import annotations
@@ -31,23 +31,6 @@ class Backbone:
     head: str
     features: int
     stem_strides: tuple[str, ...]
-
-    def build(self, stem: str) -> nn.Module:
-        """torchvision's network with random weights, the stem asked for, and no classifier."""
-        from src.models.depthwise import keep_depthwise_in_float32
-        from src.models.imports import without_dynamo
-
-        with without_dynamo():
-            from torchvision import models
-        from torch import nn
-
-        network: nn.Module = models.get_model(self.name, weights=None)
-        network.set_submodule(self.head, nn.Identity())
-        keep_depthwise_in_float32(network)
-        if stem == "stride1":
-            for path in self.stem_strides:
-                network.get_submodule(path).stride = (1, 1)  # type: ignore[assignment]
-        return network
 
     def up_to(self, last: str, network: nn.Module) -> Backbone:
         """The table of a built `network` cut off after block `last`, whose channels it ends in."""

@@ -19,7 +19,9 @@ from src.config.head import Head
 from src.config.section import Count, Positive
 from src.errors import WeightsError
 from src.models.backbones import BACKBONES
+from src.models.convolutions import speed_up_convolutions
 from src.models.head import NeighbourHead, build_head
+from src.models.imports import without_dynamo
 from src.models.layout import differences, not_finite, some
 from src.models.uninitialized import Uninitialized
 from src.tensors import MALFORMED, load_tensors, save_tensors
@@ -90,6 +92,20 @@ class ModelSpec:
 _STORED: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
 
 
+def build_backbone(name: str, stem: str) -> nn.Module:
+    """torchvision's network with random weights, the stem asked for, and no classifier."""
+    with without_dynamo():
+        from torchvision import models
+
+    network: nn.Module = models.get_model(name, weights=None)
+    network.set_submodule(BACKBONES[name].head, nn.Identity())
+    speed_up_convolutions(network)
+    if stem == "stride1":
+        for path in BACKBONES[name].stem_strides:
+            network.get_submodule(path).stride = (1, 1)  # type: ignore[assignment]
+    return network
+
+
 class Network(nn.Module):
     """torchvision's modules under their own names, run block by block.
 
@@ -100,7 +116,7 @@ class Network(nn.Module):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         whole = BACKBONES[spec.backbone]
-        built = whole.build(spec.stem)
+        built = build_backbone(spec.backbone, spec.stem)
         self.backbone = whole.up_to(spec.last, built) if spec.last else whole
         self.blocks = tuple(self.backbone.blocks)
         for name, child in built.named_children():

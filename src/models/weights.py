@@ -14,7 +14,7 @@ from torch import Tensor
 from src.errors import WeightsError
 from src.models.backbones import BACKBONES
 from src.models.layout import differences, not_finite, some
-from src.models.network import Network
+from src.models.network import Network, build_backbone
 from src.models.uninitialized import Uninitialized
 from src.tensors import MALFORMED, load_tensors, save_tensors
 
@@ -77,7 +77,7 @@ def random_weights(backbone: str, seed: int) -> SourceWeights:
     """torchvision's own initialisation, from `seed`: the control that was never pretrained."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = BACKBONES[backbone].build("standard")
+        network = build_backbone(backbone, "standard")
     return SourceWeights(network.state_dict(), backbone, "scratch")
 
 
@@ -85,7 +85,7 @@ def random_weights(backbone: str, seed: int) -> SourceWeights:
 def layout_of(backbone: str) -> Mapping[str, Tensor]:
     """A backbone's tensors on the meta device: names, shapes and types without data."""
     with torch.device("meta"), Uninitialized():
-        return BACKBONES[backbone].build("standard").state_dict()
+        return build_backbone(backbone, "standard").state_dict()
 
 
 def check_complete(state: Mapping[str, Tensor], backbone: str, where: str, mend: str) -> None:

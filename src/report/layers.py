@@ -15,9 +15,11 @@ def convolutions(backbone: Backbone, stem: str) -> dict[str, tuple[str, ...]]:
     """Block to the paths of its convolutions, in order, and the head as one layer at the end."""
     from torch import nn
 
+    from src.models.network import build_backbone
+
     layers = [
         path
-        for path, module in backbone.build(stem).named_modules()
+        for path, module in build_backbone(backbone.name, stem).named_modules()
         if isinstance(module, nn.Conv2d)
     ]
     found = {

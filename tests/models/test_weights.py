@@ -206,9 +206,9 @@ def test_a_source_of_another_project_keeps_its_statistics_and_licence(tmp_path: 
 def test_a_layout_is_that_of_a_real_network_and_imports_no_compiler() -> None:
     program = """
 import sys
-from src.models.backbones import BACKBONES
+from src.models.network import build_backbone
 from src.models.weights import layout_of
-real = BACKBONES["resnet18"].build("standard").state_dict()
+real = build_backbone("resnet18", "standard").state_dict()
 print({k: (v.shape, v.dtype) for k, v in layout_of("resnet18").items()}
       == {k: (v.shape, v.dtype) for k, v in real.items()}, "torch._dynamo" in sys.modules)
 """

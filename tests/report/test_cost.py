@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from src.config import PARAMS, Experiment, Head, Params, load_params
 from src.data.faceset import Split
-from src.models.backbones import BACKBONES
+from src.models.network import build_backbone
 from src.report import formats
 from src.report.cost import training_flops
 from tests import fabricate
@@ -35,7 +35,7 @@ def cost(experiment: Experiment, *, flip: bool = False, epochs: int | None = Non
 def convolution_flops() -> float:
     """Two for each product of each output of each convolution, for one image."""
     params = load_params(SHIPPED / PARAMS)
-    network = BACKBONES[params.model.backbone].build(params.model.stem).eval()
+    network = build_backbone(params.model.backbone, params.model.stem).eval()
     counted: list[int] = []
 
     def count(module: nn.Module, _inputs: object, output: Tensor) -> None:

@@ -33,22 +33,9 @@ class TorchvisionDataset(PublicDataset):
     def labels(self, dataset: Any) -> list[int]:
         """The class of every image, found without decoding any."""
 
-    def content(self, dataset: Any, number: int, data: Data) -> Content:
-        """One image; torchvision's loader would read a file of any format and size."""
-        file = Path(self.file(dataset, number))
-        folder = Path(self.path)
-        try:
-            safe_parts(str(folder), file.relative_to(folder).as_posix())
-            return read_file(file, data.max_bytes)
-        except ImageError as error:
-            return error
-        except (OSError, ValueError) as error:
-            what = f"{self.kind} lacks an image ({error})"
-            raise OriginError(str(file), what, "fetch the dataset again") from None
-
     @abstractmethod
-    def file(self, dataset: Any, number: int) -> str | Path:
-        """The path of an image."""
+    def content(self, dataset: Any, number: int, data: Data) -> Content:
+        """One image."""
 
     def open(self, where: str, data: Data) -> Origin:
         for name, md5 in self.checksums.items():
@@ -69,6 +56,27 @@ class TorchvisionDataset(PublicDataset):
             return ((entry, self.content(dataset, number, data)) for entry, dataset, number in rows)
 
         return self.limit(Origin(tuple(entry for entry, _, _ in rows), read))
+
+
+class FilesDataset(TorchvisionDataset):
+    """One whose images are files."""
+
+    @abstractmethod
+    def file(self, dataset: Any, number: int) -> str | Path:
+        """The path of an image."""
+
+    def content(self, dataset: Any, number: int, data: Data) -> Content:
+        """Its bytes; torchvision's loader would read a file of any format and size."""
+        file = Path(self.file(dataset, number))
+        folder = Path(self.path)
+        try:
+            safe_parts(str(folder), file.relative_to(folder).as_posix())
+            return read_file(file, data.max_bytes)
+        except ImageError as error:
+            return error
+        except (OSError, ValueError) as error:
+            what = f"{self.kind} lacks an image ({error})"
+            raise OriginError(str(file), what, "fetch the dataset again") from None
 
 
 class Cifar(TorchvisionDataset):
@@ -92,11 +100,8 @@ class Cifar(TorchvisionDataset):
         pixels: Pixels = dataset.data[number]
         return pixels
 
-    def file(self, dataset: Any, number: int) -> str | Path:
-        raise NotImplementedError  # the images are in the pickles
 
-
-class Cars(TorchvisionDataset):
+class Cars(FilesDataset):
     """Stanford Cars (Krause et al., 2013): stanford_cars/ with cars_train, cars_test, devkit."""
 
     kind: Literal["cars196"]
@@ -117,7 +122,7 @@ class Cars(TorchvisionDataset):
         return path
 
 
-class Food(TorchvisionDataset):
+class Food(FilesDataset):
     """Food-101 (Bossard et al., 2014): food-101/ with images and meta."""
 
     kind: Literal["food101"]

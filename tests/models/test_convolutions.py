@@ -1,0 +1,100 @@
+"""Convolutions of our own give what torch's give, forwards and backwards."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from src.models.convolutions import DepthwiseConv2d, UnfoldingConv2d, speed_up_convolutions
+from src.models.network import build_backbone
+
+
+def test_under_autocast_depthwise_convolutions_give_what_float32_gives() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, groups=8))
+    images = torch.randn(4, 8, 12, 12)
+    expected = network(images)
+    speed_up_convolutions(network)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = network(images.bfloat16())
+    assert found.dtype == torch.float32
+    assert torch.allclose(found, expected, atol=2e-2)
+    assert torch.equal(network(images), expected)
+
+
+def test_mobilenet_has_all_its_depthwise_convolutions_kept_and_no_other() -> None:
+    network = build_backbone("mobilenet_v2", "standard")
+    kept = [module for module in network.modules() if isinstance(module, DepthwiseConv2d)]
+    assert len(kept) == 17  # one in each inverted residual block (Sandler et al., 2018, table 2)
+    residual = build_backbone("resnet18", "standard")
+    assert not any(isinstance(module, DepthwiseConv2d) for module in residual.modules())
+
+
+def gradients(layer: nn.Conv2d, images: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Output, and gradients of images and weights."""
+    images = images.clone().requires_grad_()
+    layer.zero_grad()
+    output = layer(images)
+    output.backward(upstream)
+    assert images.grad is not None
+    assert layer.weight.grad is not None
+    return output.detach(), images.grad, layer.weight.grad
+
+
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [1, 4, 5])
+def test_unfolding_gives_the_outputs_and_gradients_of_torchs_convolution(
+    size: int, stride: int, side: int
+) -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(64, 6, size, stride, size // 2, bias=False, dtype=torch.float64)
+    images = torch.randn(3, 64, side, side, dtype=torch.float64)
+    upstream = torch.randn_like(layer(images))
+    expected = gradients(layer, images, upstream)
+    speed_up_convolutions(nn.Sequential(layer))
+    found = gradients(layer, images, upstream)
+    assert type(layer) is UnfoldingConv2d
+    assert "Unfolded" in str(layer(images).grad_fn)
+    for ours, torchs in zip(found, expected, strict=True):
+        assert torch.allclose(ours, torchs, rtol=1e-12, atol=1e-12)
+
+
+def test_under_autocast_unfolding_rounds_as_torchs_convolution_does() -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(64, 32, 3, 1, 1, bias=False).to(memory_format=torch.channels_last)
+    images = torch.randn(4, 64, 4, 4).bfloat16()
+    upstream = torch.randn(4, 32, 4, 4).bfloat16()
+    exact = gradients(layer, images.float(), upstream.float())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        theirs = gradients(layer, images, upstream)
+        speed_up_convolutions(nn.Sequential(layer))
+        ours = gradients(layer, images, upstream)
+    for found, torchs, wanted in zip(ours, theirs, exact, strict=True):
+        assert found.dtype == torchs.dtype
+        assert (found - wanted).norm() <= 1.1 * (torchs - wanted).norm()
+
+
+def test_only_convolutions_with_few_outputs_that_train_are_unfolded() -> None:
+    layer = nn.Conv2d(64, 8, 3, padding=1, bias=False)
+    speed_up_convolutions(nn.Sequential(layer))
+    few, many = torch.randn(2, 64, 8, 8), torch.randn(16, 64, 8, 8)
+    assert "Unfolded" in str(layer(few).grad_fn)
+    assert "Unfolded" not in str(layer(many).grad_fn)
+    with torch.no_grad():
+        assert torch.equal(layer(few), nn.functional.conv2d(few, layer.weight, padding=1))
+    layer.requires_grad_(requires_grad=False)
+    assert layer(few.requires_grad_()).grad_fn.name() == "ConvolutionBackward0"
+
+
+def test_convolutions_that_are_not_plain_stay_as_they_are() -> None:
+    others = [
+        nn.Conv2d(8, 8, 3, padding=1),  # with a bias
+        nn.Conv2d(8, 8, 1, bias=False),
+        nn.Conv2d(8, 8, 4, padding=2, bias=False),
+        nn.Conv2d(8, 8, 3, bias=False),  # without a border
+        nn.Conv2d(8, 8, 3, padding=1, groups=4, bias=False),
+        nn.Conv2d(8, 8, 3, padding=2, dilation=2, bias=False),
+        nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect", bias=False),
+    ]
+    speed_up_convolutions(nn.Sequential(*others))
+    assert {type(layer) for layer in others} == {nn.Conv2d}
