@@ -18,7 +18,7 @@ from src.errors import ImageError
 # The size is checked below before an image is decoded, so Pillow's own warning adds nothing.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # Broken EXIF data do no harm to an image, and need no mention.
-warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin", category=UserWarning)
 
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "WEBP")  # the only ones parsed; PPM includes PGM
 MIN_SIDE = 8  # pixels; a face cannot be recognised in fewer
