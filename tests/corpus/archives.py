@@ -1,4 +1,4 @@
-"""Mutated archives by family, each with what may come of it: `used`, or `refused` on one line."""
+"""Mutated archives and origin files by family: each is `used`, or `refused` on one line."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from numpy.random import Generator
 from tests.corpus.images import Case, Family
 from tests.data.conftest import subjects
 from tests.data.test_hostile import asking_for, unpacked
+from tests.test_yaml_files import HOSTILE
 
 FILES = subjects("ab", 6)
 SOUND = next(iter(FILES.values()))
@@ -70,9 +71,12 @@ def tar_of(
 
 def mutated(whole: bytes) -> Family:
     def cases(draw: Generator, rounds: int) -> Iterator[Case]:
+        # A tar ends with two blocks of zeros; all further ones only pad it.
+        end = len(whole.rstrip(b"\0"))
+        enough = end + -end % 512 + 1024 if whole.endswith(bytes(1024)) else len(whole)
         yield whole, "used"  # or all that is refused would prove nothing
         for place in (0, 1, 20, len(whole) // 2, *draw.integers(len(whole), size=rounds)):
-            yield whole[:place], "refused"
+            yield whole[:place], "used" if place >= enough else "refused"
         for _ in range(6 * rounds):
             wrong = bytearray(whole)
             ends = (draw.integers(min(512, len(wrong))), -1 - draw.integers(min(200, len(wrong))))
@@ -103,6 +107,7 @@ def names(draw: Generator, rounds: int) -> Iterator[Case]:
 
 def kinds(draw: Generator, rounds: int) -> Iterator[Case]:
     """Links, devices, pipes, sparse files and kinds that there are not."""
+    yield tar_of(tarfile.TarInfo("a/x.png")), "used"
     for kind in KINDS:
         member = tarfile.TarInfo("a/x.png")
         member.type, member.linkname, member.devmajor = kind, "/etc/passwd", 1
@@ -205,6 +210,11 @@ def lies(draw: Generator, rounds: int) -> Iterator[Case]:
     yield whole[:end] + b"PK\6\6" + bytes(8) + b"\xff" * 44 + whole[end:], EITHER
 
 
+def origin_files(draw: Generator, rounds: int) -> Iterator[Case]:
+    """YAML that costs too much or is none, where an origin may be a file of it."""
+    yield from ((text.encode(), "refused") for text, _ in HOSTILE.values())
+
+
 ARCHIVES: dict[str, tuple[str, Family]] = {
     **{
         f"{suffix}, cut and bits flipped": (suffix, mutated(pack(unpacked(FILES))))
@@ -216,6 +226,7 @@ ARCHIVES: dict[str, tuple[str, Family]] = {
     "PAX headers": ("tar", pax),
     "archive bombs": ("*", bombs),
     "zip directories that lie": ("zip", lies),
+    "origin files": ("yaml", origin_files),
 }
 
 
