@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,8 +37,10 @@ def source_of(params: Params) -> SourceWeights:
     Raises WeightsError, or ConfigError for an origin file that is not valid.
     """
     path = Path(params.weights.origin)
-    if not path.is_file():
-        files = ", ".join(map(str, sorted(path.parent.glob("*.yaml")))) or "those in weights/"
+    # Unlike Path.is_file, this is False for a name that is too long for a file.
+    if not os.path.isfile(path):  # noqa: PTH113
+        near = sorted(path.parent.glob("*.yaml")) if os.path.isdir(path.parent) else []  # noqa: PTH112
+        files = ", ".join(map(str, near)) or "those in weights/"
         mend = f"set weights.origin to a file of weights or one of {files}"
         raise WeightsError(str(path), "no such file", mend)
     if path.suffix in (".yaml", ".yml"):

@@ -15,6 +15,7 @@ _USERINFO = re.compile(r"://(?:([^\s/?#:@'\"]*):[^\s'\"]*@|[^\s/?#'\"]+@)")
 _ASSIGNED = re.compile(
     r"\b(\w*(?:password|passwd|passphrase|pwd|secret|token|api_?key)\s?=\s?)[^\s'\"]+", re.I
 )
+LONGEST = 2000  # characters of a part of an error; a file may hold a key of any length
 _SHORTEST = 4  # characters of a secret that is also searched for on its own
 _secrets: set[str] = set()
 
@@ -41,12 +42,21 @@ def printable(text: str) -> str:
     )
 
 
+def _shortened(text: str) -> str:
+    """`text` on one line of bounded length and without credentials."""
+    whole = " ".join(text.split())
+    if len(whole) > 4 * LONGEST:  # cut between words, or half a password would not be known for one
+        whole = whole[: 4 * LONGEST].rpartition(" ")[0] or whole[: 4 * LONGEST]
+    shown = redacted(whole)
+    return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]} ..."
+
+
 class UserError(Exception):
     """Something the user can correct; commands print it on one line and exit with code 2."""
 
     def __init__(self, where: str, what: str, mend: str) -> None:
         self.where, self.what, self.mend = (
-            printable(redacted(" ".join(text.split()))) for text in (where, what, mend)
+            printable(_shortened(text)) for text in (where, what, mend)
         )
         super().__init__(f"{self.where}: {self.what}; {self.mend}")
 

@@ -12,6 +12,7 @@ from typing import Any
 from src import cli
 from src.config import BEST, PARAMS, Params, read_yaml, validate
 from src.config.presets import STUDY, changed, left_out, read_preset
+from src.errors import ConfigError
 
 
 def overrides(name: str) -> list[str]:
@@ -23,6 +24,8 @@ def overrides(name: str) -> list[str]:
     in params.yaml.
     """
     preset, base = read_preset(name), read_yaml(PARAMS)
+    if not isinstance(base, dict):
+        raise ConfigError(str(PARAMS), "not a mapping", "give keys and their values")
     validate(Params, changed(base, preset), f"preset {name!r}")
     replacing = []
     if STUDY in preset:

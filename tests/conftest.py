@@ -7,12 +7,18 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.tracking.projects"]
 
 # A shell starts what it runs in the background with Ctrl-C ignored, and so would be the processes
 # that tests start and interrupt; a handler of our own is not inherited.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# `pytest --hypothesis-profile thorough`: as many examples as take hours, for tests/test_fuzz_*.py.
+settings.register_profile(
+    "thorough", max_examples=100_000, deadline=None, suppress_health_check=[*HealthCheck]
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,11 +9,12 @@ from src.config.data import Audit, Data
 from src.config.head import Head
 from src.config.literature import Claim, LiteratureStudy
 from src.config.params import BEST, BEST_NAME, PARAMS, Params, load_params
-from src.config.section import Count, Policy, Section, read_yaml, validate
+from src.config.section import Count, Policy, Section, validate
 from src.config.tracking import Tracking
 from src.config.training import Augment, Engine, Experiment, Model, Recipe
 from src.config.tune import SearchResult, Space, Tune
 from src.config.weights import SourceTask, Weights
+from src.config.yaml_file import read_yaml
 
 __all__ = [
     "BEST",

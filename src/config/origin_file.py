@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from src.config.section import S, read_yaml, validate
+from src.config.section import S, validate
+from src.config.yaml_file import read_yaml
 from src.errors import ConfigError
 
 

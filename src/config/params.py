@@ -12,11 +12,12 @@ from pydantic import Field, model_validator
 from src.config.data import Data
 from src.config.literature import LiteratureStudy
 from src.config.presets import with_study
-from src.config.section import Count, Key, Section, read_yaml, validate
+from src.config.section import Count, Key, Section, validate
 from src.config.tracking import Tracking
 from src.config.training import Engine, Experiment, Model, Recipe
 from src.config.tune import SearchResult, Tune
 from src.config.weights import Weights
+from src.config.yaml_file import read_yaml
 from src.errors import ConfigError
 from src.models.backbones import BACKBONES
 

@@ -8,10 +8,11 @@ what differs from it.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from src.config.section import read_yaml
+from src.config.yaml_file import read_yaml
 from src.errors import ConfigError
 
 CONF, STUDIES = Path("conf"), Path("studies")
@@ -23,7 +24,8 @@ def read_preset(name: str, root: Path = Path(), below: tuple[str, ...] = ()) -> 
 
     below: the presets that extend this one, which it may not extend itself.
     """
-    path = next((p for p in _paths(name, root) if p.is_file()), None)
+    # Unlike Path.is_file, this is False for a name that is too long for a file.
+    path = next((p for p in _paths(name, root) if os.path.isfile(p)), None)  # noqa: PTH113
     if path is None:
         there = sorted(
             file.stem for folder in (CONF, STUDIES) for file in (root / folder).glob("*.yaml")

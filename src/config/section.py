@@ -1,14 +1,11 @@
-"""What all parts of a configuration file share: their base class, types and reading."""
+"""What all parts of a configuration file share: their base class, types and checks."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from src.errors import ConfigError
 
@@ -38,32 +35,20 @@ class Section(BaseModel):
 
 
 S = TypeVar("S", bound=Section)
-
-
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML 1.2 file, read as DVC reads it (`1e-3` is a number).
-
-    Raises ConfigError if the file is missing or is not valid YAML.
-    """
-    try:
-        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(str(path), "no such file", "run from the project's folder") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        what = getattr(error, "problem", None) or "not a text file in UTF-8"
-        raise ConfigError(where, f"not valid YAML ({what})", "correct that line") from None
+MAX_PROBLEMS = 20  # that are named; a file of another kind has thousands
 
 
 def validate(model: type[S], raw: Any, where: str) -> S:
-    """`raw` as a `model`; raises ConfigError that names every wrong key on one line."""
+    """`raw` as a `model`; raises ConfigError that names the wrong keys on one line."""
     try:
         # Through JSON, whose strict mode accepts a list for a tuple but converts nothing else.
         return model.model_validate_json(json.dumps(raw))
     except (TypeError, ValueError) as error:
         problems = error.errors() if isinstance(error, ValidationError) else []
-        what = "; ".join(_problem(problem) for problem in problems) or str(error)
+        listed = [_problem(problem) for problem in problems[:MAX_PROBLEMS]]
+        if len(problems) > MAX_PROBLEMS:
+            listed.append(f"and {len(problems) - MAX_PROBLEMS} more")
+        what = "; ".join(listed) or str(error)
         raise ConfigError(where, what, "see docs/configuration.md") from None
 
 

@@ -12,13 +12,13 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from src.config import Data
 from src.data.entries import Content, Pixels
-from src.data.formats import check
+from src.data.formats import check, without_broken_notes
 from src.errors import ImageError
 
 # The size is checked below before an image is decoded, so Pillow's own warning adds nothing.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # Broken EXIF data do no harm to an image, and need no mention.
-warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin", category=UserWarning)
 
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "WEBP")  # the only ones parsed; PPM includes PGM
 MIN_SIDE = 8  # pixels; a face cannot be recognised in fewer
@@ -44,6 +44,7 @@ def decode(file: str, content: Content, data: Data) -> Pixels:
         raise content
     if not isinstance(content, bytes):
         return square(Image.fromarray(content), data)
+    content = without_broken_notes(content)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_size(file, image, data.max_pixels)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import zlib
+from collections.abc import Iterator
 
 from PIL import Image, ImageFile
 
@@ -10,7 +12,8 @@ from src.errors import ImageError
 
 MAX_SCANS = 32  # of a progressive JPEG, each of which takes as long as a plain one; usual are 10
 MAX_SLOW = 2**18  # pixels in a form of PNM that Pillow reads one by one, in Python
-PNG_START = 8  # bytes before the first chunk
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+NOTES = {b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tIME"}  # chunks of a PNG without a say in its pixels
 # In a JPEG's compressed data, what is neither a pixel, a restart marker nor padding.
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
@@ -52,10 +55,30 @@ def scans(jpeg: bytes) -> int:
 
 def has_end(png: bytes) -> bool:
     """Whether the chunks of a PNG go on to the last one, which Pillow does not ask for."""
-    place = PNG_START
-    while place + 12 <= len(png):
-        kind = png[place + 4 : place + 8]
-        place += 12 + int.from_bytes(png[place : place + 4], "big")
-        if kind == b"IEND":
-            return place <= len(png)
-    return False
+    return any(kind == b"IEND" and end <= len(png) for kind, _, end in _chunks(png))
+
+
+def without_broken_notes(content: bytes) -> bytes:
+    """A PNG without those of its NOTES whose checksum is wrong, for which Pillow refuses it."""
+    if not content.startswith(PNG_MAGIC):
+        return content
+    broken = [
+        (start, end)
+        for kind, start, end in _chunks(content)
+        if kind in NOTES
+        and end <= len(content)
+        and zlib.crc32(content[start + 4 : end - 4]).to_bytes(4) != content[end - 4 : end]
+    ]
+    for start, end in reversed(broken):
+        content = content[:start] + content[end:]
+    return content
+
+
+def _chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Each chunk's kind, where it starts and where it should end, up to the last."""
+    start, kind = len(PNG_MAGIC), b""
+    while start + 12 <= len(png) and kind != b"IEND":
+        kind = png[start + 4 : start + 8]
+        end = start + 12 + int.from_bytes(png[start : start + 4], "big")
+        yield kind, start, end
+        start = end

@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
+from src.data.xz import open_xz
+
 BLOCK = tarfile.BLOCKSIZE
 MAX_NAME = 2**16  # bytes of a long name or of a member's other keys
 FREE_HEADERS = 2**25  # bytes of headers that are allowed in an archive of any size
@@ -24,7 +26,7 @@ MAX_PADDING = 2**24  # bytes of zeros after the last member; tar writes up to a 
 OPEN: dict[bytes, Callable[[Path], object]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
-    b"\xfd7zXZ": lzma.open,
+    b"\xfd7zXZ": open_xz,
 }
 # What reading a damaged archive raises.
 DAMAGE = (

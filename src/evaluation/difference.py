@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from src import cli
-from src.errors import StaleInputError
+from src.errors import StaleInputError, printable
 from src.evaluation.predictions import Predictions
 from src.evaluation.significance import PairedTest, adjust, paired_test
 
@@ -104,7 +104,7 @@ def show(found: Sequence[ExperimentDifference]) -> None:
     for difference in found:
         paired = difference.paired
         table.add_row(
-            difference.experiment,
+            printable(difference.experiment),
             f"{difference.earlier:.1%}",
             f"{difference.later:.1%}",
             f"{100 * paired.difference:+.1f}",
@@ -114,7 +114,9 @@ def show(found: Sequence[ExperimentDifference]) -> None:
             f"{paired.p:.3f}",
             f"{difference.holm:.3f}",
         )
-    Console(width=None if Console().is_terminal else 110).print(table)
+    width = None if Console().is_terminal else 110
+    # Without markup, for which rich would take `[red]` in a name.
+    Console(width=width, markup=False, emoji=False).print(table)
 
 
 if __name__ == "__main__":

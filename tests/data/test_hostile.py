@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -192,6 +193,37 @@ def test_headers_out_of_proportion_are_refused_in_little_memory(
     said, grown = cost(tmp_path / "a.tar.gz")
     assert "header" in said and said.count("\n") == 0
     assert grown < 200
+
+
+def asking_for(dictionary: int, packed: bytes) -> bytes:
+    """An xz file whose first block asks for a dictionary of the size with this number."""
+    size = 4 * (packed[12] + 1)
+    header = bytearray(packed[12 : 12 + size - 4])
+    header[4] = dictionary
+    return packed[:12] + header + zlib.crc32(header).to_bytes(4, "little") + packed[12 + size :]
+
+
+@pytest.mark.parametrize("dictionary", [30, 40])  # 128 MiB and 4 GiB
+def test_an_xz_that_asks_for_much_memory_is_refused(tmp_path: Path, dictionary: int) -> None:
+    path = tmp_path / "a.tar.xz"
+    path.write_bytes(asking_for(dictionary, lzma.compress(unpacked(subjects()))))
+    with pytest.raises(OriginError, match=r"cannot be read as an archive .*[Mm]emory"):
+        open_origin(settings(path))
+    path.write_bytes(asking_for(28, lzma.compress(unpacked(subjects()))))  # as `xz -9` asks for
+    assert len(open_origin(settings(path)).entries) == 18
+
+
+def test_an_xz_of_several_streams_is_read_to_its_end(tmp_path: Path) -> None:
+    whole, path = unpacked(subjects()), tmp_path / "a.tar.xz"
+    parts = [lzma.compress(part) for part in (whole[:5000], whole[5000:], b"")]
+    path.write_bytes(bytes(8).join(parts) + bytes(2**17))
+    found = {entry.file: content for entry, content in open_origin(settings(path)).read()}
+    assert found == subjects()
+    bomb = asking_for(40, parts[1])
+    for wrong in (parts[0] + parts[1][:-9], parts[0] + b"x" + parts[1], parts[0] + bomb):
+        path.write_bytes(wrong)
+        with pytest.raises(OriginError, match="cannot be read as an archive"):
+            open_origin(settings(path))
 
 
 def test_a_zip_of_large_members_is_read_few_at_a_time(tmp_path: Path) -> None:

@@ -122,6 +122,25 @@ def test_a_sound_image_with_damaged_exif_data_is_decoded(exif: bytes) -> None:
     assert np.array_equal(decode("x", with_exif, DATA), pixels)
 
 
+@pytest.mark.parametrize("kind", [b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tIME"])
+@pytest.mark.parametrize("before", [b"IDAT", b"IEND"])
+def test_a_note_of_a_wrong_checksum_does_a_png_no_harm(kind: bytes, before: bytes) -> None:
+    pixels = noise(3, 32)
+    png = encoded(pixels)
+    place = png.index(before) - 4
+    note = bytearray(chunk(kind, b"II*\0 something that was one day right"))
+    for wrong in (len(note) - 1, 12):
+        note[wrong] ^= 1
+        assert np.array_equal(decode("x", png[:place] + note * 2 + png[place:], DATA), pixels)
+
+
+def test_a_png_header_of_a_wrong_checksum_is_refused() -> None:
+    png = bytearray(encoded(noise(3, 32)))
+    png[png.index(b"IHDR") + 17] ^= 1
+    with pytest.raises(ImageError, match="not an image"):
+        decode("x", bytes(png), DATA)
+
+
 def test_exif_orientation_is_applied_to_a_large_image() -> None:
     quarters = Image.fromarray(np.array([[0, 80], [160, 240]], np.uint8))
     exif = Image.Exif()

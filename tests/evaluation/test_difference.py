@@ -44,6 +44,17 @@ def test_each_experiment_is_compared_with_itself_on_the_same_images(
     assert "+87.5" in capsys.readouterr().out
 
 
+def test_names_are_shown_as_they_are_but_for_control_characters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("[red]", "x[/x]", ":cat:", "a\x1b[2J")
+    run = str(stored(tmp_path / "a", dict.fromkeys(names, 2)))
+    main([run, run])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in (*names[:3], r"a\x1b[2J"))
+    assert "\x1b" not in shown
+
+
 def test_asking_about_fewer_costs_less(tmp_path: Path) -> None:
     a = stored(tmp_path / "a", {"Baseline": 2, "ModelA": 1})
     b = stored(tmp_path / "b", {"Baseline": 2, "ModelA": 8})

@@ -9,6 +9,7 @@ declare whatever else these modules import. No key in .cache depends on them.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -39,7 +40,8 @@ def open_origin(data: Data) -> Origin:
 def _open(where: str, data: Data) -> Origin:
     path = Path(where)
     name = path.name.lower()
-    if not path.exists():
+    # Unlike Path.exists, this is False for a name that is too long for a file.
+    if not os.path.exists(path):  # noqa: PTH110
         raise OriginError(where, "no such file or folder", "set data.origin to one")
     if path.is_dir():
         return open_folder(path, data)
