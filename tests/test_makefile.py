@@ -79,6 +79,23 @@ def test_a_preset_that_there_is_not_runs_nothing(folder: Path, target: tuple[str
     assert "ran -m dvc" not in done.stdout
 
 
+def test_an_audit_that_cannot_ask_is_no_audit_that_found_nothing(folder: Path) -> None:
+    uv = folder / ".venv/bin/uv"
+    uv.symlink_to(Path(sys.executable).with_name("uv"))
+    nothing = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(folder / "cache")}
+    done = subprocess.run(
+        ["make", "audit"],
+        cwd=folder,
+        env=os.environ | nothing,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: audit: offline, or ")
+    assert len(done.stderr.splitlines()) == 2, "the other line is make's own"
+
+
 @pytest.fixture
 def finished(tmp_path: Path) -> Path:
     """A project of which only the report is left to do, with this environment as its own."""
