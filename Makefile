@@ -10,7 +10,7 @@ NAME ?= strategies
 AUDIT := pip-audit==2.10.1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro study test lint audit ui clean
+.PHONY: help setup repro study test lint audit licences ui clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -70,6 +70,9 @@ audit: setup ## ask which versions of requirements.lock have known vulnerabiliti
 	test -z "$$found" || { printf '%s\n' "$$found"; exit 1; }; \
 	echo "error: audit: offline, or the index has no advisories, so nothing was audited" \
 		"($$(tail -n 1 .cache/audit.log | cut -c 1-200)); run it where PyPI answers" >&2; exit 2
+
+licences: setup ## write docs/licences.md, the licence of each package of requirements.lock
+	$(RUN) python -m src.licences
 
 ui: setup ## serve the MLflow UI on http://127.0.0.1:5000
 	$(RUN) python -m src.tracking reconcile
