@@ -79,6 +79,10 @@ def test_a_preset_that_there_is_not_runs_nothing(folder: Path, target: tuple[str
     assert "ran -m dvc" not in done.stdout
 
 
+def test_the_mlflow_pages_are_served_to_this_machine_alone(folder: Path) -> None:
+    assert "--host 127.0.0.1" in make(folder, "-n", "ui")
+
+
 def test_an_audit_that_cannot_ask_is_no_audit_that_found_nothing(folder: Path) -> None:
     uv = folder / ".venv/bin/uv"
     uv.symlink_to(Path(sys.executable).with_name("uv"))
