@@ -49,3 +49,16 @@ def test_every_row_of_the_reliability_page_names_a_test() -> None:
     rows = re.findall(r"^\| (?!promise|---)(.+) \| (.*) \| (.*) \|$", RELIABILITY.read_text(), re.M)
     assert len(rows) > 30
     assert [promise for promise, shown_by, _ in rows if "::test_" not in shown_by] == []
+
+
+def test_messages_that_troubleshooting_explains_are_said_by_the_code() -> None:
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    ours = page[page.index("## Settings") :]
+    code = " ".join(path.read_text() for path in ROOT.glob("src/**/*.py"))
+    code += " ".join(path.read_text() for path in ROOT.glob("pipelines/*.py"))
+    code = re.sub(r'"\s+f?"', "", code)  # as Python joins strings on several lines
+    symptoms = re.findall(r"^\| (?!symptom|---)(.+?) \| ", ours, re.MULTILINE)
+    quoted = [text for symptom in symptoms for text in re.findall(r"`([^`]+)`", symptom)]
+    assert len(quoted) > 20
+    pieces = [piece.strip() for text in quoted for piece in re.split("…|NAME|nan", text)]
+    assert [piece for piece in pieces if piece not in code] == []
