@@ -64,8 +64,8 @@ def licence(name: str) -> str:
 
 def _declared(about: metadata.PackageMetadata) -> Iterator[str]:
     """The SPDX expression, else the free text if it is short, else the classifiers."""
-    yield about.get("License-Expression", "")
-    text = about.get("License", "").strip()
+    yield from about.get_all("License-Expression") or ()
+    text = "".join(about.get_all("License") or ()).strip()
     yield text if len(text) <= SHORT and "\n" not in text and text != "UNKNOWN" else ""
     classes = [each for each in about.get_all("Classifier") or () if each.startswith("License ::")]
     yield ", ".join(each.rpartition(" :: ")[2] for each in classes)
