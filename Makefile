@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
 PRESET ?=
 NAME ?= strategies
+AUDIT := pip-audit==2.10.1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro study test lint ui clean
+.PHONY: help setup repro study test lint audit licences ui clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -23,9 +24,10 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "error: $(PYTHON) is older than 3.11; run make PYTHON=python3.12 (or newer)"; exit 2; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
+	$(BIN)/uv pip sync --require-hashes --quiet --compile-bytecode --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@grep -q MLFLOW_BACKEND_STORE_URI $(BIN)/activate || printf '%s\n' \
 		'export MLFLOW_BACKEND_STORE_URI=sqlite:///mlruns/mlflow.db' \
 		'export MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true' >> $(BIN)/activate
@@ -57,6 +59,20 @@ lint: setup ## check style and types with ruff and mypy
 	$(RUN) python -m ruff check .
 	$(RUN) python -m ruff format --check .
 	$(RUN) python -m mypy
+
+# Not a part of `make test`: a vulnerability that is found later must not fail a version that passed.
+# With --strict, a package that could not be asked about is not passed over. pip-audit ends with 1
+# both when it finds something, which it prints, and when it cannot ask.
+audit: setup ## ask which versions of requirements.lock have known vulnerabilities (needs a network)
+	@mkdir -p .cache; found=$$($(BIN)/uv tool run --quiet --from $(AUDIT) pip-audit --strict \
+		--requirement requirements.lock --disable-pip --require-hashes --progress-spinner off \
+		2> .cache/audit.log) && echo "no known vulnerabilities in requirements.lock" && exit; \
+	test -z "$$found" || { printf '%s\n' "$$found"; exit 1; }; \
+	echo "error: audit: offline, or the index has no advisories, so nothing was audited" \
+		"($$(tail -n 1 .cache/audit.log | cut -c 1-200)); run it where PyPI answers" >&2; exit 2
+
+licences: setup ## write docs/licences.md, the licence of each package of requirements.lock
+	$(RUN) python -m src.licences
 
 ui: setup ## serve the MLflow UI on http://127.0.0.1:5000
 	$(RUN) python -m src.tracking reconcile

@@ -35,6 +35,12 @@ def redacted(text: str) -> str:
     return text
 
 
+def has_password(url: str) -> bool:
+    """Whether the URL of a server or database holds a password, and not only a user name."""
+    userinfo = _USERINFO.search(url)
+    return bool((userinfo and userinfo[1] is not None) or _ASSIGNED.search(url))
+
+
 def printable(text: str) -> str:
     """`text` with its control characters escaped, which a terminal would obey."""
     return "".join(

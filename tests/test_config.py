@@ -41,6 +41,8 @@ def test_the_shipped_file_is_valid_and_holds_the_ten_experiments() -> None:
     [
         ("epochs", 3, "epochs is not a known key"),
         ("experiments.ModelA.epoch", 3, "experiments.ModelA.epoch is not a known key"),
+        ("tune.storage", "postgresql://me:secret@h/s", "OPTUNA_STORAGE"),
+        ("tune.storage", "postgresql://h/s?user=me&password=secret", "OPTUNA_STORAGE"),
         ("seed", "0", "seed: Input should be a valid integer (got '0')"),
         ("experiments.ModelA.epochs", 0, "experiments.ModelA.epochs"),
         ("experiments.ModelA.epochs", 2.5, "experiments.ModelA.epochs"),

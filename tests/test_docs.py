@@ -1,7 +1,8 @@
-"""The documentation's links lead to files and headings that exist."""
+"""The documentation's links and the tests that it names lead to what exists."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from src.closure import ROOT
 
+RELIABILITY = ROOT / "docs/reliability.md"
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("studies/*.md")]
 
 
@@ -33,3 +35,30 @@ def broken(page: Path) -> Iterator[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
     assert not [*broken(page)]
+
+
+def test_every_test_that_the_reliability_page_names_exists() -> None:
+    named = re.findall(r"`(tests/[^`:]+)::(\w+)`", RELIABILITY.read_text())
+    assert len(named) > 50
+    for path, name in named:
+        body = ast.parse((ROOT / path).read_text()).body
+        assert name in [each.name for each in body if isinstance(each, ast.FunctionDef)], name
+
+
+def test_every_row_of_the_reliability_page_names_a_test() -> None:
+    rows = re.findall(r"^\| (?!promise|---)(.+) \| (.*) \| (.*) \|$", RELIABILITY.read_text(), re.M)
+    assert len(rows) > 30
+    assert [promise for promise, shown_by, _ in rows if "::test_" not in shown_by] == []
+
+
+def test_messages_that_troubleshooting_explains_are_said_by_the_code() -> None:
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    ours = page[page.index("## Settings") :]
+    code = " ".join(path.read_text() for path in ROOT.glob("src/**/*.py"))
+    code += " ".join(path.read_text() for path in ROOT.glob("pipelines/*.py"))
+    code = re.sub(r'"\s+f?"', "", code)  # as Python joins strings on several lines
+    symptoms = re.findall(r"^\| (?!symptom|---)(.+?) \| ", ours, re.MULTILINE)
+    quoted = [text for symptom in symptoms for text in re.findall(r"`([^`]+)`", symptom)]
+    assert len(quoted) > 20
+    pieces = [piece.strip() for text in quoted for piece in re.split("…|NAME|nan", text)]
+    assert [piece for piece in pieces if piece not in code] == []

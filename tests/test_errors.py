@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from src.errors import TrackingError, redacted
+from src.errors import TrackingError, has_password, redacted
 
 SECRET = "hunter2"  # noqa: S105 -- a canary
 URLS = {
@@ -40,6 +40,16 @@ def test_an_error_shows_where_it_is_but_no_password(written: str, shown: str) ->
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_holds_no_credential_stays_as_it_is(text: str) -> None:
     assert redacted(text) == text
+
+
+@pytest.mark.parametrize("text", [*HARMLESS, "postgresql://ann@db/runs", "postgresql://db/runs"])
+def test_a_user_name_is_no_password(text: str) -> None:
+    assert not has_password(text)
+
+
+@pytest.mark.parametrize("text", [url for url in URLS if "://hunter2@" not in url])
+def test_a_password_is_found_however_it_is_written(text: str) -> None:
+    assert has_password(text)
 
 
 def test_a_traceback_shows_no_password() -> None:

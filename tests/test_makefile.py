@@ -53,7 +53,7 @@ def test_an_environment_that_was_made_elsewhere_is_said_to_be_on_one_line(folder
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("target", ["ui", "repro", "test", "lint"])
+@pytest.mark.parametrize("target", ["ui", "repro", "test", "lint", "licences"])
 def test_every_command_is_started_by_the_python_of_this_folder(folder: Path, target: str) -> None:
     prefix = f'PATH="{folder}/.venv/bin:$PATH"'
     started = [line for line in make(folder, "-n", target).splitlines() if line.startswith(prefix)]
@@ -77,6 +77,27 @@ def test_a_preset_that_there_is_not_runs_nothing(folder: Path, target: tuple[str
         real.rename(python)
     assert done.returncode != 0
     assert "ran -m dvc" not in done.stdout
+
+
+def test_the_mlflow_pages_are_served_to_this_machine_alone(folder: Path) -> None:
+    assert "--host 127.0.0.1" in make(folder, "-n", "ui")
+
+
+def test_an_audit_that_cannot_ask_is_no_audit_that_found_nothing(folder: Path) -> None:
+    uv = folder / ".venv/bin/uv"
+    uv.symlink_to(Path(sys.executable).with_name("uv"))
+    nothing = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(folder / "cache")}
+    done = subprocess.run(
+        ["make", "audit"],
+        cwd=folder,
+        env=os.environ | nothing,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: audit: offline, or ")
+    assert len(done.stderr.splitlines()) == 2, "the other line is make's own"
 
 
 @pytest.fixture

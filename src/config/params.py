@@ -18,7 +18,7 @@ from src.config.training import Engine, Experiment, Model, Recipe
 from src.config.tune import SearchResult, Tune
 from src.config.weights import Weights
 from src.config.yaml_file import read_yaml
-from src.errors import ConfigError
+from src.errors import ConfigError, has_password
 from src.models.backbones import BACKBONES
 
 PARAMS = Path("params.yaml")
@@ -64,6 +64,15 @@ class Params(Section):
     """The names under which MLflow keeps runs and models."""
     study: LiteratureStudy | None = Field(default=None, json_schema_extra=_or_a_name)
     """A file of studies/, without `.yaml`, whose claims the report checks."""
+
+    @model_validator(mode="after")
+    def _no_password_for_git(self) -> Params:
+        if has_password(self.tune.storage):
+            raise ValueError(
+                "tune.storage has a password, and git keeps this file; leave it out and set the "
+                "environment variable OPTUNA_STORAGE to the whole URL, or use ~/.pgpass"
+            )
+        return self
 
     @model_validator(mode="after")
     def _study_names_experiments(self) -> Params:

@@ -44,7 +44,8 @@ class Tune(Section):
     study: Name = "ModelD"
     """Name of the Optuna study in the storage."""
     storage: str = Field(default="sqlite:///mlruns/optuna.db", min_length=1)
-    """Any URL that Optuna takes; several workers need PostgreSQL."""
+    """Any URL that Optuna takes, without a password; several workers need PostgreSQL. The
+    environment variable OPTUNA_STORAGE, which may hold a password, comes before it."""
     trials: Count = 50
     """Total trials of the study, however often it is stopped and resumed."""
     epochs: Count = 100

@@ -68,7 +68,7 @@ class Command:
                     if workers == 1:
                         self._search(study, objective, table.refresh, log)
                     else:
-                        run_workers(argv, workers, table.refresh, log)
+                        run_workers(argv, self.params.tune.storage, workers, table.refresh, log)
                 log()
                 self._report(study, objective, study_run)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from typing import Any
 
 from src.config import Engine, Params, Tune, validate
 from src.config.presets import merged, read_preset
+
+STORAGE = "OPTUNA_STORAGE"  # the variable by which Optuna's own commands are given a storage
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +28,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--study", help="name of the study in the storage")
     add(
         "--storage",
-        help="sqlite:///FILE or postgresql://USER@HOST/DATABASE",
+        help="sqlite:///FILE or postgresql://USER@HOST/DATABASE; if it holds a password, set "
+        f"{STORAGE} instead, since others can read command lines",
     )
     add("--wave", type=int, help="number of trials whose heads train together as one batch")
     add("--seed", type=int, help="seed of the sampler and of every head")
@@ -55,10 +59,15 @@ def _bounds(number: Callable[[str], float], between: str = ":") -> Callable[[str
 
 
 def with_options(params: Params, options: argparse.Namespace) -> Params:
-    """`params` with the preset and the options given in place; raises ConfigError."""
+    """`params` with the preset and the options given in place; raises ConfigError.
+
+    A storage is taken from the command line, then from OPTUNA_STORAGE, then from params.yaml.
+    """
     given = {key: value for key, value in vars(options).items() if value is not None}
     preset = read_preset(options.preset) if options.preset else {}
     tune: dict[str, Any] = merged(params.tune.model_dump(), preset.get("tune", {}))
+    if storage := os.environ.get(STORAGE):
+        tune["storage"] = storage
     for section in (tune, tune["space"]):
         section |= {key: value for key, value in given.items() if key in section}
     engine = params.engine.model_dump() | ({"device": options.device} if options.device else {})

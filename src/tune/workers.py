@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -9,23 +10,30 @@ import time
 from collections.abc import Callable, Sequence
 
 from src.errors import TuneError
+from src.tune.options import STORAGE
 
 POLL = 0.5  # seconds
 WORKER_FLAG = "--as-worker"
 
 
-def run_workers(argv: Sequence[str], number: int, *on_poll: Callable[[], None]) -> None:
+def run_workers(
+    argv: Sequence[str], storage: str, number: int, *on_poll: Callable[[], None]
+) -> None:
     """Start `number` workers with the command line `argv` and wait until all have ended.
+
+    The URL of the storage may hold a password, so they get it in their environment: command lines
+    can be read by other users.
 
     The trials of a worker that dies are run by the others; raises TuneError if all die. On
     KeyboardInterrupt the workers are terminated, and return their running trials to the queue.
     """
     threads = str(max((os.cpu_count() or 1) // number, 1))
-    command = [sys.executable, "-m", "src.tune", *argv, WORKER_FLAG, str(os.getpid())]
+    rest = [*_without_storage(argv), WORKER_FLAG, str(os.getpid())]
+    command = [sys.executable, "-m", "src.tune", *rest]
     workers = [
         subprocess.Popen(  # noqa: S603
             command,
-            env={"OMP_NUM_THREADS": threads, **os.environ},
+            env={"OMP_NUM_THREADS": threads, **os.environ, STORAGE: storage},
             start_new_session=True,  # Ctrl-C reaches only this process, which then terminates them
         )
         for _ in range(number)
@@ -46,6 +54,12 @@ def run_workers(argv: Sequence[str], number: int, *on_poll: Callable[[], None]) 
         if len(codes) == number:
             raise TuneError("src.tune", what, "see their messages above")
         print(f"warning: {what}; the others ran their trials", file=sys.stderr)
+
+
+def _without_storage(argv: Sequence[str]) -> list[str]:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--storage")
+    return parser.parse_known_args(argv)[1]
 
 
 def stop_without(parent: int) -> None:
