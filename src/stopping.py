@@ -9,11 +9,16 @@ scikit-learn's or SQLite waiting for a lock; it is lost in destructors and callb
 exceptions; libraries turn it into errors of their own while they import; and after it Python still
 waits for threads. A thread that the signal wakes, by way of a pipe that Python's C code writes to,
 therefore ends the process after `GRACE`, whatever it is doing.
+
+The thread also sees to it that a stage ends when the DVC that started it does: DVC passes no signal
+on, so that one killed alone would leave a training that nobody sees, and the next `dvc repro`
+would train beside it. What a user starts in a shell outlives the shell as usual.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -21,11 +26,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE = 1.5  # seconds to close what is open
+POLL = 0.5  # seconds between looks for the DVC that started a stage
 STOPPED = 130  # exit code, as a shell's for Ctrl-C
 
 
@@ -92,10 +99,40 @@ def _on_signal(_number: int, _frame: FrameType | None) -> None:
 
 
 def _watch(woken: int) -> None:
-    while not {*SIGNALS} & {*os.read(woken, 64)}:
-        continue
+    started_by = _dvc_stage_chain()
+    while True:
+        ready, _, _ = select.select([woken], [], [], POLL if started_by else None)
+        if ready and {*SIGNALS} & {*os.read(woken, 64)}:
+            break
+        if started_by and started_by != _dvc_stage_chain(len(started_by)):
+            started_by = ()
+            os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
     _end()
+
+
+def _dvc_stage_chain(length: int = 0) -> tuple[int, ...]:
+    """The ids of the processes up to the DVC that runs this one as a stage; none without one.
+
+    A shell that DVC started may be in between, unless it has replaced itself by the command. When
+    a process dies, others become the parents of its children at once, so the ids change. `length`
+    is that of the chain if it is known, since a shell's name can then be left alone.
+    """
+    if "DVC_STAGE" not in os.environ:
+        return ()
+    parent = os.getppid()
+    if length == 1:
+        return (parent,)
+    import psutil
+
+    try:
+        process = psutil.Process(parent)
+        shell = Path(os.environ.get("SHELL") or "/bin/sh").name  # as DVC chooses it
+        if length or process.name() == shell:
+            return parent, process.ppid()
+    except psutil.Error:  # it has just died
+        return (parent, 0) if length else (parent,)
+    return (parent,)
 
 
 def _end() -> NoReturn:
