@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
-import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any
 
+from src import stopping
 from src.errors import UserError, redacted
 from src.files import refusal, sweep
 
@@ -58,10 +58,6 @@ def version() -> str:
         return str(project["project"]["version"])
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def _show(
     kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
 ) -> None:
@@ -73,20 +69,20 @@ def _show(
 def run(main: Main, argv: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 for success, 2 for a user's mistake, 130 if interrupted.
 
-    SIGTERM is treated as Ctrl-C, so that open MLflow runs are closed on either.
+    SIGTERM is treated as Ctrl-C; `src.stopping` says how either ends the command.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    stopping.listen()
     sys.excepthook = _show
     threading.excepthook = lambda it: _show(it.exc_type, it.exc_value, it.exc_traceback)
     sweep()
     try:
-        code = main(argv) or 0
+        with stopping.interruptible():
+            code = main(argv) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        code = 130
+        stopping.end()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0

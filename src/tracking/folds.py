@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from src.tracking.alive import close_orphans, living
 from src.tracking.children import Status, finish_child
 from src.tracking.provenance import provenance
 from src.tracking.record import DatasetVersion, MetricPoint
-from src.tracking.run import close_orphans
 from src.tracking.store import open_store
 from src.tracking.writing import flatten, log_points, start_run
 
@@ -49,31 +49,32 @@ def log_crossvalidation(experiment: str, run: CrossValidationRun) -> None:
     logged = f"tags.`{FOLDS}` = '{run.key}' and attributes.status = 'FINISHED'"
     if store.client.search_runs([store.experiment_id], logged, max_results=1):
         return
-    own = provenance("crossvalidate", run.dataset) | dict(run.tags)
-    params = flatten(run.params)
-    ended = max(fold.ended for fold in run.folds)
-    parent = start_run(
-        store,
-        f"{run.name}-{len(run.folds)}-folds",
-        min(fold.started for fold in run.folds),
-        params,
-        own | {FOLDS: run.key},
-        run.dataset,
-    )
-    status: Status = "FAILED"
-    try:
-        log_points(store, parent, [MetricPoint(step=0, time=ended, metrics=dict(run.metrics))])
-        for number, fold in enumerate(run.folds, 1):
-            child = start_run(
-                store,
-                f"{run.name}-fold{number}",
-                fold.started,
-                params,
-                own | {FOLD: str(number)},
-                run.dataset,
-                parent,
-            )
-            finish_child(store, child, fold.points, fold.ended)
-        status = "FINISHED"
-    finally:
-        store.client.set_terminated(parent, status, ended)
+    with living() as lock:
+        own = provenance("crossvalidate", run.dataset) | lock | dict(run.tags)
+        params = flatten(run.params)
+        ended = max(fold.ended for fold in run.folds)
+        parent = start_run(
+            store,
+            f"{run.name}-{len(run.folds)}-folds",
+            min(fold.started for fold in run.folds),
+            params,
+            own | {FOLDS: run.key},
+            run.dataset,
+        )
+        status: Status = "FAILED"
+        try:
+            log_points(store, parent, [MetricPoint(step=0, time=ended, metrics=dict(run.metrics))])
+            for number, fold in enumerate(run.folds, 1):
+                child = start_run(
+                    store,
+                    f"{run.name}-fold{number}",
+                    fold.started,
+                    params,
+                    own | {FOLD: str(number)},
+                    run.dataset,
+                    parent,
+                )
+                finish_child(store, child, fold.points, fold.ended)
+            status = "FINISHED"
+        finally:
+            store.client.set_terminated(parent, status, ended)

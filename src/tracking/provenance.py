@@ -118,16 +118,3 @@ def process_tags() -> dict[str, str]:
 
     process = psutil.Process()
     return {HOST: socket.gethostname(), PROCESS: f"{process.pid}@{process.create_time():.2f}"}
-
-
-def is_orphan(tags: dict[str, str]) -> bool:
-    """Whether the run was started on this machine by a process that has ended."""
-    import psutil
-
-    if tags.get(HOST) != socket.gethostname() or PROCESS not in tags:
-        return False
-    number, started = tags[PROCESS].split("@")
-    try:
-        return f"{psutil.Process(int(number)).create_time():.2f}" != started
-    except psutil.NoSuchProcess:
-        return True

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Literal
 
 from src.errors import TrackingError
 from src.files import digest
+from src.tracking.alive import close_orphans, living
 from src.tracking.children import children_of, finish_child
 from src.tracking.model import has_files, log_model, write_files
 from src.tracking.provenance import process_tags
 from src.tracking.record import MetricPoint, ModelFile, RunRecord, SeedRun, now
-from src.tracking.run import close_orphans
 from src.tracking.seeds import seed_name, seed_params
 from src.tracking.store import Store, locked, open_store
 from src.tracking.writing import PARENT, log_file, log_points, start_run
@@ -172,21 +172,22 @@ def _rebuild(store: Store, record: RunRecord, folder: Path) -> str:
     """A new run with everything from the record but the id."""
     weights = _checked_model(record.model, record.name, folder) if record.model else None
     close_orphans(store)
-    tags = {**record.tags, **process_tags(), FROM: record.run_id}
-    if record.model:
-        tags[MODEL_MD5] = record.model.md5
-    run_id = start_run(store, record.name, record.started, record.params, tags, record.dataset)
-    try:
-        log_points(store, run_id, record.points)
-        _log_files(store, run_id, record, folder)
-        if weights:
-            log_model(store, run_id, record.name, weights, _example(record, folder, weights))
-    except BaseException:
-        store.client.set_terminated(run_id, "FAILED")
-        store.client.delete_run(run_id)
-        raise
-    store.client.set_terminated(run_id, "FINISHED", record.ended)
-    return run_id
+    with living() as lock:
+        tags = {**record.tags, **process_tags(), **lock, FROM: record.run_id}
+        if record.model:
+            tags[MODEL_MD5] = record.model.md5
+        run_id = start_run(store, record.name, record.started, record.params, tags, record.dataset)
+        try:
+            log_points(store, run_id, record.points)
+            _log_files(store, run_id, record, folder)
+            if weights:
+                log_model(store, run_id, record.name, weights, _example(record, folder, weights))
+        except BaseException:
+            store.client.set_terminated(run_id, "FAILED")
+            store.client.delete_run(run_id)
+            raise
+        store.client.set_terminated(run_id, "FINISHED", record.ended)
+        return run_id
 
 
 def _log_files(store: Store, run_id: str, record: RunRecord, folder: Path) -> None:

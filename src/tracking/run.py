@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from src.errors import redacted
 from src.files import digest
+from src.tracking.alive import close_orphans, living
 from src.tracking.children import Status
 from src.tracking.delivery import Delivery
 from src.tracking.live import LiveRun
 from src.tracking.model import log_model
-from src.tracking.provenance import is_orphan, provenance
+from src.tracking.provenance import provenance
 from src.tracking.record import (
     ArtifactFile,
     DatasetVersion,
@@ -181,36 +182,29 @@ def track(  # noqa: PLR0913 -- all are keywords
         dataset = dataset.model_copy(update={"path": relative(Path(dataset.path), record)})
     started = now()
     flat = flatten(params) | ({SEEDS: str(len(seeds))} if seeds else {})
-    given = provenance(stage, dataset) | dict(tags or {})
-    all_tags = {key: redacted(value) for key, value in given.items()}
+    with living() as lock:
+        given = provenance(stage, dataset) | lock | dict(tags or {})
+        all_tags = {key: redacted(value) for key, value in given.items()}
 
-    def start(store: Store) -> str:
-        with as_tracking_error(store.uri):
-            close_orphans(store)
-            return start_run(store, name, started, flat, all_tags, dataset)
+        def start(store: Store) -> str:
+            with as_tracking_error(store.uri):
+                close_orphans(store)
+                return start_run(store, name, started, flat, all_tags, dataset)
 
-    live = LiveRun(delivery, delivery.start(start), started)
-    run = TrackedRun(live, name, record, flat, all_tags, dataset, seeds)
-    status: Status = "FAILED"
-    try:
-        with SystemSampler(gpu=not offline) as sampler:
-            yield run
-        run.finish(experiment, sampler.points).write(record)
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    except BaseException as error:
-        text = redacted(f"{type(error).__name__}: {error}")[:500]
-        delivery.send(lambda store: store.client.set_tag(run.run_id, "error", text))
-        raise
-    finally:
-        run.end(status)
-
-
-def close_orphans(store: Store) -> None:
-    """Set runs to KILLED that a killed process of this machine left RUNNING."""
-    running = "attributes.status = 'RUNNING'"
-    for run in store.client.search_runs([store.experiment_id], running):
-        if is_orphan(run.data.tags):
-            store.client.set_terminated(run.info.run_id, "KILLED")
+        live = LiveRun(delivery, delivery.start(start), started)
+        run = TrackedRun(live, name, record, flat, all_tags, dataset, seeds)
+        status: Status = "FAILED"
+        try:
+            with SystemSampler(gpu=not offline) as sampler:
+                yield run
+            run.finish(experiment, sampler.points).write(record)
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        except BaseException as error:
+            text = redacted(f"{type(error).__name__}: {error}")[:500]
+            delivery.send(lambda store: store.client.set_tag(run.run_id, "error", text))
+            raise
+        finally:
+            run.end(status)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from src.tracking.alive import close_orphans, living
 from src.tracking.children import Status, children_of, finish_child
 from src.tracking.model import log_model
 from src.tracking.provenance import provenance
 from src.tracking.record import DatasetVersion, MetricPoint, now
-from src.tracking.run import close_orphans
 from src.tracking.store import Store, locked, open_store
 from src.tracking.writing import flatten, log_file, log_points, start_run
 
@@ -104,20 +104,21 @@ def track_study(
     """
     store = open_store(experiment)
     close_orphans(store)
-    with locked(store.uri):  # several commands may start the same study at once
-        own = {STUDY: identity, **provenance("tune", dataset), **tags}
-        run_id = _resume_run(store, identity, own)
-        if run_id is None:
-            run_id = start_run(store, name, now(), flatten(params), own, dataset)
-    status = "FAILED"
-    try:
-        yield StudyRun(store, run_id, name, dataset)
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        store.client.set_terminated(run_id, status)
+    with living() as lock:
+        with locked(store.uri):  # several commands may start the same study at once
+            own = {STUDY: identity, **provenance("tune", dataset), **lock, **tags}
+            run_id = _resume_run(store, identity, own)
+            if run_id is None:
+                run_id = start_run(store, name, now(), flatten(params), own, dataset)
+        status = "FAILED"
+        try:
+            yield StudyRun(store, run_id, name, dataset)
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            store.client.set_terminated(run_id, status)
 
 
 def _resume_run(store: Store, identity: str, tags: Mapping[str, str]) -> str | None:
