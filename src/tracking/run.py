@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from src.errors import redacted
 from src.files import digest
-from src.tracking.children import Status
+from src.tracking.children import Status, kill, kill_children
 from src.tracking.delivery import Delivery
 from src.tracking.live import LiveRun
 from src.tracking.model import log_model
@@ -29,6 +29,7 @@ from src.tracking.record import (
 from src.tracking.seeds import SEEDS, mean_metrics, mean_points, seed_name, seed_params
 from src.tracking.store import Store, as_tracking_error, open_store
 from src.tracking.system import SystemSampler
+from src.tracking.unsaved import close_unsaved, note_finished
 from src.tracking.writing import flatten, log_file, log_points, start_run
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ def track(  # noqa: PLR0913 -- all are keywords
     def start(store: Store) -> str:
         with as_tracking_error(store.uri):
             close_orphans(store)
+            close_unsaved(store, record)
             return start_run(store, name, started, flat, all_tags, dataset)
 
     live = LiveRun(delivery, delivery.start(start), started)
@@ -196,6 +198,8 @@ def track(  # noqa: PLR0913 -- all are keywords
         with SystemSampler(gpu=not offline) as sampler:
             yield run
         run.finish(experiment, sampler.points).write(record)
+        if delivery.store is not None:
+            note_finished(record, run.run_id)
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
@@ -209,8 +213,12 @@ def track(  # noqa: PLR0913 -- all are keywords
 
 
 def close_orphans(store: Store) -> None:
-    """Set runs to KILLED that a killed process of this machine left RUNNING."""
+    """Set runs to KILLED that a killed process of this machine left RUNNING.
+
+    Children that had ended before follow them, since the next run has its own.
+    """
     running = "attributes.status = 'RUNNING'"
     for run in store.client.search_runs([store.experiment_id], running):
         if is_orphan(run.data.tags):
-            store.client.set_terminated(run.info.run_id, "KILLED")
+            kill_children(store, run)
+            kill(store, run)
