@@ -8,12 +8,13 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK
 PRESET ?=
 NAME ?= strategies
 AUDIT := pip-audit==2.10.1
+KILLS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro study test lint audit licences ui clean
+.PHONY: help setup repro study test test-faults lint audit licences ui clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 setup: $(VENV)/.ready ## create .venv with the exact versions of requirements.lock
 	@made="$$(sed -n 's/^command = .* -m venv .*--clear //p' $(VENV)/pyvenv.cfg)"; \
@@ -54,6 +55,10 @@ study: setup ## run NAME of studies/ outside the workspace and write reports/stu
 test: export OMP_NUM_THREADS = 1 # or the test processes compete for cores
 test: setup lint ## run lint and all tests
 	$(RUN) python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+test-faults: export OMP_NUM_THREADS = 1
+test-faults: setup ## kill and double real pipelines; KILLS=10 for ten moments of each step
+	$(RUN) python -m pytest -n 2 --dist loadfile tests/faults --kills $(KILLS)
 
 lint: setup ## check style and types with ruff and mypy
 	$(RUN) python -m ruff check .

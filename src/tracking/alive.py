@@ -21,6 +21,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from src.paths import SCRATCH
+from src.tracking.children import kill, kill_children
 from src.tracking.provenance import HOST, PROCESS
 from src.tracking.store import Store, project_root
 
@@ -54,12 +55,16 @@ def _lock_of_this_process() -> FileLock | None:
 
 
 def close_orphans(store: Store) -> None:
-    """Set runs to KILLED whose process died without ending them."""
+    """Set runs to KILLED whose process died without ending them.
+
+    Children that had ended before follow them, since the next run has its own.
+    """
     running = "attributes.status = 'RUNNING'"
     left: set[Path] = set()
     for run in store.client.search_runs([store.experiment_id], running):
         if is_orphan(run.data.tags):
-            store.client.set_terminated(run.info.run_id, "KILLED")
+            kill_children(store, run)
+            kill(store, run)
             left |= {path for path in [_file(run.data.tags)] if path}
     for path in left:  # only now, as the runs of several seeds share one
         path.unlink(missing_ok=True)

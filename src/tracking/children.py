@@ -12,6 +12,7 @@ from src.tracking.writing import PARENT, log_points
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+STAGE = "dvc.stage"  # tag of runs that a stage makes, their children too, but of no trial
 MAX_RESULTS = 50_000  # MLflow's limit for one search
 Status = Literal["FINISHED", "KILLED", "FAILED"]
 
@@ -33,3 +34,15 @@ def children_of(store: Store, parent: str) -> list[Run]:
     wanted = f"tags.`{PARENT}` = '{parent}'"
     runs = store.client.search_runs([store.experiment_id], wanted, max_results=MAX_RESULTS)
     return list(runs)
+
+
+def kill_children(store: Store, parent: Run) -> None:
+    """Set a parent's finished children to KILLED, but for trials, which do not depend on it."""
+    for child in children_of(store, parent.info.run_id):
+        if STAGE in child.data.tags and child.info.status == "FINISHED":
+            kill(store, child)
+
+
+def kill(store: Store, run: Run) -> None:
+    """Set a run to KILLED; one that had ended keeps the time."""
+    store.client.set_terminated(run.info.run_id, "KILLED", run.info.end_time)

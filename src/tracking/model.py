@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SERVING = Path(__file__).with_name("serving.py")
 PACKAGE = Path(__file__).parents[1]
+MODEL_MD5 = "model.md5"
 NEEDED = ("mlflow", "numpy", "pandas", "safetensors", "torch", "torchvision")
 
 
@@ -33,12 +34,24 @@ def log_model(
     if len(example) < 2:
         raise ValueError("an input example has at least two images")
     model = store.client.create_logged_model(
-        store.experiment_id, name=name, source_run_id=run_id, model_type="classifier"
+        store.experiment_id,
+        name=name,
+        source_run_id=run_id,
+        model_type="classifier",
+        tags={MODEL_MD5: digest(weights)},
     )
     write_files(store, model.model_id, weights, example)
     store.client.finalize_logged_model(model.model_id, "READY")
     store.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
+
+
+def has_model(store: Store, run_id: str, md5: str) -> bool:
+    """Whether a run has logged a model file with this md5."""
+    outputs = store.client.get_run(run_id).outputs
+    models = outputs.model_outputs if outputs else []
+    logged = (store.client.get_logged_model(model.model_id) for model in models)
+    return any(model.tags.get(MODEL_MD5) == md5 for model in logged)
 
 
 def has_files(store: Store, model_id: str, md5: str) -> bool:

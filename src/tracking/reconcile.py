@@ -54,6 +54,7 @@ def reconcile(path: Path) -> Reconciliation:
     record = RunRecord.read(path)
     store = open_store(record.experiment)
     with locked(store.uri):  # so that two commands do not both rebuild it
+        close_orphans(store)
         found = _find(store, record, record.sent)
         if found is None:
             run_id = _rebuild(store, record, path.parent)
@@ -171,7 +172,6 @@ def _artifact_path(path: Path, folder: str) -> str:
 def _rebuild(store: Store, record: RunRecord, folder: Path) -> str:
     """A new run with everything from the record but the id."""
     weights = _checked_model(record.model, record.name, folder) if record.model else None
-    close_orphans(store)
     with living() as lock:
         tags = {**record.tags, **process_tags(), **lock, FROM: record.run_id}
         if record.model:

@@ -30,6 +30,7 @@ from src.tracking.record import (
 from src.tracking.seeds import SEEDS, mean_metrics, mean_points, seed_name, seed_params
 from src.tracking.store import Store, as_tracking_error, open_store
 from src.tracking.system import SystemSampler
+from src.tracking.unsaved import close_unsaved, note_finished
 from src.tracking.writing import flatten, log_file, log_points, start_run
 
 if TYPE_CHECKING:
@@ -189,6 +190,7 @@ def track(  # noqa: PLR0913 -- all are keywords
         def start(store: Store) -> str:
             with as_tracking_error(store.uri):
                 close_orphans(store)
+                close_unsaved(store, record)
                 return start_run(store, name, started, flat, all_tags, dataset)
 
         live = LiveRun(delivery, delivery.start(start), started)
@@ -198,6 +200,8 @@ def track(  # noqa: PLR0913 -- all are keywords
             with SystemSampler(gpu=not offline) as sampler:
                 yield run
             run.finish(experiment, sampler.points).write(record)
+            if delivery.store is not None:
+                note_finished(record, run.run_id)
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"

@@ -24,6 +24,23 @@ def wait_for_locks() -> None:
             connection.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000}")
 
 
+def create_database(path: Path) -> None:
+    """Make MLflow's tables in a new file, which is in its place only when they are complete.
+
+    MLflow takes seconds and many transactions, and cannot go on where it was killed.
+    """
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    if (path.exists() and path.stat().st_size) or path.name == ":memory:" or "?" in path.name:
+        return
+    new = path.with_name(f"{path.name}.new")
+    for left in (new, new.with_name(f"{new.name}-journal")):
+        left.unlink(missing_ok=True)
+    SqlAlchemyStore(f"sqlite:///{new}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
+    new.replace(path)
+
+
 def check_database(path: Path) -> None:
     """Raise TrackingError for a file that is no intact database, or stays locked; reads only."""
     if not path.is_file():

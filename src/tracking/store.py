@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from src.errors import TrackingError, redacted
 from src.tracking.address import check_answers, without_credentials
-from src.tracking.sqlite import check_database, wait_for_locks
+from src.tracking.sqlite import check_database, create_database, wait_for_locks
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -98,8 +98,10 @@ def _open_backend(uri: str, root: Path) -> Backend:
     if uri.startswith(SQLITE):
         check_database(_database(uri))
     with locked(uri), as_tracking_error(uri):
+        if uri.startswith(SQLITE):
+            create_database(_database(uri))
         backend = Backend(MlflowClient(tracking_uri=uri, registry_uri=uri), uri)
-        backend.client.search_experiments(max_results=1)  # creates the database, or fails
+        backend.client.search_experiments(max_results=1)  # fails if it cannot be used
         if uri == _own_uri(root):
             _relocate_if_moved(_database(uri), str(root / ARTIFACTS))
     return backend

@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from src.files import digest
 from src.tracking.alive import close_orphans, living
 from src.tracking.children import Status, children_of, finish_child
-from src.tracking.model import log_model
-from src.tracking.provenance import provenance
+from src.tracking.model import has_model, log_model
+from src.tracking.provenance import process_tags, provenance
 from src.tracking.record import DatasetVersion, MetricPoint, now
 from src.tracking.store import Store, locked, open_store
-from src.tracking.writing import flatten, log_file, log_points, start_run
+from src.tracking.writing import flatten, log_file, log_inputs, log_points, start_run
 
 if TYPE_CHECKING:
     import numpy as np
+    from mlflow.entities import Run
     from numpy.typing import NDArray
 
 STUDY, TRIAL = "study.id", "study.trial"
@@ -52,29 +54,40 @@ class StudyRun:
     def log_trials(self, trials: Iterable[TrialRun]) -> None:
         """Log each trial that is not logged yet as a finished child run."""
         with locked(self.store.uri):  # several commands may run the same study
-            logged = self._logged_numbers()
+            children = children_of(self.store, self.run_id)
+            begun = {int(run.data.tags[TRIAL]): run for run in children}
             for trial in trials:
-                if trial.number not in logged:
-                    self._log_trial(trial)
+                self._log_trial(trial, begun.get(trial.number))
 
-    def _logged_numbers(self) -> set[int]:
-        return {int(run.data.tags[TRIAL]) for run in children_of(self.store, self.run_id)}
-
-    def _log_trial(self, trial: TrialRun) -> None:
-        tags = {TRIAL: str(trial.number), "data.md5": self.dataset.md5}
-        run_id = start_run(
-            self.store,
-            f"trial-{trial.number:03d}",
-            trial.started,
-            flatten(trial.params),
-            tags | dict(trial.tags),
-            self.dataset,
-            self.run_id,
-        )
+    def _log_trial(self, trial: TrialRun, begun: Run | None) -> None:
+        """Log a trial; complete what a killed process had `begun` of it."""
+        params = flatten(trial.params)
+        if begun is None:
+            run_id = start_run(
+                self.store,
+                f"trial-{trial.number:03d}",
+                trial.started,
+                params,
+                {
+                    TRIAL: str(trial.number),
+                    "data.md5": self.dataset.md5,
+                    **process_tags(),
+                    **trial.tags,
+                },
+                self.dataset,
+                self.run_id,
+            )
+        elif (begun.info.status, begun.info.end_time) != (trial.status, trial.ended):
+            run_id = begun.info.run_id
+            log_inputs(self.store, run_id, params, self.dataset)
+        else:
+            return
         finish_child(self.store, run_id, trial.points, trial.ended, trial.status)
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
-        """Log metrics of the whole study."""
+        """Log metrics of the whole study, unless a call of this study before logged the same."""
+        if metrics.items() <= self.store.client.get_run(self.run_id).data.metrics.items():
+            return
         log_points(
             self.store, self.run_id, [MetricPoint(step=0, time=now(), metrics=dict(metrics))]
         )
@@ -84,8 +97,9 @@ class StudyRun:
         log_file(self.store, self.run_id, path, folder)
 
     def log_model(self, weights: Path, example: NDArray[np.uint8]) -> None:
-        """Log the best model; `example` is (N ≥ 2, S, S, 3) uint8 RGB images."""
-        log_model(self.store, self.run_id, self.name, weights, example)
+        """Log the best model, once; `example` is (N ≥ 2, S, S, 3) uint8 RGB images."""
+        if not has_model(self.store, self.run_id, digest(weights)):
+            log_model(self.store, self.run_id, self.name, weights, example)
 
 
 @contextmanager

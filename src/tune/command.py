@@ -58,9 +58,9 @@ class Command:
                 "SQLite allows only one writer, so several workers cannot share it",
                 "give --storage postgresql://..., or leave out --workers: one uses all cores",
             )
-        update_features()
-        objective = Objective.load(self.params)
         with exclusive_access(url):
+            update_features()
+            objective = Objective.load(self.params)
             study = self._open_study(objective)
             with self._track(study, objective) as study_run:
                 log = TrialLogger(study, study_run).update if study_run else _nothing

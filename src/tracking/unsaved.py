@@ -1,0 +1,56 @@
+"""Finished runs of a stage that was killed before DVC had saved what it made.
+
+DVC then runs the stage again, and MLflow would have two finished runs of one training. So a run
+that ends leaves a note in the scratch folder, which tells the next training whose outputs are gone.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from src import paths
+from src.files import digest, write_json
+from src.tracking.children import kill, kill_children
+from src.tracking.store import Store
+
+
+def note_finished(record: Path, run_id: str) -> None:
+    """Keep the id of a run that is about to end, and the md5 of its record."""
+    write_json(_note(record), {"run_id": run_id, "md5": digest(record)})
+
+
+def close_unsaved(store: Store, record: Path) -> None:
+    """Set the run that the last training noted to KILLED if its record was lost with the stage.
+
+    Before a stage runs, DVC deletes its outputs, but keeps those in its cache that it has saved.
+    """
+    from mlflow.exceptions import MlflowException
+
+    note = _note(record)
+    try:
+        noted = json.loads(note.read_bytes())
+        run_id, md5 = str(noted["run_id"]), str(noted["md5"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if not record.is_file() and not _saved(md5):
+        with suppress(MlflowException):  # another store has it, or none
+            run = store.client.get_run(run_id)
+            kill_children(store, run)
+            kill(store, run)
+    note.unlink(missing_ok=True)
+
+
+def _note(record: Path) -> Path:
+    return paths.SCRATCH / "finished" / record.name
+
+
+def _saved(md5: str) -> bool:
+    """Whether DVC's cache holds a file; True where there is no DVC to ask."""
+    command = [sys.executable, "-m", "dvc", "cache", "dir"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    cached = Path(done.stdout.strip(), "files", "md5", md5[:2], md5[2:])
+    return done.returncode != 0 or cached.is_file()

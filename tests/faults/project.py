@@ -1,0 +1,169 @@
+"""A small real project to break: its pipeline, its kills, and all that must hold afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from src.config import PARAMS, read_yaml
+from src.config.presets import merged
+from src.files import digest, write_json
+from tests.pipeline.repository import Repository
+
+STAGES = (
+    "dataset",
+    "weights",
+    "embed",
+    "train@Head",
+    "train@Network",
+    "evaluate",
+    "register",
+    "report",
+)
+TUNE = ("python", "-m", "src.tune")
+SMALL = {
+    "seeds": 2,
+    "data": {"origin": "data/smoke.yaml", "image_size": 32},
+    "weights": {"origin": "weights/smoke.yaml"},
+    "model": {"backbone": "mobilenet_v3_small", "stem": "standard"},
+    "experiments": {
+        "Head": {"train": ["head"], "head": {"hidden": [8], "dropout": [0.0]}, "batch_size": 8},
+        "Network": {"train": ["head", "features.12"], "batch_size": 8},
+    },
+    # What a resumed search draws depends on no other trial, so it can be compared.
+    "tune": {"trials": 6, "wave": 2, "epochs": 30, "seeds": 2, "sampler": "random"},
+    "tracking": {"experiment": "faults", "model": "faults"},
+}
+FOLDERS = ("data", "metrics", "models", "plots", "runs", "tune")
+VARY = {"seconds/epoch", "images/second"}  # metrics that are no result
+History = dict[tuple[str, str], list[tuple[str, int, float]]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step leaves: files by their bytes, and how often MLflow has what."""
+
+    files: dict[str, str]
+    runs: Counter[tuple[str, str]]  # (name, status), those that ended otherwise apart
+    history: History
+    models: Counter[str]  # of finished runs, by the names of these
+    versions: list[tuple[str, ...]]
+
+
+class Project(Repository):
+    """A repository whose pipeline takes a minute, with commands to break it."""
+
+    @classmethod
+    def small(cls, folder: Path) -> Project:
+        """A new one."""
+        folder.mkdir(parents=True, exist_ok=True)
+        made = cls.with_pipeline(folder)
+        assert isinstance(made, Project)
+        params = read_yaml(folder / PARAMS)
+        changed = {key: value for key, value in params.items() if key != "experiments"}
+        for experiment in SMALL["experiments"].values():
+            experiment["epochs"] = 2
+        write_json(folder / PARAMS, merged(changed, SMALL))  # JSON is YAML
+        made.commit("A small pipeline")
+        return made
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command in a process group of its own."""
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def killed(self, seconds: float, how: signal.Signals, *command: str) -> bool:
+        """Run a command and kill all its processes after so long; False if it ended before."""
+        process = self.start(*command)
+        try:
+            process.communicate(timeout=seconds)
+            return False
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, how)
+        process.communicate()
+        while group(process.pid):
+            time.sleep(0.02)
+        return True
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy everything, with the times of files as they are."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+
+    def restore(self, folder: Path) -> None:
+        """Become the copy in `folder`, at the same place as before."""
+        shutil.rmtree(self.folder)
+        shutil.copytree(folder, self.folder, symlinks=True)
+
+    def outcome(self) -> Outcome:
+        """What there is now; temporaries are files like any other."""
+        return Outcome(self.files(), self.runs(), self.history(), self.models(), self.versions())
+
+    def files(self) -> dict[str, str]:
+        """Digests of all outputs, but for the records of runs, which hold times and ids."""
+        found = [p for name in FOLDERS for p in (self.folder / name).rglob("*") if p.is_file()]
+        return {
+            str(path.relative_to(self.folder)): "" if path.parent.name == "runs" else digest(path)
+            for path in found
+        }
+
+    def runs(self) -> Counter[tuple[str, str]]:
+        """Runs by name and status, except those that were killed and say so."""
+        rows = self.rows("SELECT name, status FROM runs WHERE lifecycle_stage = 'active'")
+        return Counter((name, status) for name, status in rows if status != "KILLED")
+
+    def history(self) -> History:
+        """Every metric of finished runs, without those that are times and of the machine."""
+        found: History = {}
+        rows = self.rows(
+            "SELECT name, key, step, value FROM metrics JOIN runs USING (run_uuid)"
+            " WHERE status = 'FINISHED' AND key NOT LIKE 'system/%' ORDER BY name, key, step"
+        )
+        for name, key, step, value in rows:
+            if key not in VARY:
+                found.setdefault((name, key), []).append((key, step, value))
+        return found
+
+    def models(self) -> Counter[str]:
+        """Logged models of finished runs."""
+        rows = self.rows(
+            "SELECT runs.name FROM logged_models JOIN runs ON run_uuid = source_run_id"
+            " WHERE runs.status = 'FINISHED' AND logged_models.lifecycle_stage = 'active'"
+        )
+        return Counter(name for (name,) in rows)
+
+    def versions(self) -> list[tuple[str, ...]]:
+        """Versions of registered models, and aliases."""
+        return self.rows("SELECT name, version FROM model_versions") + self.rows(
+            "SELECT name, version, alias FROM registered_model_aliases"
+        )
+
+    def rows(self, query: str) -> list[tuple[str, ...]]:
+        """Rows of MLflow's database, none before there is one."""
+        return self.table(query) if (self.folder / "mlruns/mlflow.db").exists() else []
+
+
+def group(number: int) -> list[psutil.Process]:
+    """The living processes of a process group."""
+    found = []
+    for process in psutil.process_iter(["status"]):
+        try:
+            if os.getpgid(process.pid) == number and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
