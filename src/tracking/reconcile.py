@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from src.errors import TrackingError
 from src.files import digest
+from src.tracking.champion import versions_of
 from src.tracking.children import children_of, finish_child
-from src.tracking.model import has_files, log_model, write_files
+from src.tracking.model import has_files, log_model, model_of, write_files
 from src.tracking.provenance import process_tags
 from src.tracking.record import MetricPoint, ModelFile, RunRecord, SeedRun, now
 from src.tracking.run import close_orphans
@@ -60,8 +61,10 @@ def reconcile(path: Path) -> Reconciliation:
             seeds = _seed_runs(store, run_id, record)
             if not record.sent:
                 _discard(store, record.run_id)
+            _restore_versions(store, record, path.parent)
             return Reconciliation(run_id, "rebuilt", seeds)
         restored = _restore(store, found, record, path.parent)
+        restored |= _restore_versions(store, record, path.parent)
         before = {run.info.run_id for run in children_of(store, found)}
         seeds = _seed_runs(store, found, record)
         complete = not restored and before.issuperset(seeds)
@@ -144,17 +147,35 @@ def _restore(store: Store, run_id: str, record: RunRecord, folder: Path) -> bool
 def _restore_model(store: Store, run_id: str, record: RunRecord, folder: Path) -> bool:
     if record.model is None:
         return False
-    outputs = store.client.get_run(run_id).outputs
-    model_id = outputs.model_outputs[0].model_id if outputs and outputs.model_outputs else None
-    if model_id and has_files(store, model_id, record.model.md5):
+    model = model_of(store, run_id)
+    if model and has_files(store, model.artifact_location, record.model.md5):
         return False
     weights = _checked_model(record.model, record.name, folder)
     example = _example(record, folder, weights)
-    if model_id:
-        write_files(store, model_id, weights, example)
+    if model:
+        write_files(store, model.artifact_location, run_id, model.model_id, weights, example)
     else:
         log_model(store, run_id, record.name, weights, example)
     return True
+
+
+def _restore_versions(store: Store, record: RunRecord, folder: Path) -> bool:
+    """Write the files of registered versions that are the record's network and have lost theirs.
+
+    A version may be of an earlier run that gave the same network, which no other record brings
+    back. Returns whether there were any.
+    """
+    if record.model is None:
+        return False
+    md5 = record.model.md5
+    lost = [
+        version for version in versions_of(store, md5) if not has_files(store, version.source, md5)
+    ]
+    for version in lost:
+        weights = _checked_model(record.model, record.name, folder)
+        example = _example(record, folder, weights)
+        write_files(store, version.source, version.run_id, version.model_id, weights, example)
+    return bool(lost)
 
 
 def _artifacts(store: Store, run_id: str, folders: Iterable[str]) -> set[str]:
