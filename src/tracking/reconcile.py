@@ -55,6 +55,7 @@ def reconcile(path: Path) -> Reconciliation:
     record = RunRecord.read(path)
     store = open_store(record.experiment)
     with locked(store.uri):  # so that two commands do not both rebuild it
+        deleted = record.sent and _is_deleted(store, record.run_id)
         found = _find(store, record, record.sent)
         if found is None:
             run_id = _rebuild(store, record, path.parent)
@@ -67,7 +68,7 @@ def reconcile(path: Path) -> Reconciliation:
         restored |= _restore_versions(store, record, path.parent)
         before = {run.info.run_id for run in children_of(store, found)}
         seeds = _seed_runs(store, found, record)
-        complete = not restored and before.issuperset(seeds)
+        complete = not (restored or deleted) and before.issuperset(seeds)
         return Reconciliation(found, "present" if complete else "restored", seeds)
 
 
@@ -116,6 +117,14 @@ def _find(store: Store, record: RunRecord | SeedRun, sent: bool) -> str | None:
     if run.info.status != "FINISHED":
         store.client.set_terminated(run.info.run_id, "FINISHED", record.ended)
     return str(run.info.run_id)
+
+
+def _is_deleted(store: Store, run_id: str) -> bool:
+    """Whether a run was deleted in MLflow's pages, and can be restored."""
+    from mlflow.entities import ViewType
+
+    wanted = f"attributes.run_id = '{run_id}'"
+    return bool(store.client.search_runs([store.experiment_id], wanted, ViewType.DELETED_ONLY))
 
 
 def _discard(store: Store, run_id: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -187,6 +189,37 @@ def test_the_advice_is_a_command_that_mends_it(project: Project, registered: Run
     aside.rename(project.model)
     assert command.main(["reconcile"]) == 0
     assert champion_of(MODEL).path.is_file()
+
+
+def collect_garbage() -> None:
+    """What `mlflow gc` does: remove deleted runs and models, and their files, for good."""
+    uri = f"sqlite:///{MLRUNS.resolve()}/mlflow.db"
+    command = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", uri]
+    subprocess.run([*command, "--tracking-uri", uri], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("collected", [False, True])
+@pytest.mark.parametrize("deleted", ["run", "model", "both"])
+def test_what_was_deleted_in_mlflows_pages_comes_back_once(
+    project: Project,
+    registered: RunRecord,
+    deleted: str,
+    collected: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    client = open_store(EXPERIMENT).client
+    if deleted != "run":
+        client.delete_logged_model(models()[0])
+    if deleted != "model":
+        client.delete_run(registered.run_id)
+    if collected:
+        collect_garbage()
+    assert command.main(["reconcile"]) == 0
+    rebuilt = collected and deleted != "model"
+    assert f"{'rebuilt' if rebuilt else 'restored'} as run" in capsys.readouterr().out
+    # A collected run leaves its model, which is the champion's.
+    assert (len(runs()), len(models())) == (1, 2 if rebuilt and deleted == "run" else 1)
+    assert_whole_and_mended_once(project, capsys)
 
 
 @pytest.fixture
