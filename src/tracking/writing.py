@@ -38,16 +38,23 @@ def start_run(
     parent: str | None = None,
 ) -> str:
     """Create a run, under the one with the id `parent` if given; returns its id."""
-    from mlflow.entities import Param
-
     own = {**tags, PARENT: parent} if parent else dict(tags)
     run = store.client.create_run(store.experiment_id, started, own, name)
     run_id = str(run.info.run_id)
+    fill_run(store, run_id, params, dataset)
+    return run_id
+
+
+def fill_run(
+    store: Store, run_id: str, params: Mapping[str, str], dataset: DatasetVersion | None
+) -> None:
+    """Log what a run starts with; what it has of that stays as it is."""
+    from mlflow.entities import Param
+
     for batch in _batches([Param(*item) for item in params.items()], MAX_PARAMS):
         store.client.log_batch(run_id, params=batch)
     if dataset:
         _log_dataset(store, run_id, dataset)
-    return run_id
 
 
 def _log_dataset(store: Store, run_id: str, dataset: DatasetVersion) -> None:

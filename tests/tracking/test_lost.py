@@ -234,7 +234,7 @@ def test_files_that_a_server_lost_come_back_too(
     project: Project, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{server.address}")
-    finish_run(project, experiment="served")  # the blueprint's own keeps its files in a folder
+    finish_run(project)
     assert promote(project.record, 0.7, MODEL).promoted
     before = files(server.folder / "files")
     shutil.rmtree(server.folder / "files")
