@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from src.errors import redacted
-from src.tracking.store import Store
+from src.tracking.store import OURS, Store
 
 T = TypeVar("T")
-OURS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")  # codes of calls that are wrong, not undelivered
 
 
 @dataclass

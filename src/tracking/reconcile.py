@@ -20,7 +20,7 @@ from src.tracking.provenance import process_tags
 from src.tracking.record import MetricPoint, ModelFile, RunRecord, SeedRun, now
 from src.tracking.run import close_orphans
 from src.tracking.seeds import seed_name, seed_params
-from src.tracking.store import Store, locked, open_store
+from src.tracking.store import Store, locked, open_store, reachable
 from src.tracking.writing import PARENT, log_file, log_points, start_run
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def ensure_run(path: Path) -> str:
     return reconcile(path).run_id
 
 
+@reachable()
 def reconcile(path: Path) -> Reconciliation:
     """The same as `ensure_run`, returning also what was done."""
     record = RunRecord.read(path)
@@ -252,6 +253,7 @@ def _example(record: RunRecord, folder: Path, weights: Path) -> NDArray[np.uint8
     return np.random.default_rng(0).integers(0, 256, (EXAMPLES, size, size, 3), np.uint8)
 
 
+@reachable()
 def log_test(
     path: Path,
     scores: Mapping[str, float],

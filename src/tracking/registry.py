@@ -28,7 +28,7 @@ from src.tracking.champion import (
 from src.tracking.model import has_files, model_of
 from src.tracking.reconcile import ensure_run
 from src.tracking.record import RunRecord
-from src.tracking.store import Backend, Store, locked, open_store
+from src.tracking.store import Backend, Store, locked, open_store, reachable
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -52,6 +52,7 @@ class Promotion:
         return f"{self.model} version {self.version} {verdict}: {self.reason}"
 
 
+@reachable()
 def promote(path: Path, val_accuracy: float, model: str) -> Promotion:
     """Register the model of the run in the record `path`; make it the champion if it is better.
 
