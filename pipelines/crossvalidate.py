@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from src.crossvalidate.summary import Row
     from src.data.faceset import FaceSet
     from src.evaluation.predictions import Predictions
+    from src.tracking.folds import CrossValidationRun
     from src.training.job import StartingPoint
 
 EXAMPLES = """\
   python -m pipelines.crossvalidate --folds 5 Baseline ModelA
   dvc repro crossvalidation/dvc.yaml"""
+
+RESEND = "dvc repro --force --single-item crossvalidation/dvc.yaml"  # trains no fold again
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -40,6 +43,7 @@ def run(names: Sequence[str], count: int, params: Params) -> None:
     from src.crossvalidate.folds import make_folds
     from src.crossvalidate.summary import accuracy_figure, compare, page
     from src.plotting import save_png
+    from src.tracking.folds import log_crossvalidations
     from src.training.job import StartingPoint
 
     start = StartingPoint.load(paths.FACES, paths.SOURCE)
@@ -49,12 +53,12 @@ def run(names: Sequence[str], count: int, params: Params) -> None:
     rows = compare(
         predictions, {name: [fold.accuracy for fold in each] for name, each in results.items()}
     )
-    for row in rows:
-        _track(row, params, start, folds, results[row.name])
     predictions.save(outputs.PREDICTIONS)
     write_json(outputs.METRICS, {row.name: row.metrics for row in rows})
     write_text(outputs.TABLE, page(rows, len(start.faces.subjects)))
     save_png(accuracy_figure(rows), outputs.FIGURE)
+    runs = [_run(row, params, start, folds, results[row.name]) for row in rows]
+    log_crossvalidations(params.tracking.experiment, runs, RESEND)
 
 
 def _train(
@@ -89,16 +93,16 @@ def pooled(faces: FaceSet, results: dict[str, list[FoldResult]]) -> Predictions:
     return Predictions(logits, faces.labels.numpy(), rows, faces.subjects)
 
 
-def _track(
+def _run(
     row: Row,
     params: Params,
     start: StartingPoint,
     folds: Sequence[FaceSet],
     results: Sequence[FoldResult],
-) -> None:
-    """One MLflow run for an experiment, with a child for each fold."""
+) -> CrossValidationRun:
+    """The MLflow run of an experiment, with a child for each fold."""
     from src.crossvalidate.training import fold_job, fold_key
-    from src.tracking.folds import CrossValidationRun, FoldRun, log_crossvalidation
+    from src.tracking.folds import CrossValidationRun, FoldRun
     from src.tracking.job import job_params, job_tags
     from src.tracking.provenance import dataset_version
     from src.tracking.record import MetricPoint
@@ -123,17 +127,14 @@ def _track(
         )
         for fold in results
     ]
-    log_crossvalidation(
-        params.tracking.experiment,
-        CrossValidationRun(
-            name=row.name,
-            key=key,
-            params={**job_params(jobs[0]), "folds": len(folds)},
-            tags=job_tags(jobs[0]),
-            dataset=dataset_version(paths.FACES, start.faces, params.data.origin),
-            metrics={f"test/{name}": value for name, value in row.score.as_dict().items()},
-            folds=children,
-        ),
+    return CrossValidationRun(
+        name=row.name,
+        key=key,
+        params={**job_params(jobs[0]), "folds": len(folds)},
+        tags=job_tags(jobs[0]),
+        dataset=dataset_version(paths.FACES, start.faces, params.data.origin),
+        metrics={f"test/{name}": value for name, value in row.score.as_dict().items()},
+        folds=children,
     )
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from src import paths
 from src.errors import TrackingError
 from src.files import digest
-from src.tracking.store import Backend, open_backend
+from src.tracking.record import RunRecord
+from src.tracking.store import Backend, open_backend, project_root
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -57,23 +59,49 @@ def find_champion(backend: Backend, model: str) -> ModelVersion | None:
         raise
 
 
+def versions_of(backend: Backend, md5: str) -> list[ModelVersion]:
+    """The registered versions, of any registered model, whose model file has this md5."""
+    return list(backend.client.search_model_versions(f"tags.`{MODEL_MD5}` = '{md5}'"))
+
+
 def weights_of(backend: Backend, version: ModelVersion) -> Path:
     """The model file of a version, checked against its registered md5; raises TrackingError."""
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
     where = version_uri(version)
-    mend = "run `dvc pull` and `python -m src.tracking reconcile` to restore it"
     try:
         folder = download_artifacts(f"{version.source}/artifacts", tracking_uri=backend.uri)
     except (MlflowException, OSError):
-        raise TrackingError(where, "its files are missing", mend) from None
+        raise TrackingError(where, "its files are missing", _mend(version)) from None
     path = next(Path(folder).glob("*.safetensors"), None)
     if path is None:
-        raise TrackingError(where, "its model file is missing", mend)
+        raise TrackingError(where, "its model file is missing", _mend(version))
     if digest(path) != version.tags.get(MODEL_MD5):
-        raise TrackingError(str(path), f"not the file that was registered as {where}", mend)
+        what = f"not the file that was registered as {where}"
+        raise TrackingError(str(path), what, _mend(version))
     return path
+
+
+def _mend(version: ModelVersion) -> str:
+    """The command that brings a version's files back, or makes another version champion."""
+    own = own_record(version, project_root() / paths.RUNS)
+    if own is None:
+        return "run `python -m pipelines.register`, which promotes the best there is"
+    model, mend = RunRecord.read(own).model, "`python -m src.tracking reconcile`"
+    file = own.parent / model.path if model else own
+    whole = file.is_file() and digest(file) == version.tags.get(MODEL_MD5)
+    return f"run {mend}" if whole else f"run `dvc pull` and {mend}"
+
+
+def own_record(version: ModelVersion, runs: Path) -> Path | None:
+    """The record in the folder `runs` that is of a version's network; None if there is none."""
+    path = runs / paths.run_record(version.tags.get(NAME, "")).name
+    try:
+        model = RunRecord.read(path).model
+    except TrackingError:
+        return None
+    return path if model and model.md5 == version.tags.get(MODEL_MD5) else None
 
 
 def version_uri(version: ModelVersion) -> str:

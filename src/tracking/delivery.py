@@ -1,7 +1,8 @@
 """Sending a run to the store while it can be reached; a run outlives its store.
 
 Training must not fail because a server does. What could not be sent is in the run's record, from
-which `python -m src.tracking reconcile` makes the run again.
+which `python -m src.tracking reconcile` makes the run again; trials of a search are in Optuna's
+storage, and folds in the scratch folder, from which their own commands send them.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from src.errors import redacted
-from src.tracking.store import Store
+from src.tracking.store import OURS, Store
 
 T = TypeVar("T")
-OURS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")  # codes of calls that are wrong, not undelivered
 
 
 @dataclass
@@ -24,6 +24,7 @@ class Delivery:
     """`store` is None where nothing is sent: from the start, or once a call has failed."""
 
     store: Store | None
+    resend: str = "python -m src.tracking reconcile"  # the command that sends it later
 
     def send(self, call: Callable[[Store], T]) -> T | None:
         """What `call` returns; None if it was not made or did not get through."""
@@ -46,7 +47,11 @@ class Delivery:
 
     def _give_up(self, uri: str, error: Exception) -> None:
         self.store = None
-        reason = " ".join(str(error).split())[:200]
-        what = f"warning: {uri}: the MLflow store is lost ({reason}); the run goes on without it"
-        mend = "send it later with `python -m src.tracking reconcile`"
-        print(redacted(f"{what}; {mend}"), file=sys.stderr)
+        warn(uri, str(error), self.resend)
+
+
+def warn(uri: str, reason: str, resend: str) -> None:
+    """Say that the store at `uri` is lost, why, and which command sends the results later."""
+    reason = " ".join(reason.split())[:200]
+    what = f"warning: {uri}: the MLflow store is lost ({reason}); the run goes on without it"
+    print(redacted(f"{what}; send it later with `{resend}`"), file=sys.stderr)

@@ -1,20 +1,24 @@
 """A cross-validated experiment in MLflow: a run with the figures over all images, a child per fold.
 
 Both are logged when all folds have finished, from their results: a command that is stopped leaves
-no run behind, and one that resumes logs each fold once.
+no run behind, and one that resumes logs each fold once. A store that is lost meanwhile does not
+keep the results from being written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from src.errors import TrackingError
 from src.tracking.alive import close_orphans, living
-from src.tracking.children import Status, finish_child
+from src.tracking.children import Status, children_of, finish_child
+from src.tracking.delivery import Delivery, warn
 from src.tracking.provenance import provenance
 from src.tracking.record import DatasetVersion, MetricPoint
-from src.tracking.store import open_store
+from src.tracking.store import Store, open_store
 from src.tracking.writing import flatten, log_points, start_run
 
 FOLDS, FOLD = "crossvalidation.key", "crossvalidation.fold"  # tags
@@ -42,13 +46,31 @@ class CrossValidationRun:
     folds: Sequence[FoldRun]
 
 
-def log_crossvalidation(experiment: str, run: CrossValidationRun) -> None:
-    """Write the run and its children to MLflow's `experiment`, unless they are there already."""
-    store = open_store(experiment)
-    close_orphans(store)
-    logged = f"tags.`{FOLDS}` = '{run.key}' and attributes.status = 'FINISHED'"
-    if store.client.search_runs([store.experiment_id], logged, max_results=1):
+def log_crossvalidations(experiment: str, runs: Iterable[CrossValidationRun], command: str) -> None:
+    """Write the runs and their children to MLflow's `experiment`, unless they are there already.
+
+    If the store is or gets lost, a line names the `command` that sends them later.
+    """
+    try:
+        delivery = Delivery(open_store(experiment), command)
+    except TrackingError as error:
+        warn(error.where, error.what, command)
         return
+    for run in runs:
+        delivery.send(partial(_log, run=run))
+
+
+def _log(store: Store, run: CrossValidationRun) -> None:
+    close_orphans(store)
+    partial_runs = []
+    for found in store.client.search_runs([store.experiment_id], f"tags.`{FOLDS}` = '{run.key}'"):
+        if found.info.status == "FINISHED":
+            return
+        partial_runs.append(str(found.info.run_id))
+    for run_id in partial_runs:  # the store was lost while they were written
+        for child in children_of(store, run_id):
+            store.client.delete_run(child.info.run_id)
+        store.client.delete_run(run_id)
     with living() as lock:
         own = provenance("crossvalidate", run.dataset) | lock | dict(run.tags)
         params = flatten(run.params)

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.files import digest
-from src.tracking.store import Store
+from src.tracking.store import Backend, Store
 
 if TYPE_CHECKING:
     import numpy as np
+    from mlflow.entities import LoggedModel
     from mlflow.models import ModelSignature
     from numpy.typing import NDArray
 
 SERVING = Path(__file__).with_name("serving.py")
 PACKAGE = Path(__file__).parents[1]
 MODEL_MD5 = "model.md5"
+WHOLE = {"MLmodel", "code", SERVING.name}  # what a model needs beside its weights, to be loaded
 NEEDED = ("mlflow", "numpy", "pandas", "safetensors", "torch", "torchvision")
 
 
@@ -40,42 +42,62 @@ def log_model(
         model_type="classifier",
         tags={MODEL_MD5: digest(weights)},
     )
-    write_files(store, model.model_id, weights, example)
+    write_files(store, model.artifact_location, run_id, model.model_id, weights, example)
     store.client.finalize_logged_model(model.model_id, "READY")
     store.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
 
 
-def has_model(store: Store, run_id: str, md5: str) -> bool:
-    """Whether a run has logged a model file with this md5."""
+def model_of(store: Store, run_id: str) -> LoggedModel | None:
+    """The model logged last under a run that has not been deleted since; None if there is none."""
+    from mlflow.exceptions import MlflowException
+
     outputs = store.client.get_run(run_id).outputs
-    models = outputs.model_outputs if outputs else []
-    logged = (store.client.get_logged_model(model.model_id) for model in models)
-    return any(model.tags.get(MODEL_MD5) == md5 for model in logged)
+    for output in reversed(outputs.model_outputs if outputs else []):
+        try:
+            return store.client.get_logged_model(output.model_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    return None
 
 
-def has_files(store: Store, model_id: str, md5: str) -> bool:
-    """Whether a logged model has its files; if they are local, also whether the md5 is right."""
-    client = store.client
-    listed = [
-        file.path
-        for folder in (None, "artifacts")
-        for file in client.list_logged_model_artifacts(model_id, folder)
-    ]
+def has_model(store: Store, run_id: str, md5: str) -> bool:
+    """Whether the model that a run logged last is of a file with this md5."""
+    model = model_of(store, run_id)
+    return model is not None and model.tags.get(MODEL_MD5) == md5
+
+
+def has_files(store: Backend, location: str, md5: str) -> bool:
+    """Whether a model's files are at `location`; if they are local, also whether the md5 is right.
+
+    They are listed, not fetched, which costs a server little.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    found = get_artifact_repository(location, tracking_uri=store.uri)
+    listed = [file.path for folder in (None, "artifacts") for file in found.list_artifacts(folder)]
     weights = next((path for path in listed if path.endswith(".safetensors")), None)
-    if weights is None or "MLmodel" not in listed:
+    if weights is None or not WHOLE.issubset(listed):
         return False
-    local = Path(client.get_logged_model(model_id).artifact_location) / weights
+    local = Path(location) / weights
     return not local.is_file() or digest(local) == md5
 
 
-def write_files(store: Store, model_id: str, weights: Path, example: NDArray[np.uint8]) -> None:
-    """Write the files of a logged model, replacing any; arguments as for `log_model`."""
+def write_files(
+    store: Backend,
+    location: str,
+    run_id: str,
+    model_id: str | None,
+    weights: Path,
+    example: NDArray[np.uint8],
+) -> None:
+    """Write a model's files to `location`, replacing any; further arguments as for `log_model`."""
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     _skip_package_map()
-    model = store.client.get_logged_model(model_id)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         save_model(
@@ -86,13 +108,9 @@ def write_files(store: Store, model_id: str, weights: Path, example: NDArray[np.
             signature=_signature(example.shape[1]),
             input_example=example,
             pip_requirements=[f"{package}=={_public(package)}" for package in NEEDED],
-            mlflow_model=Model(
-                artifact_path=model.artifact_location,
-                run_id=model.source_run_id,
-                model_id=model_id,
-            ),
+            mlflow_model=Model(artifact_path=location, run_id=run_id, model_id=model_id),
         )
-        store.client.log_model_artifacts(model_id, str(path))
+        get_artifact_repository(location, tracking_uri=store.uri).log_artifacts(str(path))
 
 
 def _skip_package_map() -> None:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Literal
 from src.errors import TrackingError
 from src.files import digest
 from src.tracking.alive import close_orphans, living
+from src.tracking.champion import versions_of
 from src.tracking.children import children_of, finish_child
-from src.tracking.model import has_files, log_model, write_files
+from src.tracking.model import has_files, log_model, model_of, write_files
 from src.tracking.provenance import process_tags
 from src.tracking.record import MetricPoint, ModelFile, RunRecord, SeedRun, now
 from src.tracking.seeds import seed_name, seed_params
-from src.tracking.store import Store, locked, open_store
+from src.tracking.store import Store, locked, open_store, reachable
 from src.tracking.writing import PARENT, log_file, log_points, start_run
 
 if TYPE_CHECKING:
@@ -49,23 +50,27 @@ def ensure_run(path: Path) -> str:
     return reconcile(path).run_id
 
 
+@reachable()
 def reconcile(path: Path) -> Reconciliation:
     """The same as `ensure_run`, returning also what was done."""
     record = RunRecord.read(path)
     store = open_store(record.experiment)
     with locked(store.uri):  # so that two commands do not both rebuild it
         close_orphans(store)
+        deleted = record.sent and _is_deleted(store, record.run_id)
         found = _find(store, record, record.sent)
         if found is None:
             run_id = _rebuild(store, record, path.parent)
             seeds = _seed_runs(store, run_id, record)
             if not record.sent:
                 _discard(store, record.run_id)
+            _restore_versions(store, record, path.parent)
             return Reconciliation(run_id, "rebuilt", seeds)
         restored = _restore(store, found, record, path.parent)
+        restored |= _restore_versions(store, record, path.parent)
         before = {run.info.run_id for run in children_of(store, found)}
         seeds = _seed_runs(store, found, record)
-        complete = not restored and before.issuperset(seeds)
+        complete = not (restored or deleted) and before.issuperset(seeds)
         return Reconciliation(found, "present" if complete else "restored", seeds)
 
 
@@ -116,6 +121,14 @@ def _find(store: Store, record: RunRecord | SeedRun, sent: bool) -> str | None:
     return str(run.info.run_id)
 
 
+def _is_deleted(store: Store, run_id: str) -> bool:
+    """Whether a run was deleted in MLflow's pages, and can be restored."""
+    from mlflow.entities import ViewType
+
+    wanted = f"attributes.run_id = '{run_id}'"
+    return bool(store.client.search_runs([store.experiment_id], wanted, ViewType.DELETED_ONLY))
+
+
 def _discard(store: Store, run_id: str) -> None:
     """Delete what a lost store got of a run that has now been rebuilt, children and model too."""
     from mlflow.exceptions import MlflowException
@@ -145,17 +158,35 @@ def _restore(store: Store, run_id: str, record: RunRecord, folder: Path) -> bool
 def _restore_model(store: Store, run_id: str, record: RunRecord, folder: Path) -> bool:
     if record.model is None:
         return False
-    outputs = store.client.get_run(run_id).outputs
-    model_id = outputs.model_outputs[0].model_id if outputs and outputs.model_outputs else None
-    if model_id and has_files(store, model_id, record.model.md5):
+    model = model_of(store, run_id)
+    if model and has_files(store, model.artifact_location, record.model.md5):
         return False
     weights = _checked_model(record.model, record.name, folder)
     example = _example(record, folder, weights)
-    if model_id:
-        write_files(store, model_id, weights, example)
+    if model:
+        write_files(store, model.artifact_location, run_id, model.model_id, weights, example)
     else:
         log_model(store, run_id, record.name, weights, example)
     return True
+
+
+def _restore_versions(store: Store, record: RunRecord, folder: Path) -> bool:
+    """Write the files of registered versions that are the record's network and have lost theirs.
+
+    A version may be of an earlier run that gave the same network, which no other record brings
+    back. Returns whether there were any.
+    """
+    if record.model is None:
+        return False
+    md5 = record.model.md5
+    lost = [
+        version for version in versions_of(store, md5) if not has_files(store, version.source, md5)
+    ]
+    for version in lost:
+        weights = _checked_model(record.model, record.name, folder)
+        example = _example(record, folder, weights)
+        write_files(store, version.source, version.run_id, version.model_id, weights, example)
+    return bool(lost)
 
 
 def _artifacts(store: Store, run_id: str, folders: Iterable[str]) -> set[str]:
@@ -223,6 +254,7 @@ def _example(record: RunRecord, folder: Path, weights: Path) -> NDArray[np.uint8
     return np.random.default_rng(0).integers(0, 256, (EXAMPLES, size, size, 3), np.uint8)
 
 
+@reachable()
 def log_test(
     path: Path,
     scores: Mapping[str, float],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +22,13 @@ from src.tracking.champion import (
     SIZE,
     description,
     find_champion,
+    own_record,
     weights_of,
 )
+from src.tracking.model import has_files, model_of
 from src.tracking.reconcile import ensure_run
 from src.tracking.record import RunRecord
-from src.tracking.store import Backend, Store, locked, open_store
+from src.tracking.store import Backend, Store, locked, open_store, reachable
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -49,6 +52,7 @@ class Promotion:
         return f"{self.model} version {self.version} {verdict}: {self.reason}"
 
 
+@reachable()
 def promote(path: Path, val_accuracy: float, model: str) -> Promotion:
     """Register the model of the run in the record `path`; make it the champion if it is better.
 
@@ -56,29 +60,47 @@ def promote(path: Path, val_accuracy: float, model: str) -> Promotion:
     A champion of another version of that dataset is scored on the candidate's validation images,
     and is replaced if it was trained for other subjects. Nearly all images keep their split from
     version to version (`src.data.split`), so it has seen few of them in training. A champion of
-    another origin, other classes or another image size serves another purpose and stays; so does
-    one whose files are lost.
+    another origin, other classes or another image size serves another purpose and stays.
 
-    The run is rebuilt first if it is missing. Raises TrackingError.
+    The run is rebuilt first if it is missing, and lost files of the champion are brought back from
+    its own record beside `path`. Where that record is of another network by now, nothing can bring
+    them back, and the champion gives way. Raises TrackingError.
     """
     run_id, record = ensure_run(path), RunRecord.read(path)
     store = open_store(record.experiment)
+    _restore_champion(store, model, path.parent)
     with locked(store.uri):
         version = _register(store, run_id, record, val_accuracy, model)
         champion = find_champion(store, model)
         if champion is not None and champion.version == version.version:
             return Promotion(model, int(version.version), False, "it already is the champion")
-        promoted, reason = _verdict(store, version, champion, _dataset(record, path))
+        promoted, reason = _verdict(store, version, champion, record, path)
         store.client.set_model_version_tag(model, str(version.version), REASON, reason)
         if promoted:
             store.client.set_registered_model_alias(model, ALIAS, str(version.version))
     return Promotion(model, int(version.version), promoted, reason)
 
 
+def _restore_champion(store: Store, model: str, runs: Path) -> None:
+    """Bring lost files of the champion back, if the folder `runs` has its record and they exist."""
+    champion = find_champion(store, model)
+    if champion is not None and _is_lost(store, champion) and (own := own_record(champion, runs)):
+        with suppress(TrackingError):  # its model file is missing, too
+            ensure_run(own)
+
+
+def _is_lost(backend: Backend, version: ModelVersion) -> bool:
+    return not has_files(backend, version.source, version.tags.get(MODEL_MD5, ""))
+
+
 def _verdict(
-    backend: Backend, candidate: ModelVersion, champion: ModelVersion | None, faces: Path | None
+    backend: Backend,
+    candidate: ModelVersion,
+    champion: ModelVersion | None,
+    record: RunRecord,
+    path: Path,
 ) -> tuple[bool, str]:
-    """Whether the candidate becomes the champion, and the reason."""
+    """Whether the candidate, of the record in `path`, becomes the champion, and the reason."""
     if champion is None:
         return True, "there was none before"
     name = f"version {champion.version} ({description(champion)})"
@@ -89,10 +111,12 @@ def _verdict(
                 f"({description(candidate)}): their {key} differ; "
                 "keep one beside the other with `-S tracking.model=NAME`"
             )
+    if _is_lost(backend, champion) and not own_record(champion, path.parent):
+        return True, f"the files of {name} are lost, and no record in runs/ is of its network"
     theirs, whose = float(champion.tags[ACCURACY]), name
     if champion.tags.get(DATA, "") != candidate.tags[DATA]:
         try:
-            theirs = _score(backend, champion, faces)
+            theirs = _score(backend, champion, _dataset(record, path))
         except TrackingError as error:
             return False, f"the champion, {name}, cannot be scored on this dataset version: {error}"
         except StaleInputError as error:
@@ -101,7 +125,10 @@ def _verdict(
                 f"this one ({error.where}: {error.what})"
             )
         whose = f"{name}, scored on this dataset version"
-    ours = float(candidate.tags[ACCURACY])
+    return _compared(float(candidate.tags[ACCURACY]), theirs, whose)
+
+
+def _compared(ours: float, theirs: float, whose: str) -> tuple[bool, str]:
     if ours > theirs:
         return True, f"{ours:.4f} against {theirs:.4f} of {whose}"
     return False, f"{'a tie with' if ours == theirs else 'below'} {theirs:.4f} of {whose}"
@@ -147,15 +174,14 @@ def _register(
     client = store.client
     if found := client.search_model_versions(f"name = '{model}' AND run_id = '{run_id}'"):
         return found[0]
-    outputs = client.get_run(run_id).outputs
-    if record.model is None or not outputs or not outputs.model_outputs:
+    logged = model_of(store, run_id)
+    if record.model is None or logged is None:
         raise TrackingError(record.name, "the run has no model", "train it again")
     try:
         client.create_registered_model(model)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    logged = client.get_logged_model(outputs.model_outputs[0].model_id)
     tags = {
         ACCURACY: repr(round(val_accuracy, DIGITS)),
         DATA: record.tags.get(DATA, ""),

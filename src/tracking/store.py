@@ -23,6 +23,7 @@ from src.tracking.sqlite import check_database, create_database, wait_for_locks
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+OURS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")  # codes of calls that are wrong, not undelivered
 SQLITE = "sqlite:///"
 DATABASE, ARTIFACTS = "mlruns/mlflow.db", "mlruns/artifacts"  # under the project's root
 PATH_COLUMNS = {  # the columns of MLflow's tables that hold absolute paths
@@ -132,6 +133,24 @@ def as_tracking_error(uri: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, OSError) as error:
         what = f"MLflow cannot open it ({redacted(str(error)).splitlines()[0]})"
         raise TrackingError(uri, what, "check MLFLOW_TRACKING_URI, or move it away") from None
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn the loss of the store in a `with` block, or as a decorator, into a TrackingError.
+
+    What calls it writes nothing twice, so that the same command completes it later.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        if getattr(error, "error_code", "") in OURS:
+            raise
+        what = f"the MLflow store is lost ({redacted(str(error)).splitlines()[0][:200]})"
+        raise TrackingError(tracking_uri(), what, "run the same command when it is back") from None
 
 
 def _relocate_if_moved(database: Path, artifacts: str) -> None:

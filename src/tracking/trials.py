@@ -1,7 +1,8 @@
 """A study in MLflow: a parent run for the study, and a child run for each trial.
 
 Trials are logged after they have finished, from Optuna's storage. A search that is stopped thus
-leaves only the parent run open, and ends it.
+leaves only the parent run open, and ends it. Where MLflow's store is lost, the search goes on, and
+the same command later logs what is missing.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from src.files import digest
 from src.tracking.alive import close_orphans, living
 from src.tracking.children import Status, children_of, finish_child
+from src.tracking.delivery import Delivery
 from src.tracking.model import has_model, log_model
 from src.tracking.provenance import process_tags, provenance
 from src.tracking.record import DatasetVersion, MetricPoint, now
 from src.tracking.store import Store, locked, open_store
-from src.tracking.writing import flatten, log_file, log_inputs, log_points, start_run
+from src.tracking.writing import fill_run, flatten, log_file, log_points, start_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,60 +48,63 @@ class TrialRun:
 class StudyRun:
     """The parent run of a study in progress."""
 
-    store: Store
+    delivery: Delivery
     run_id: str
     name: str
     dataset: DatasetVersion
 
     def log_trials(self, trials: Iterable[TrialRun]) -> None:
         """Log each trial that is not logged yet as a finished child run."""
-        with locked(self.store.uri):  # several commands may run the same study
-            children = children_of(self.store, self.run_id)
+        self.delivery.send(lambda store: self._log_trials(store, trials))
+
+    def _log_trials(self, store: Store, trials: Iterable[TrialRun]) -> None:
+        with locked(store.uri):  # several commands may run the same study
+            children = children_of(store, self.run_id)
             begun = {int(run.data.tags[TRIAL]): run for run in children}
             for trial in trials:
-                self._log_trial(trial, begun.get(trial.number))
+                self._log_trial(store, trial, begun.get(trial.number))
 
-    def _log_trial(self, trial: TrialRun, begun: Run | None) -> None:
-        """Log a trial; complete what a killed process had `begun` of it."""
+    def _log_trial(self, store: Store, trial: TrialRun, begun: Run | None) -> None:
+        """Log a trial; complete what a process had `begun` of it that was killed or cut off."""
         params = flatten(trial.params)
         if begun is None:
+            own = {TRIAL: str(trial.number), "data.md5": self.dataset.md5, **process_tags()}
             run_id = start_run(
-                self.store,
+                store,
                 f"trial-{trial.number:03d}",
                 trial.started,
                 params,
-                {
-                    TRIAL: str(trial.number),
-                    "data.md5": self.dataset.md5,
-                    **process_tags(),
-                    **trial.tags,
-                },
+                own | dict(trial.tags),
                 self.dataset,
                 self.run_id,
             )
         elif (begun.info.status, begun.info.end_time) != (trial.status, trial.ended):
             run_id = begun.info.run_id
-            log_inputs(self.store, run_id, params, self.dataset)
+            fill_run(store, run_id, params, self.dataset)
         else:
             return
-        finish_child(self.store, run_id, trial.points, trial.ended, trial.status)
+        finish_child(store, run_id, trial.points, trial.ended, trial.status)
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Log metrics of the whole study, unless a call of this study before logged the same."""
-        if metrics.items() <= self.store.client.get_run(self.run_id).data.metrics.items():
-            return
-        log_points(
-            self.store, self.run_id, [MetricPoint(step=0, time=now(), metrics=dict(metrics))]
-        )
+        self.delivery.send(lambda store: self._log_metrics(store, metrics))
+
+    def _log_metrics(self, store: Store, metrics: Mapping[str, float]) -> None:
+        if not metrics.items() <= store.client.get_run(self.run_id).data.metrics.items():
+            point = MetricPoint(step=0, time=now(), metrics=dict(metrics))
+            log_points(store, self.run_id, [point])
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Copy a file to the study's artifacts."""
-        log_file(self.store, self.run_id, path, folder)
+        self.delivery.send(lambda store: log_file(store, self.run_id, path, folder))
 
     def log_model(self, weights: Path, example: NDArray[np.uint8]) -> None:
         """Log the best model, once; `example` is (N ≥ 2, S, S, 3) uint8 RGB images."""
-        if not has_model(self.store, self.run_id, digest(weights)):
-            log_model(self.store, self.run_id, self.name, weights, example)
+        self.delivery.send(lambda store: self._log_model(store, weights, example))
+
+    def _log_model(self, store: Store, weights: Path, example: NDArray[np.uint8]) -> None:
+        if not has_model(store, self.run_id, digest(weights)):
+            log_model(store, self.run_id, self.name, weights, example)
 
 
 @contextmanager
@@ -111,28 +116,33 @@ def track_study(
     params: Mapping[str, Any],
     dataset: DatasetVersion,
     tags: Mapping[str, str],
+    command: str,
 ) -> Iterator[StudyRun]:
     """Track a `with` block as the study with this `identity`, resuming its run if it has one.
 
-    The run ends FINISHED, FAILED on an exception, or KILLED on KeyboardInterrupt.
+    `command` is what sends later what a lost store did not get. The run ends FINISHED, FAILED on
+    an exception, or KILLED on KeyboardInterrupt.
     """
-    store = open_store(experiment)
-    close_orphans(store)
     with living() as lock:
-        with locked(store.uri):  # several commands may start the same study at once
-            own = {STUDY: identity, **provenance("tune", dataset), **lock, **tags}
-            run_id = _resume_run(store, identity, own)
-            if run_id is None:
-                run_id = start_run(store, name, now(), flatten(params), own, dataset)
-        status = "FAILED"
+        own = {STUDY: identity, **provenance("tune", dataset), **lock, **tags}
+
+        def start(store: Store) -> str:
+            close_orphans(store)
+            with locked(store.uri):  # several commands may start the same study at once
+                return _resume_run(store, identity, own) or start_run(
+                    store, name, now(), flatten(params), own, dataset
+                )
+
+        delivery = Delivery(open_store(experiment), command)
+        run_id, status = delivery.start(start), "FAILED"
         try:
-            yield StudyRun(store, run_id, name, dataset)
+            yield StudyRun(delivery, run_id, name, dataset)
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"
             raise
         finally:
-            store.client.set_terminated(run_id, status)
+            delivery.send(lambda store: store.client.set_terminated(run_id, status))
 
 
 def _resume_run(store: Store, identity: str, tags: Mapping[str, str]) -> str | None:

@@ -41,14 +41,14 @@ def start_run(
     own = {**tags, PARENT: parent} if parent else dict(tags)
     run = store.client.create_run(store.experiment_id, started, own, name)
     run_id = str(run.info.run_id)
-    log_inputs(store, run_id, params, dataset)
+    fill_run(store, run_id, params, dataset)
     return run_id
 
 
-def log_inputs(
+def fill_run(
     store: Store, run_id: str, params: Mapping[str, str], dataset: DatasetVersion | None
 ) -> None:
-    """Log what a run is a function of; again is the same as once."""
+    """Log what a run starts with; what it has of that stays as it is."""
     from mlflow.entities import Param
 
     for batch in _batches([Param(*item) for item in params.items()], MAX_PARAMS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -62,7 +63,7 @@ class Command:
             update_features()
             objective = Objective.load(self.params)
             study = self._open_study(objective)
-            with self._track(study, objective) as study_run:
+            with self._track(study, objective, shlex.join(argv)) as study_run:
                 log = TrialLogger(study, study_run).update if study_run else _nothing
                 with LiveTable(study, self.params.tune) as table:
                     if workers == 1:
@@ -97,7 +98,9 @@ class Command:
         with Heartbeats(study, None if is_sqlite(url) else heartbeat) as heartbeats:
             Search(study, objective, stale_trials, heartbeats, deadline, on_change, on_wave).run()
 
-    def _track(self, study: Study, objective: Objective) -> AbstractContextManager[StudyRun | None]:
+    def _track(
+        self, study: Study, objective: Objective, options: str
+    ) -> AbstractContextManager[StudyRun | None]:
         if not self.mlflow:
             return nullcontext()
         params, faces = self.params, objective.starting_point.faces
@@ -116,6 +119,7 @@ class Command:
             },
             dataset=dataset_version(paths.FACES, faces, params.data.origin),
             tags={"device": objective.compute.name, **Fingerprint.of(objective.compute).tags},
+            command=f"python -m src.tune {options}".strip(),
         )
 
     def _report(self, study: Study, objective: Objective, study_run: StudyRun | None) -> None:

@@ -6,10 +6,12 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,9 +66,15 @@ class Server:
 
 
 def new_server(folder: Path, migrated: Path) -> Server:
-    """A server that is not started yet, with a copy of the database `migrated`."""
+    """A server that is not started yet, with a copy of the database `migrated`.
+
+    The database's experiments keep their files with the server, not in the folder of the original.
+    """
     folder.mkdir()
     shutil.copy(migrated, folder / "mlflow.db")
+    with closing(sqlite3.connect(folder / "mlflow.db")) as connection, connection:
+        location = "'mlflow-artifacts:/' || experiment_id"
+        connection.execute(f"UPDATE experiments SET artifact_location = {location}")  # noqa: S608
     return Server(folder, free_port())
 
 

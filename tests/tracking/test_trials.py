@@ -24,6 +24,7 @@ def track(project: Project, tag: str) -> str:
         params={},
         dataset=dataset,
         tags={"device": tag},
+        command="again",
     ) as log:
         return log.run_id
 
