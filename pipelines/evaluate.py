@@ -10,10 +10,12 @@ from src.cli import parser, run
 from src.config import Params, load_params
 from src.data.faceset import FaceSet, Split
 from src.errors import OriginError, StaleInputError, WeightsError
+from src.evaluation.calibration import Calibration
 from src.evaluation.figures import (
     confusion_figure,
     curves_figure,
     mistakes_figure,
+    reliability_figure,
     worst_subjects_figure,
 )
 from src.evaluation.metrics import SubjectScore, per_subject, score
@@ -42,15 +44,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name in scores:
             write_experiment(name, faces, predictions)
             write_json(paths.seed_scores(name), {"seeds": scores_of_seeds(predictions, name)})
-        write_json(paths.TEST_METRICS, {name: result.as_dict() for name, result in scores.items()})
+        figures = {
+            name: result.as_dict() | calibration(predictions, name).as_dict()
+            for name, result in scores.items()
+        }
+        write_json(paths.TEST_METRICS, figures)
     for name, result in scores.items():
         seeds_alone = scores_of_seeds(predictions, name)
         if not params.tracking.offline:
             files = [(path, "test") for path in sorted(paths.evaluation(name).iterdir())]
-            log_test(paths.run_record(name), result.as_dict(), files, seeds=seeds_alone)
+            log_test(paths.run_record(name), figures[name], files, seeds=seeds_alone)
         low, high = result.accuracy_low, result.accuracy_high
         seeds = f", mean of {result.seeds} seeds" if result.seeds > 1 else ""
         print(f"{name}: test {result.accuracy:.1%}, 95% interval {low:.1%} to {high:.1%}{seeds}")
+
+
+def calibration(predictions: Predictions, name: str) -> Calibration:
+    """How well calibrated an experiment's kept model is."""
+    logits, labels = predictions.logits[name][0], predictions.labels
+    return Calibration.of(logits, labels, predictions.temperature(name))
 
 
 def scores_of_seeds(predictions: Predictions, name: str) -> list[dict[str, float]]:
@@ -93,7 +105,9 @@ def predict(params: Params, faces: FaceSet) -> Predictions:
             what = "its answers are not finite, so its weights are out of range"
             raise WeightsError(str(paths.model(name)), what, f"run `dvc repro train@{name}`")
     logits = {name: tensor.numpy() for name, tensor in found.items()}
-    return Predictions(logits, labels.numpy(), faces.rows(Split.test).numpy(), faces.subjects)
+    rows = faces.rows(Split.test).numpy()
+    temperatures = {name: first.spec.temperature for name, (first, *_) in seeds.items()}
+    return Predictions(logits, labels.numpy(), rows, faces.subjects, temperatures)
 
 
 def write_experiment(name: str, faces: FaceSet, predictions: Predictions) -> None:
@@ -114,6 +128,7 @@ def write_experiment(name: str, faces: FaceSet, predictions: Predictions) -> Non
     write_text(paths.evaluated_model(name), digest(paths.model(name)) + "\n")
     save_png(confusion_figure(predictions, name), folder / "confusion.png")
     save_png(mistakes_figure(faces, mistakes, subjects), folder / "worst_mistakes.png")
+    save_png(reliability_figure(predictions, name), folder / "reliability.png")
     save_png(curves_figure(name, read_rows(paths.curves(name))), folder / "curves.png")
     save_png(worst_subjects_figure(faces, predictions, name, scores), folder / "worst_subjects.png")
 

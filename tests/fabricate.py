@@ -11,6 +11,7 @@ import torch
 from src import paths
 from src.config import PARAMS, Experiment, Head, load_params
 from src.data.faceset import FaceSet, Split
+from src.evaluation.calibration import Calibration
 from src.evaluation.metrics import score, wilson
 from src.evaluation.predictions import Predictions
 from src.files import write_csv, write_json
@@ -112,7 +113,11 @@ def write_project(
     write_json(root / paths.AUDIT, {"findings": [finding]})
     made = predictions(dataset, accuracy, seeds)
     made.save(root / paths.PREDICTIONS)
-    scores = {name: score(logits, made.labels).as_dict() for name, logits in made.logits.items()}
+    scores = {
+        name: score(logits, made.labels).as_dict()
+        | Calibration.of(logits[0], made.labels, made.temperature(name)).as_dict()
+        for name, logits in made.logits.items()
+    }
     write_json(root / paths.TEST_METRICS, scores)
     for name, experiment in experiments.items():
         write_training(root, name, experiment, accuracy[name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -37,6 +37,7 @@ class Classifier:
     def load_seeds(cls, path: Path, further: Path) -> tuple[Classifier, ...]:
         """The classifiers of all seeds: of the model file, then of the further seeds' file.
 
+        Only the first is calibrated: its temperature is not that of the others, which have 1.
         Raises WeightsError.
         """
         state, spec = load_state(path)
@@ -44,8 +45,12 @@ class Classifier:
             if tensor.ndim == 4:
                 state[name] = tensor.contiguous(memory_format=torch.channels_last)
         states = load_seed_states(further, state)
-        networks = [build_network(each, spec, str(path)) for each in states]
-        return tuple(cls(each.to(memory_format=torch.channels_last), spec) for each in networks)
+        specs = [spec] + [replace(spec, temperature=1.0)] * (len(states) - 1)
+        pairs = zip(states, specs, strict=True)
+        networks = [(build_network(state, each, str(path)), each) for state, each in pairs]
+        return tuple(
+            cls(network.to(memory_format=torch.channels_last), each) for network, each in networks
+        )
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -68,11 +73,11 @@ class Classifier:
         return torch.cat(parts)
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """(N, 3, S, S) uint8 to (N, classes) float32; each row sums to one.
+        """(N, 3, S, S) uint8 to (N, classes) float32, calibrated; each row sums to one.
 
         Raises WeightsError where weights are so large that the answers are not finite.
         """
-        shares = self.logits(images).softmax(1)
+        shares = (self.logits(images) / self.spec.temperature).softmax(1)
         if not shares.isfinite().all():
             what = "its answers are not finite, so its weights are out of range"
             raise WeightsError("the network", what, "train it again")

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,7 @@ def test_each_experiment_has_its_tables_and_figures(faces: FaceSet) -> None:
     right = sum(p["actual"] == p["predicted"] == "ann" for p in pairs)
     assert float(rows["ann"]["recall"]) == pytest.approx(right / 3)
     figures = sorted(path.stem for path in paths.evaluation("ModelA").glob("*.png"))
-    assert figures == ["confusion", "curves", "worst_mistakes", "worst_subjects"]
+    assert figures == ["confusion", "curves", "reliability", "worst_mistakes", "worst_subjects"]
 
 
 def test_a_second_time_gives_the_same_bytes(faces: FaceSet) -> None:
@@ -133,10 +134,32 @@ def test_runs_in_mlflow_get_the_test_figures(faces: FaceSet) -> None:
     metrics = store.client.get_run(run_id).data.metrics
     accuracy = json.loads(paths.TEST_METRICS.read_text())["ModelA"]["accuracy"]
     assert metrics["test/accuracy"] == accuracy
+    calibration = {"temperature", "ece", "ece_uncalibrated", "nll", "nll_uncalibrated"}
+    assert {f"test/{key}" for key in calibration} <= metrics.keys()
     assert {"test/accuracy_low", "test/accuracy_high"} <= set(metrics)
     assert "test/top5" not in metrics, "of three subjects"
     files = {item.path for item in store.client.list_artifacts(run_id, "test")}
-    assert {"test/confusion.png", "test/per_subject.csv"} <= files
+    assert {"test/confusion.png", "test/per_subject.csv", "test/reliability.png"} <= files
+
+
+def test_figures_are_of_the_kept_models_temperature(faces: FaceSet) -> None:
+    record, given = paths.run_record("ModelA").read_text(), paths.model("ModelA").read_bytes()
+    before = outputs()
+    state, spec = load_state(paths.model("ModelA"))
+    save_network(paths.model("ModelA"), state, replace(spec, temperature=0.5))
+    main([])
+    metrics = json.loads(paths.TEST_METRICS.read_text())["ModelA"]
+    made = Predictions.load(paths.PREDICTIONS)
+    alone = Classifier.load(paths.model("ModelA")).probabilities(faces.part(Split.test)[0])
+    np.testing.assert_allclose(made.probabilities("ModelA"), alone.numpy(), rtol=1e-4)
+    right = made.probabilities("ModelA")[range(len(made.labels)), made.labels]
+    assert metrics["nll"] == pytest.approx(-np.log(right).mean(), abs=1e-5)
+    assert metrics["temperature"] == 0.5
+    assert metrics["nll"] != metrics["nll_uncalibrated"]
+    paths.model("ModelA").write_bytes(given)
+    paths.run_record("ModelA").write_text(record)
+    main([])
+    assert outputs() == before
 
 
 def test_bad_inputs_are_told_and_leave_earlier_outputs_alone(faces: FaceSet) -> None:
