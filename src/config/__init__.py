@@ -13,6 +13,7 @@ from src.config.section import Count, Policy, Section, read_yaml, validate
 from src.config.tracking import Tracking
 from src.config.training import Augment, Engine, Experiment, Model, Recipe
 from src.config.tune import SearchResult, Space, Tune
+from src.config.unknown import Unknown
 from src.config.weights import SourceTask, Weights
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Space",
     "Tracking",
     "Tune",
+    "Unknown",
     "Weights",
     "load_params",
     "read_yaml",

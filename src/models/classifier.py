@@ -65,19 +65,33 @@ class Classifier:
     @torch.inference_mode()
     def logits(self, images: Tensor, batch_size: int = 128) -> Tensor:
         """(N, 3, S, S) uint8 to (N, classes) float32, in full precision."""
+        return self.outputs(images, batch_size)[1]
+
+    @torch.inference_mode()
+    def outputs(self, images: Tensor, batch_size: int = 128) -> tuple[Tensor, Tensor]:
+        """The (N, D) float32 features that the head reads, and the logits it makes of them."""
+        network, classes = self.network, len(self.subjects)
         if not len(images):
-            return torch.empty(0, len(self.subjects))
-        parts = [
-            self.network(normalize(part, self.spec)) for part in torch.split(images, batch_size)
-        ]
-        return torch.cat(parts)
+            return torch.empty(0, network.backbone.features), torch.empty(0, classes)
+        features = torch.cat(
+            [
+                network.run(normalize(part, self.spec), 0, len(network.blocks))
+                for part in torch.split(images, batch_size)
+            ]
+        )
+        parts = torch.split(features, batch_size)
+        return features, torch.cat([network.head(part) for part in parts])
 
     def probabilities(self, images: Tensor) -> Tensor:
         """(N, 3, S, S) uint8 to (N, classes) float32, calibrated; each row sums to one.
 
         Raises WeightsError where weights are so large that the answers are not finite.
         """
-        shares = (self.logits(images) / self.spec.temperature).softmax(1)
+        return self.calibrated(self.logits(images))
+
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """The same of (N, classes) logits."""
+        shares = (logits / self.spec.temperature).softmax(1)
         if not shares.isfinite().all():
             what = "its answers are not finite, so its weights are out of range"
             raise WeightsError("the network", what, "train it again")
