@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from src.errors import WeightsError
+from src.files import digest
 from src.models.classifier import Classifier
 from src.tensors import MALFORMED, load_tensors, save_tensors
 
@@ -96,6 +97,14 @@ class Threshold(_Facts):
             raise WeightsError(
                 str(path), "not a model's threshold", "run `dvc repro evaluate` to make it"
             ) from None
+
+    @classmethod
+    def of_model(cls, path: Path, model: Path) -> Threshold | None:
+        """The threshold in `path`; None if there is none, or if it is for another model file."""
+        if not path.is_file():
+            return None
+        found = cls.load(path)
+        return found if found.model == digest(model) else None
 
     @classmethod
     def nothing(cls, model: str, experiment: str, far: float) -> Threshold:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from src.errors import StaleInputError, TrackingError
 from src.files import digest
+from src.tracking.attached import attach
 from src.tracking.champion import (
     ACCURACY,
     ALIAS,
@@ -49,7 +50,9 @@ class Promotion:
         return f"{self.model} version {self.version} {verdict}: {self.reason}"
 
 
-def promote(path: Path, val_accuracy: float, model: str) -> Promotion:
+def promote(
+    path: Path, val_accuracy: float, model: str, threshold: Path | None = None
+) -> Promotion:
     """Register the model of the run in the record `path`; make it the champion if it is better.
 
     Better means a higher validation accuracy on the candidate's dataset; a tie keeps the champion.
@@ -59,12 +62,15 @@ def promote(path: Path, val_accuracy: float, model: str) -> Promotion:
     another origin, other classes or another image size serves another purpose and stays; so does
     one whose files are lost.
 
-    The run is rebuilt first if it is missing. Raises TrackingError.
+    The run is rebuilt first if it is missing. The version gets the `threshold`, of which
+    `src.tracking.attached` tells more. Raises TrackingError, StaleInputError.
     """
     run_id, record = ensure_run(path), RunRecord.read(path)
     store = open_store(record.experiment)
     with locked(store.uri):
         version = _register(store, run_id, record, val_accuracy, model)
+        if threshold:
+            attach(store, version, threshold)
         champion = find_champion(store, model)
         if champion is not None and champion.version == version.version:
             return Promotion(model, int(version.version), False, "it already is the champion")
