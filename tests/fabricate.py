@@ -14,6 +14,7 @@ from src.data.faceset import FaceSet, Split
 from src.evaluation.calibration import Calibration
 from src.evaluation.metrics import score, wilson
 from src.evaluation.predictions import Predictions
+from src.evaluation.strangers import Half, Halves
 from src.files import write_csv, write_json
 from src.report.comparison import TrainingSummary
 from src.tracking.record import RunRecord
@@ -61,6 +62,23 @@ def predictions(
             values[seed, np.arange(len(rows)), answer] += 3
         logits[name] = values
     return Predictions(logits, labels, rows, dataset.subjects)
+
+
+def halves(subjects: int = 4, strangers: int = 6, images: int = 5) -> Halves:
+    """Scores of known images and strangers, told apart best by `distance` and worst by `energy`."""
+    generator = np.random.default_rng(0)
+    gaps = {"probability": 1.0, "energy": 0.2, "distance": 3.0}
+
+    def half(first: int) -> Half:
+        labels = np.arange(subjects).repeat(images)
+        identities = np.arange(first, strangers, 2).repeat(images)
+        sizes = len(labels), len(identities)
+        known = {name: generator.normal(gap, 1, sizes[0]) for name, gap in gaps.items()}
+        others = {name: generator.normal(0, 1, sizes[1]) for name in gaps}
+        probabilities = generator.dirichlet(np.ones(subjects), len(labels)).astype(np.float32)
+        return Half(known, others, labels, identities, probabilities)
+
+    return Halves(half(0), half(1), torch.zeros(subjects, 8))
 
 
 def trained(

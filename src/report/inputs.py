@@ -45,6 +45,7 @@ class ReportInputs:
     findings: tuple[AuditFinding, ...]
     contact_sheet: bytes
     commits: tuple[str, ...]
+    unknown: Mapping[str, Any]  # metrics/unknown.json; empty where it is missing
 
     @classmethod
     def load(cls, params: Params) -> ReportInputs:
@@ -87,6 +88,7 @@ class ReportInputs:
             ),
             contact_sheet=paths.CONTACT_SHEET.read_bytes(),
             commits=tuple(sorted({_commit(record) for record in records.values()})),
+            unknown=_read_json(paths.UNKNOWN_METRICS) if paths.UNKNOWN_METRICS.exists() else {},
         )
 
     def compare(self) -> Comparison:
