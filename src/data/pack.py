@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,9 @@ def _strangers(data: Data, where: str | None, style: str) -> tuple[list[tuple[En
     """The images of the strangers' origin, of whatever split, and what there is to say of them."""
     if where is None:
         return [], ""
+    if not Path(where).exists():
+        mend = "set unknown.origin to one, or to data/nobody.yaml"
+        raise OriginError(where, "no such file or folder", mend)
     theirs = data.model_copy(update={"origin": where, "classes": {}})
     origin = open_origin(theirs)
     if origin.entries and origin.style != style:

@@ -139,7 +139,9 @@ def reliability_figure(predictions: Predictions, experiment: str) -> Figure:
 
     drawn = Figure(figsize=(4, 4))
     FigureCanvasAgg(drawn)
-    axis = drawn.add_axes((0.14, 0.12, 0.83, 0.83))  # laid out by hand: a tenth of a second less
+    axis = drawn.add_axes(
+        (0.14, 0.12, 0.83, 0.83)
+    )  # by hand: 0.12 s in all, where curves take 0.4 s
     logits, labels = predictions.logits[experiment][0], predictions.labels
     axis.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=":")
     cases = (
@@ -158,7 +160,7 @@ def reliability_figure(predictions: Predictions, experiment: str) -> Figure:
         axis.plot([], [], color=colour, marker="o", label=said)
     axis.set(xlabel="probability of the answer", ylabel="share of answers that are right")
     axis.set(xlim=(0, 1.02), ylim=(0, 1.02))
-    axis.legend(frameon=False, loc="upper left")
+    axis.legend(frameon=False, loc="lower right")
     return drawn
 
 

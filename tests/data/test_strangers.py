@@ -88,6 +88,8 @@ def test_a_stranger_who_is_in_the_dataset_is_refused(data: Data, tmp_path: Path)
 
 
 def test_too_few_strangers_or_subjects_are_named(data: Data, tmp_path: Path) -> None:
+    with pytest.raises(OriginError, match=r"^nowhere: no such .*set unknown\.origin"):
+        pack(data, 0, strangers="nowhere")
     with pytest.raises(OriginError, match="there is only one"):
         pack(data, 0, strangers=others(tmp_path, "x"))
     with pytest.raises(OriginError, match="has 6 subjects, too few to hold 5 out"):
