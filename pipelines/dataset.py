@@ -13,7 +13,7 @@ SHOWN = 10  # findings printed
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write the packed faces, manifest, audit and contact sheet; nothing if any of them fails."""
+    """Write packed faces and strangers, manifest, audit and contact sheet; nothing if any fails."""
     cli.parser(
         "pipelines.dataset",
         "Pack the origin's faces into one audited, split file.",
@@ -26,15 +26,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     from src.data.faceset import Split
     from src.data.pack import pack
 
-    packed = pack(params.data, params.seed)
+    packed = pack(
+        params.data,
+        params.seed,
+        strangers=params.unknown.origin,
+        held_out=params.unknown.held_out,
+    )
     sheet = contact_sheet(packed.faces)
     packed.faces.save(paths.FACES)
+    packed.strangers.save(paths.STRANGERS)
     write_text(paths.MANIFEST, packed.manifest_csv())
     with atomic(paths.CONTACT_SHEET) as temporary:
         sheet.save(temporary, format="PNG")
     write_json(paths.AUDIT, packed.report())
     counts = ", ".join(f"{len(packed.faces.rows(split))} for {split.name}" for split in Split)
     print(f"{len(packed.faces.subjects)} subjects, {len(packed.faces)} images: {counts}")
+    strangers = packed.strangers
+    print(f"{len(strangers.subjects) or 'no'} strangers, {len(strangers)} images")
+    if packed.note:
+        print(f"note: {packed.note}", file=sys.stderr)
     for finding in packed.findings[:SHOWN]:
         print(f"audit: {finding}", file=sys.stderr)
     if (more := len(packed.findings) - SHOWN) > 0:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import astuple, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from src import paths
 from src.cli import parser, run
 from src.config import Params, load_params
 from src.data.faceset import FaceSet, Split
 from src.errors import OriginError, StaleInputError, WeightsError
+from src.evaluation.calibration import Calibration
+from src.evaluation.choice import Contender, choose
 from src.evaluation.figures import (
     confusion_figure,
     curves_figure,
     mistakes_figure,
+    reliability_figure,
     worst_subjects_figure,
 )
 from src.evaluation.metrics import SubjectScore, per_subject, score
@@ -24,6 +28,13 @@ from src.plotting import save_png
 from src.tracking.reconcile import log_test
 from src.tracking.unchanged import check_unchanged
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+    from src.models.classifier import Classifier
+    from src.models.threshold import Threshold
+
 MISTAKES = 12  # shown in the figure
 EXAMPLES = "  python -m pipelines.evaluate\n  dvc repro evaluate"
 
@@ -33,7 +44,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser("pipelines.evaluate", str(main.__doc__), EXAMPLES).parse_args(argv)
     faces = FaceSet.load(paths.FACES)
     params = load_params()
-    predictions = predict(params, faces)
+    names = params.experiments
+    best = choose(Contender.read(name, paths.train_metrics(name)) for name in names).name
+    predictions, kept = predict(params, faces, best)
+    threshold, unknown, drawn = strangers(params, faces, best, kept)
     scores = {
         name: score(logits, predictions.labels) for name, logits in predictions.logits.items()
     }
@@ -42,15 +56,77 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name in scores:
             write_experiment(name, faces, predictions)
             write_json(paths.seed_scores(name), {"seeds": scores_of_seeds(predictions, name)})
-        write_json(paths.TEST_METRICS, {name: result.as_dict() for name, result in scores.items()})
+        figures = {
+            name: result.as_dict() | calibration(predictions, name).as_dict()
+            for name, result in scores.items()
+        }
+        write_json(paths.TEST_METRICS, figures)
+        threshold.save(paths.THRESHOLD)
+        write_json(paths.UNKNOWN_METRICS, unknown)
+        for name in names:
+            paths.strangers_figure(name).unlink(missing_ok=True)
+        if drawn:
+            save_png(drawn, paths.strangers_figure(best))
     for name, result in scores.items():
         seeds_alone = scores_of_seeds(predictions, name)
         if not params.tracking.offline:
             files = [(path, "test") for path in sorted(paths.evaluation(name).iterdir())]
-            log_test(paths.run_record(name), result.as_dict(), files, seeds=seeds_alone)
+            log_test(paths.run_record(name), figures[name], files, seeds=seeds_alone)
         low, high = result.accuracy_low, result.accuracy_high
         seeds = f", mean of {result.seeds} seeds" if result.seeds > 1 else ""
         print(f"{name}: test {result.accuracy:.1%}, 95% interval {low:.1%} to {high:.1%}{seeds}")
+    print(sentence(unknown))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The best experiment's kept network, with its features and logits of the test images."""
+
+    classifier: Classifier
+    features: Tensor
+    logits: Tensor
+
+
+def strangers(
+    params: Params, faces: FaceSet, best: str, kept: Kept
+) -> tuple[Threshold, dict[str, Any], Figure | None]:
+    """The threshold of the best network, what it does, and the figure; nothing without strangers.
+
+    Raises StaleInputError where the strangers were packed with another dataset.
+    """
+    from src.evaluation.strangers import measure, set_threshold, split_halves
+    from src.evaluation.strangers_figure import strangers_figure
+    from src.models.threshold import Threshold
+    from src.training.device import resolve
+
+    others, far, md5 = FaceSet.load(paths.STRANGERS), params.unknown.far, digest(paths.model(best))
+    if not len(others):
+        return Threshold.nothing(md5, best, far), {"experiment": best, "strangers": {}}, None
+    if others.images.shape[1:] != faces.images.shape[1:]:
+        what = "of another image size than the dataset"
+        raise StaleInputError(str(paths.STRANGERS), what, "run `dvc repro dataset`")
+    dtype = resolve(params.engine.device, params.engine.precision).dtype
+    halves = split_halves(kept.classifier, faces, others, (kept.features, kept.logits), dtype)
+    threshold = set_threshold(halves.setting, halves.means, far=far, model=md5, experiment=best)
+    figure = strangers_figure(halves.measuring, threshold)
+    return threshold, measure(halves, threshold), figure
+
+
+def sentence(unknown: Mapping[str, Any]) -> str:
+    """What the threshold does."""
+    if not unknown["strangers"]:
+        return "no strangers, so no answer is ever unknown"
+    own = unknown["scores"][unknown["score"]]
+    return (
+        f"{unknown['experiment']}: unknown by {unknown['score']}; names {own['far']:.1%} of other "
+        f"strangers' images, refuses {own['frr']:.1%} of the test images"
+    )
+
+
+def calibration(predictions: Predictions, name: str) -> Calibration:
+    """How well calibrated an experiment's kept model is."""
+    logits, labels = predictions.logits[name][0], predictions.labels
+    return Calibration.of(logits, labels, predictions.temperature(name))
 
 
 def scores_of_seeds(predictions: Predictions, name: str) -> list[dict[str, float]]:
@@ -58,13 +134,15 @@ def scores_of_seeds(predictions: Predictions, name: str) -> list[dict[str, float
     return [score(each[None], predictions.labels).as_dict() for each in predictions.logits[name]]
 
 
-def predict(params: Params, faces: FaceSet) -> Predictions:
-    """The predictions of each experiment's seeds for the test images.
+def predict(params: Params, faces: FaceSet, best: str) -> tuple[Predictions, Kept]:
+    """The predictions of each experiment's seeds for the test images, and what `best` keeps.
 
     Raises OriginError if there are none, StaleInputError for a network that was trained for
     other subjects or another image size or was changed since, WeightsError for one that is
     missing or gives answers that are not finite.
     """
+    import torch
+
     from src.evaluation.inference import shared_logits
     from src.models.classifier import Classifier
     from src.training.device import resolve
@@ -87,13 +165,19 @@ def predict(params: Params, faces: FaceSet) -> Predictions:
                 f"run `dvc repro train@{name}`",
             )
     compute = resolve(params.engine.device, params.engine.precision)
+    kept, features = seeds[best][0], []
+    hook = kept.network.head.register_forward_pre_hook(lambda _, given: features.append(given[0]))
     found = shared_logits(seeds, images, compute.device, compute.dtype)
+    hook.remove()
     for name, tensor in found.items():
         if not tensor.isfinite().all():
             what = "its answers are not finite, so its weights are out of range"
             raise WeightsError(str(paths.model(name)), what, f"run `dvc repro train@{name}`")
     logits = {name: tensor.numpy() for name, tensor in found.items()}
-    return Predictions(logits, labels.numpy(), faces.rows(Split.test).numpy(), faces.subjects)
+    rows = faces.rows(Split.test).numpy()
+    temperatures = {name: first.spec.temperature for name, (first, *_) in seeds.items()}
+    predictions = Predictions(logits, labels.numpy(), rows, faces.subjects, temperatures)
+    return predictions, Kept(kept, torch.cat(features).float().cpu(), found[best][0])
 
 
 def write_experiment(name: str, faces: FaceSet, predictions: Predictions) -> None:
@@ -114,6 +198,7 @@ def write_experiment(name: str, faces: FaceSet, predictions: Predictions) -> Non
     write_text(paths.evaluated_model(name), digest(paths.model(name)) + "\n")
     save_png(confusion_figure(predictions, name), folder / "confusion.png")
     save_png(mistakes_figure(faces, mistakes, subjects), folder / "worst_mistakes.png")
+    save_png(reliability_figure(predictions, name), folder / "reliability.png")
     save_png(curves_figure(name, read_rows(paths.curves(name))), folder / "curves.png")
     save_png(worst_subjects_figure(faces, predictions, name, scores), folder / "worst_subjects.png")
 

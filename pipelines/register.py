@@ -15,7 +15,10 @@ EXAMPLES = "  python -m pipelines.register\n  dvc repro register"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Register the best experiment's model, and promote it if it beats the current champion."""
+    """Register the best experiment's model, and promote it if it beats the current champion.
+
+    Its threshold goes with it.
+    """
     parser("pipelines.register", str(main.__doc__), EXAMPLES).parse_args(argv)
     params = load_params()
     names = params.experiments
@@ -26,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         from src.tracking.registry import promote
 
-        print(promote(paths.run_record(best.name), best.val_accuracy, model).sentence)
+        record, threshold = paths.run_record(best.name), paths.THRESHOLD
+        print(promote(record, best.val_accuracy, model, threshold).sentence)
     # Not the version, which depends on the registry and not on the inputs alone.
     write_json(paths.REGISTERED, {"model": model, **asdict(best)})
 

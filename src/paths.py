@@ -14,6 +14,9 @@ CONTACT_SHEET = Path("data/contact_sheet.png")
 MODELS = Path("models")
 SOURCE = MODELS / "source.safetensors"
 FEATURES = Path("data/features.safetensors")
+STRANGERS = Path("data/strangers.safetensors")
+THRESHOLD = Path("data/threshold.safetensors")
+UNKNOWN_METRICS = Path("metrics/unknown.json")
 TEST_METRICS = Path("metrics/test.json")
 PREDICTIONS = Path("data/predictions.safetensors")
 LEARNING = Path("plots/learning.csv")
@@ -68,6 +71,11 @@ def evaluation(name: str) -> Path:
 def evaluated_model(name: str) -> Path:
     """The md5 of the model file that the files in `evaluation(name)` were made from."""
     return evaluation(name) / "model.md5"
+
+
+def strangers_figure(name: str) -> Path:
+    """What the threshold does to test images and strangers; only of the best on validation."""
+    return evaluation(name) / "strangers.png"
 
 
 def seed_scores(name: str) -> Path:

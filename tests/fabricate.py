@@ -11,8 +11,10 @@ import torch
 from src import paths
 from src.config import PARAMS, Experiment, Head, load_params
 from src.data.faceset import FaceSet, Split
+from src.evaluation.calibration import Calibration
 from src.evaluation.metrics import score, wilson
 from src.evaluation.predictions import Predictions
+from src.evaluation.strangers import Half, Halves
 from src.files import write_csv, write_json
 from src.report.comparison import TrainingSummary
 from src.tracking.record import RunRecord
@@ -60,6 +62,23 @@ def predictions(
             values[seed, np.arange(len(rows)), answer] += 3
         logits[name] = values
     return Predictions(logits, labels, rows, dataset.subjects)
+
+
+def halves(subjects: int = 4, strangers: int = 6, images: int = 5) -> Halves:
+    """Scores of known images and strangers, told apart best by `distance` and worst by `energy`."""
+    generator = np.random.default_rng(0)
+    gaps = {"probability": 1.0, "energy": 0.2, "distance": 3.0}
+
+    def half(first: int) -> Half:
+        labels = np.arange(subjects).repeat(images)
+        identities = np.arange(first, strangers, 2).repeat(images)
+        sizes = len(labels), len(identities)
+        known = {name: generator.normal(gap, 1, sizes[0]) for name, gap in gaps.items()}
+        others = {name: generator.normal(0, 1, sizes[1]) for name in gaps}
+        probabilities = generator.dirichlet(np.ones(subjects), len(labels)).astype(np.float32)
+        return Half(known, others, labels, identities, probabilities)
+
+    return Halves(half(0), half(1), torch.zeros(subjects, 8))
 
 
 def trained(
@@ -112,7 +131,11 @@ def write_project(
     write_json(root / paths.AUDIT, {"findings": [finding]})
     made = predictions(dataset, accuracy, seeds)
     made.save(root / paths.PREDICTIONS)
-    scores = {name: score(logits, made.labels).as_dict() for name, logits in made.logits.items()}
+    scores = {
+        name: score(logits, made.labels).as_dict()
+        | Calibration.of(logits[0], made.labels, made.temperature(name)).as_dict()
+        for name, logits in made.logits.items()
+    }
     write_json(root / paths.TEST_METRICS, scores)
     for name, experiment in experiments.items():
         write_training(root, name, experiment, accuracy[name])

@@ -13,6 +13,7 @@ from src.config.section import Count, Policy, Section, validate
 from src.config.tracking import Tracking
 from src.config.training import Augment, Engine, Experiment, Model, Recipe
 from src.config.tune import SearchResult, Space, Tune
+from src.config.unknown import Unknown
 from src.config.weights import SourceTask, Weights
 from src.config.yaml_file import read_yaml
 
@@ -39,6 +40,7 @@ __all__ = [
     "Space",
     "Tracking",
     "Tune",
+    "Unknown",
     "Weights",
     "load_params",
     "read_yaml",

@@ -16,6 +16,7 @@ from src.config.section import Count, Key, Section, validate
 from src.config.tracking import Tracking
 from src.config.training import Engine, Experiment, Model, Recipe
 from src.config.tune import SearchResult, Tune
+from src.config.unknown import Unknown
 from src.config.weights import Weights
 from src.config.yaml_file import read_yaml
 from src.errors import ConfigError, has_password
@@ -56,6 +57,8 @@ class Params(Section):
     """Training recipes by name."""
     experiments: dict[Key, Experiment] = Field(min_length=1)
     """The rows of the comparison by name."""
+    unknown: Unknown = Unknown()
+    """Strangers, whom the champion should not give a subject's name."""
     engine: Engine = Engine()
     """How the work is done."""
     tune: Tune = Tune()

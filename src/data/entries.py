@@ -34,9 +34,10 @@ class Origin:
     entries: every image, in the order in which `read` yields them. read: yields each entry with
     its encoded file, with its pixels, (H, W) or (H, W, 3) uint8, or with the reason why it must
     not be read; sequential, so that a compressed archive is read only once. empty: folders of
-    subjects that hold no file.
+    subjects that hold no file. style: `photos`, or what has been rendered.
     """
 
     entries: tuple[Entry, ...]
     read: Callable[[], Iterator[tuple[Entry, Content]]]
     empty: tuple[str, ...] = ()
+    style: str = "photos"

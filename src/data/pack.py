@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from src.data.entries import Content, Entry, Origin, Pixels
 from src.data.faceset import FaceSet, Split
 from src.data.origins import open_origin
 from src.data.split import assign, check_remaining
+from src.data.strangers import hold_out, in_halves, nobody
 from src.errors import ImageError, OriginError
 from src.progress import tracked
 
@@ -30,11 +32,16 @@ BATCH_BYTES = 2**24  # of encoded files; a single one may have more
 
 @dataclass(frozen=True)
 class PackedDataset:
-    """A dataset, the file that each row came from, and the findings of the audit."""
+    """A dataset, the file that each row came from, and the findings of the audit.
+
+    strangers: in two halves (`src.data.strangers`). note: why there are none or fewer than given.
+    """
 
     faces: FaceSet
     files: tuple[str, ...]
     findings: tuple[AuditFinding, ...]
+    strangers: FaceSet
+    note: str = ""
 
     def manifest_csv(self) -> str:
         """One row per image: file, subject, split, sha256 of its pixels."""
@@ -61,15 +68,19 @@ class PackedDataset:
             "subjects": len(self.faces.subjects),
             "images": {split.name: len(self.faces.rows(split)) for split in Split},
             "images_per_subject": {"least": int(sizes.min()), "most": int(sizes.max())},
+            "strangers": len(self.strangers.subjects),
             "found": {kind: counts[kind] for kind in KINDS},
             "dropped": len(dropped),
             "findings": [asdict(finding) for finding in self.findings],
         }
 
 
-def pack(data: Data, seed: int) -> PackedDataset:
-    """Read, decode, split and audit the origin.
+def pack(
+    data: Data, seed: int, *, strangers: str | None = None, held_out: float = 0.0
+) -> PackedDataset:
+    """Read, decode, split and audit the origin, and read that of the strangers.
 
+    Where `strangers` gives none, they are a share `held_out` of the origin's own subjects.
     Raises OriginError and AuditError; an unreadable file is a finding, not an error.
     """
     origin = open_origin(data)
@@ -80,6 +91,13 @@ def pack(data: Data, seed: int) -> PackedDataset:
             "no image of its test split can be read",
             f"replace {unreadable[-1][0]} and the others, or remove the split",
         )
+    others, note = _strangers(data, strangers, origin.style)
+    if not others:
+        items, names = zip(entries, pixels, strict=True), {entry.subject for entry in entries}
+        held = hold_out(data.origin, names, held_out, seed)
+        others = [each for each in items if each[0].subject in held]
+        pixels = [each for each, of in zip(pixels, entries, strict=True) if of.subject not in held]
+        entries = [entry for entry in entries if entry.subject not in held]
     policies = data.audit
     findings = [
         *audit.unusable("unreadable", unreadable, policies.unreadable),
@@ -102,7 +120,41 @@ def pack(data: Data, seed: int) -> PackedDataset:
         torch.from_numpy(splits[kept]),
         subjects,
     )
-    return PackedDataset(faces, tuple(entries[row].file for row in kept), (*findings, *found))
+    files = tuple(entries[row].file for row in kept)
+    apart = _apart(others, faces)
+    return PackedDataset(faces, files, (*findings, *found), apart, note)
+
+
+def _strangers(data: Data, where: str | None, style: str) -> tuple[list[tuple[Entry, Pixels]], str]:
+    """The images of the strangers' origin, of whatever split, and what there is to say of them."""
+    if where is None:
+        return [], ""
+    if not Path(where).exists():
+        mend = "set unknown.origin to one, or to data/nobody.yaml"
+        raise OriginError(where, "no such file or folder", mend)
+    theirs = data.model_copy(update={"origin": where, "classes": {}})
+    origin = open_origin(theirs)
+    if origin.entries and origin.style != style:
+        return [], f"{where} gives no strangers: it holds {origin.style}, the dataset {style}"
+    entries, pixels, unreadable = _decode(origin, theirs)
+    note = f"{where}: {len(unreadable)} files are no readable images" if unreadable else ""
+    return [*zip(entries, pixels, strict=True)], note
+
+
+def _apart(others: Sequence[tuple[Entry, Pixels]], faces: FaceSet) -> FaceSet:
+    """The strangers; raises OriginError where one of them is in the dataset, too."""
+    if not others:
+        return nobody(faces.images.shape[-1])
+    entries, pixels = zip(*others, strict=True)
+    where, mend = "strangers", "remove it from one of the two"
+    if known := sorted({entry.subject for entry in entries} & {*faces.subjects}):
+        what = "a stranger is called like a subject of the dataset"
+        raise OriginError(f"{where}: {known[0]}", what, mend)
+    seen = {image.permute(1, 2, 0).contiguous().numpy().tobytes() for image in faces.images}
+    for entry, image in others:
+        if image.tobytes() in seen:
+            raise OriginError(f"{where}: {entry.file}", "the dataset has this image, too", mend)
+    return in_halves(entries, pixels)
 
 
 def _has_test(entries: Iterable[Entry]) -> bool:

@@ -31,7 +31,7 @@ def regroup(where: str, origin: Origin, classes: Mapping[str, tuple[str, ...]]) 
     def read() -> Iterator[tuple[Entry, Content]]:
         return ((entries[entry], pixels) for entry, pixels in origin.read() if entry in entries)
 
-    return Origin(tuple(entries.values()), read)
+    return Origin(tuple(entries.values()), read, style=origin.style)
 
 
 def _class(subject: str, classes: Mapping[str, tuple[str, ...]]) -> str | None:

@@ -1,4 +1,4 @@
-"""Figures of one experiment: confusion matrix, worst mistakes, worst subjects, curves."""
+"""Figures of one experiment: confusion, mistakes, worst subjects, curves, reliability."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from src.data.faceset import FaceSet
+from src.evaluation.calibration import bins, ece, log_softmax
 from src.evaluation.metrics import SubjectScore, confusion
 from src.evaluation.mistakes import Mistake, worst_subjects
 from src.evaluation.predictions import Predictions
@@ -124,6 +125,42 @@ def curves_figure(experiment: str, epochs: Sequence[Mapping[str, str]]) -> Figur
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend(frameon=False)
     axes[0][0].set_ylim(0, 1.02)
+    return drawn
+
+
+@styled
+def reliability_figure(predictions: Predictions, experiment: str) -> Figure:
+    """Share right against probability, by bins, before and after calibration (kept model).
+
+    Dots are as large as their share of the images; on the diagonal, probabilities are right.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(4, 4))
+    FigureCanvasAgg(drawn)
+    axis = drawn.add_axes(
+        (0.14, 0.12, 0.83, 0.83)
+    )  # by hand: 0.12 s in all, where curves take 0.4 s
+    logits, labels = predictions.logits[experiment][0], predictions.labels
+    axis.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=":")
+    cases = (
+        ("before", 1.0, MUTED),
+        ("after, T = {:.3g}", predictions.temperature(experiment), BLUE),
+    )
+    for label, temperature, colour in cases:
+        logarithms = log_softmax(logits / temperature)
+        found = bins(logarithms, labels)
+        filled = found.counts > 0
+        points = found.confidence[filled], found.accuracy[filled]
+        axis.plot(*points, color=colour, linewidth=0.9)
+        sizes = 8 + 200 * found.counts[filled] / len(labels)
+        axis.scatter(*points, s=sizes, color=colour, alpha=0.7)
+        said = f"{label.format(temperature)}: ECE {ece(logarithms, labels):.3f}"
+        axis.plot([], [], color=colour, marker="o", label=said)
+    axis.set(xlabel="probability of the answer", ylabel="share of answers that are right")
+    axis.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    axis.legend(frameon=False, loc="lower right")
     return drawn
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
 from statistics import NormalDist, fmean
 from statistics import variance as sample_variance
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from src.evaluation.crossed import (
     Component,
@@ -47,6 +47,11 @@ class Score:
     macro_f1: float
     images: int
     seeds: int = 1
+
+    @classmethod
+    def read(cls, metrics: Mapping[str, Any]) -> Score:
+        """From what `as_dict` gave, among other keys."""
+        return cls(**{key: value for key, value in metrics.items() if key in cls.__annotations__})
 
     def as_dict(self) -> dict[str, float]:
         """As written to metrics files: rounded to six decimals, without None."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +23,15 @@ class Predictions:
 
     logits: per experiment (S, N, C) float32, one entry for each of its S seeds. The first is of the
     model that is kept, whose answers alone are shown image by image. labels: (N,) int64, an index
-    into `subjects`. rows: (N,) int64, the images' row numbers in the packed dataset.
+    into `subjects`. rows: (N,) int64, the images' row numbers in the packed dataset. temperatures:
+    per experiment that of the model that is kept, 1 where it is not known.
     """
 
     logits: Mapping[str, NDArray[np.float32]]
     labels: NDArray[np.int64]
     rows: NDArray[np.int64]
     subjects: tuple[str, ...]
+    temperatures: Mapping[str, float] = field(default_factory=dict)
 
     def predicted(self, experiment: str) -> NDArray[np.int64]:
         """(N,) the subject that the kept model predicts of each image."""
@@ -48,11 +50,17 @@ class Predictions:
         return sorted(mine, key=lambda index: bool(right[index]))
 
     def probabilities(self, experiment: str) -> NDArray[np.float32]:
-        """(N, C) softmax of the kept model's logits; each row sums to one."""
+        """(N, C) the kept model's calibrated probabilities; each row sums to one."""
+        import numpy as np
         from scipy.special import softmax
 
-        shares: NDArray[np.float32] = softmax(self.logits[experiment][0], axis=1)
+        cooled = self.logits[experiment][0] / np.float32(self.temperature(experiment))
+        shares: NDArray[np.float32] = softmax(cooled, axis=1)
         return shares
+
+    def temperature(self, experiment: str) -> float:
+        """What the kept model's logits are divided by."""
+        return self.temperatures.get(experiment, 1.0)
 
     def save(self, path: Path) -> None:
         """Write atomically; the same predictions always give the same bytes."""
@@ -60,7 +68,11 @@ class Predictions:
 
         arrays: dict[str, NDArray[Any]] = {"labels": self.labels, "rows": self.rows}
         arrays |= {f"logits/{name}": logits for name, logits in self.logits.items()}
-        about = {"subjects": self.subjects, "experiments": tuple(self.logits)}
+        about = {
+            "subjects": self.subjects,
+            "experiments": tuple(self.logits),
+            "temperatures": dict(self.temperatures),
+        }
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         save_tensors(path, tensors, about=about)
 
@@ -78,6 +90,7 @@ class Predictions:
                 tensors["labels"].numpy(),
                 tensors["rows"].numpy(),
                 tuple(about["subjects"]),
+                {name: float(value) for name, value in about.get("temperatures", {}).items()},
             )
         except MALFORMED:
             raise StaleInputError(

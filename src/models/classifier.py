@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -37,6 +37,7 @@ class Classifier:
     def load_seeds(cls, path: Path, further: Path) -> tuple[Classifier, ...]:
         """The classifiers of all seeds: of the model file, then of the further seeds' file.
 
+        Only the first is calibrated: its temperature is not that of the others, which have 1.
         Raises WeightsError.
         """
         state, spec = load_state(path)
@@ -44,8 +45,12 @@ class Classifier:
             if tensor.ndim == 4:
                 state[name] = tensor.contiguous(memory_format=torch.channels_last)
         states = load_seed_states(further, state)
-        networks = [build_network(each, spec, str(path)) for each in states]
-        return tuple(cls(each.to(memory_format=torch.channels_last), spec) for each in networks)
+        specs = [spec] + [replace(spec, temperature=1.0)] * (len(states) - 1)
+        pairs = zip(states, specs, strict=True)
+        networks = [(build_network(state, each, str(path)), each) for state, each in pairs]
+        return tuple(
+            cls(network.to(memory_format=torch.channels_last), each) for network, each in networks
+        )
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -60,19 +65,33 @@ class Classifier:
     @torch.inference_mode()
     def logits(self, images: Tensor, batch_size: int = 128) -> Tensor:
         """(N, 3, S, S) uint8 to (N, classes) float32, in full precision."""
+        return self.outputs(images, batch_size)[1]
+
+    @torch.inference_mode()
+    def outputs(self, images: Tensor, batch_size: int = 128) -> tuple[Tensor, Tensor]:
+        """The (N, D) float32 features that the head reads, and the logits it makes of them."""
+        network, classes = self.network, len(self.subjects)
         if not len(images):
-            return torch.empty(0, len(self.subjects))
-        parts = [
-            self.network(normalize(part, self.spec)) for part in torch.split(images, batch_size)
-        ]
-        return torch.cat(parts)
+            return torch.empty(0, network.backbone.features), torch.empty(0, classes)
+        features = torch.cat(
+            [
+                network.run(normalize(part, self.spec), 0, len(network.blocks))
+                for part in torch.split(images, batch_size)
+            ]
+        )
+        parts = torch.split(features, batch_size)
+        return features, torch.cat([network.head(part) for part in parts])
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """(N, 3, S, S) uint8 to (N, classes) float32; each row sums to one.
+        """(N, 3, S, S) uint8 to (N, classes) float32, calibrated; each row sums to one.
 
         Raises WeightsError where weights are so large that the answers are not finite.
         """
-        shares = self.logits(images).softmax(1)
+        return self.calibrated(self.logits(images))
+
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """The same of (N, classes) logits."""
+        shares = (logits / self.spec.temperature).softmax(1)
         if not shares.isfinite().all():
             what = "its answers are not finite, so its weights are out of range"
             raise WeightsError("the network", what, "train it again")

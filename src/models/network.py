@@ -28,12 +28,13 @@ from src.tensors import MALFORMED, load_tensors, save_tensors
 
 Norm = nn.modules.batchnorm._BatchNorm
 Side = Annotated[int, Field(ge=1, le=16384)]
+COLDEST, HOTTEST = 0.05, 20.0  # temperatures
 
 
 # The keys of a stored specification; their order is part of a model file's bytes.
 STORED = (
     *("backbone", "stem", "image_size", "subjects", "hidden", "dropout", "mean", "deviation"),
-    *("crop", "last", "kind", "stored", "fit"),
+    *("crop", "last", "kind", "stored", "fit", "temperature"),
 )
 
 
@@ -44,6 +45,7 @@ class ModelSpec:
     `mean` and `deviation` are per channel, of images scaled to [0, 1]; zeros and ones where
     the network was trained without normalisation. Sizes are in pixels: images come with
     sides of `image_size`, of which the network takes the middle `crop`, or all where it is None.
+    Probabilities are those of logits divided by `temperature` (`src.training.temperature`).
     """
 
     backbone: str
@@ -57,6 +59,7 @@ class ModelSpec:
     last: str | None = None  # the block whose output the head reads; None for the last there is
     stored: Count | None = None  # training images that a k-nearest-neighbours head keeps
     fit: Literal["crop", "stretch", "pad"] = "crop"  # how images become square, as `data.fit` said
+    temperature: Annotated[float, Field(ge=COLDEST, le=HOTTEST)] = 1.0
 
     @property
     def input_size(self) -> int:
@@ -69,8 +72,12 @@ class ModelSpec:
         return f"{BACKBONES[self.backbone].head}."
 
     def stored_form(self) -> dict[str, Any]:
-        """The form in model files: flat, in the order of `STORED`, without fields that are None."""
+        """The form in model files: flat, in the order of `STORED`, without fields that are None.
+
+        Nor does a temperature of 1 stand there, so that files from before there was one are equal.
+        """
         flat = vars(self) | self.head.model_dump() | {"dropout": self.head.rates}
+        flat["temperature"] = None if self.temperature == 1 else self.temperature
         return {key: flat[key] for key in STORED if flat[key] is not None}
 
     @classmethod

@@ -14,6 +14,7 @@ from src.data.audit import AuditFinding
 from src.data.faceset import FaceSet
 from src.errors import StaleInputError
 from src.evaluation import published
+from src.evaluation.calibration import Calibration
 from src.evaluation.metrics import Proportion, Score
 from src.evaluation.predictions import Predictions
 from src.files import digest, read_rows
@@ -39,10 +40,12 @@ class ReportInputs:
     training: Mapping[str, TrainingSummary]
     curves: Mapping[str, LearningCurve]
     scores: Mapping[str, Score]
+    calibrations: Mapping[str, Calibration]
     weight_changes: Mapping[str, Mapping[str, float]]
     findings: tuple[AuditFinding, ...]
     contact_sheet: bytes
     commits: tuple[str, ...]
+    unknown: Mapping[str, Any]  # metrics/unknown.json; empty where it is missing
 
     @classmethod
     def load(cls, params: Params) -> ReportInputs:
@@ -54,7 +57,7 @@ class ReportInputs:
             name: LearningCurve.of(read_rows(paths.curves(name)), each["best_epoch"])
             for name, each in metrics.items()
         }
-        scores = _read_scores(params)
+        scores, calibrations = _read_scores(params)
         flops = training_flops(
             params, faces, {name: each["epochs"] for name, each in metrics.items()}
         )
@@ -75,6 +78,7 @@ class ReportInputs:
             },
             curves=curves,
             scores=scores,
+            calibrations=calibrations,
             weight_changes={name: _read_changes(name, params) for name in params.experiments},
             findings=tuple(
                 AuditFinding(
@@ -84,6 +88,7 @@ class ReportInputs:
             ),
             contact_sheet=paths.CONTACT_SHEET.read_bytes(),
             commits=tuple(sorted({_commit(record) for record in records.values()})),
+            unknown=_read_json(paths.UNKNOWN_METRICS) if paths.UNKNOWN_METRICS.exists() else {},
         )
 
     def compare(self) -> Comparison:
@@ -127,12 +132,17 @@ def _seconds(record: RunRecord) -> float:
     return (record.ended - record.started) / 1000
 
 
-def _read_scores(params: Params) -> dict[str, Score]:
+def _read_scores(params: Params) -> tuple[dict[str, Score], dict[str, Calibration]]:
     metrics = _read_json(paths.TEST_METRICS)
     if missing := [name for name in params.experiments if name not in metrics]:
         what = f"has no figures of {', '.join(missing)}"
         raise StaleInputError(str(paths.TEST_METRICS), what, "run `dvc repro evaluate`")
-    return {name: Score(**metrics[name]) for name in params.experiments}
+    scores = {name: Score.read(metrics[name]) for name in params.experiments}
+    try:
+        return scores, {name: Calibration.read(metrics[name]) for name in params.experiments}
+    except KeyError as missing:
+        what = f"has no figure named {missing}"
+        raise StaleInputError(str(paths.TEST_METRICS), what, "run `dvc repro evaluate`") from None
 
 
 def _read_changes(name: str, params: Params) -> dict[str, float]:

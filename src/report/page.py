@@ -24,6 +24,7 @@ from src.report.images import (
 )
 from src.report.inputs import ReportInputs
 from src.report.literature import ClaimVerdict, check_claim
+from src.report.strangers import Strangers
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -41,6 +42,7 @@ class Page:
     mistakes: tuple[MistakePair, ...]
     hardest: tuple[HardSubject, ...]
     verdicts: tuple[ClaimVerdict, ...]  # on the claims of a literature study
+    strangers: Strangers | None
 
     @classmethod
     def of(cls, inputs: ReportInputs, comparison: Comparison, charts: Mapping[str, Chart]) -> Page:
@@ -55,6 +57,7 @@ class Page:
             mistakes=mistake_pairs(faces, predictions, best),
             hardest=hard_subjects(faces, predictions, best),
             verdicts=tuple(check_claim(claim, inputs) for claim in study.claims) if study else (),
+            strangers=Strangers.read(inputs.unknown),
         )
 
     @property
@@ -69,6 +72,7 @@ class Page:
             "confusion": "confusion matrices",
             "mistakes": "worst mistakes",
             "hardest": "hardest subjects" if self.hardest else "",
+            "strangers": "strangers" if self.strangers else "",
             "data": "data",
             "provenance": "provenance",
             "next": "next step",

@@ -12,6 +12,12 @@ from src.report.formats import count, duration, interval, listed, p_value, perce
 
 TEST_READ = "read only by the evaluate stage, each time it runs; no stage chooses anything by them"
 
+CALIBRATION_NOTE = (
+    "ECE: expected calibration error, by how much the probabilities of the first seed's network, "
+    "the one that is kept, miss the share of its answers that are right; in brackets, without the "
+    "temperature T that the validation images gave it."
+)
+
 
 def seeds(score: Score) -> str:
     """The number of seeds, in words."""

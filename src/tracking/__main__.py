@@ -11,6 +11,7 @@ from typing import Any
 from src import paths
 from src.cli import parser, run
 from src.errors import UserError
+from src.models.threshold import Threshold
 from src.tracking.reconcile import log_test, reconcile
 from src.tracking.record import RunRecord
 from src.tracking.registry import DIGITS, promote
@@ -69,7 +70,13 @@ def reconcile_one(path: Path, folder: Path) -> None:
     accuracy, champion = record.finals.get(ACCURACY, 0.0), _read(folder / paths.REGISTERED)
     chosen = {"name": record.name, "val_accuracy": round(accuracy, DIGITS)}
     if chosen.items() <= champion.items() and "model" in champion:
-        print(f"{path}: {promote(path, accuracy, champion['model']).sentence}")
+        threshold = _threshold(folder / paths.THRESHOLD, record.model.md5)
+        print(f"{path}: {promote(path, accuracy, champion['model'], threshold).sentence}")
+
+
+def _threshold(path: Path, model: str) -> Path | None:
+    """`path` if it is the threshold of the model file with the md5 `model`."""
+    return path if path.is_file() and Threshold.load(path).model == model else None
 
 
 def _read(path: Path) -> dict[str, Any]:

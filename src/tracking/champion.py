@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 ALIAS = "champion"
 ACCURACY, DATA, ORIGIN, NAME = "val_accuracy", "data.md5", "data.origin", "experiment"
 MODEL_MD5, REASON = "model.md5", "reason"
+THRESHOLD_MD5, ATTACHED = "threshold.md5", Path("threshold/threshold.safetensors")
 CLASSES, SIZE = "data.classes", "data.image_size"
 
 
 @dataclass(frozen=True)
 class Champion:
-    """A checked model file, and the `name` to show for it."""
+    """A checked model file, the `name` to show for it, and its threshold's file if it has one."""
 
     path: Path
     name: str
+    threshold: Path | None = None
 
 
 def champion_of(model: str) -> Champion:
@@ -42,9 +44,19 @@ def champion_of(model: str) -> Champion:
             "no champion yet",
             "run `dvc repro register`, or `python -m src.tracking reconcile` after `dvc pull`",
         )
-    return Champion(
-        weights_of(backend, version), f"{version_uri(version)} ({description(version)})"
-    )
+    path, name = weights_of(backend, version), f"{version_uri(version)} ({description(version)})"
+    return Champion(path, name, _threshold_of(version, path))
+
+
+def _threshold_of(version: ModelVersion, weights: Path) -> Path | None:
+    """The checked file of a version's threshold; None where it was registered without one."""
+    if (md5 := version.tags.get(THRESHOLD_MD5)) is None:
+        return None
+    path = weights.parent / ATTACHED
+    if not path.is_file() or digest(path) != md5:
+        what = f"missing, or not the threshold that was registered as {version_uri(version)}"
+        raise TrackingError(str(path), what, "run `python -m src.tracking reconcile`")
+    return path
 
 
 def find_champion(backend: Backend, model: str) -> ModelVersion | None:

@@ -134,8 +134,11 @@ def _signature(size: int) -> ModelSignature:
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, size, size, 3))]),
         outputs=Schema(
             [
-                ColSpec(DataType.string, "subject"),
+                ColSpec(DataType.string, "name"),
                 ColSpec(DataType.double, "probability"),
+                ColSpec(DataType.boolean, "unknown"),
+                ColSpec(Array(DataType.string), "candidates"),
+                ColSpec(DataType.string, "subject"),
                 ColSpec(Array(DataType.string), "top_subjects"),
                 ColSpec(Array(DataType.double), "top_probabilities"),
             ]

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FROM, MODEL_MD5, WITHOUT = "reconciled.from", "reconciled.model_md5", "reconciled.without"
-TEST_SCORES = ("accuracy", "accuracy_low", "accuracy_high", "top5")
+TEST_SCORES = (
+    *("accuracy", "accuracy_low", "accuracy_high", "top5"),
+    *("temperature", "ece", "ece_uncalibrated", "nll", "nll_uncalibrated"),
+)
 EXAMPLES = 2  # images in a rebuilt model's input example
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from src.errors import StaleInputError, TrackingError
 from src.files import digest
+from src.tracking.attached import attach
 from src.tracking.champion import (
     ACCURACY,
     ALIAS,
@@ -53,7 +54,9 @@ class Promotion:
 
 
 @reachable()
-def promote(path: Path, val_accuracy: float, model: str) -> Promotion:
+def promote(
+    path: Path, val_accuracy: float, model: str, threshold: Path | None = None
+) -> Promotion:
     """Register the model of the run in the record `path`; make it the champion if it is better.
 
     Better means a higher validation accuracy on the candidate's dataset; a tie keeps the champion.
@@ -64,13 +67,16 @@ def promote(path: Path, val_accuracy: float, model: str) -> Promotion:
 
     The run is rebuilt first if it is missing, and lost files of the champion are brought back from
     its own record beside `path`. Where that record is of another network by now, nothing can bring
-    them back, and the champion gives way. Raises TrackingError.
+    them back, and the champion gives way. The version gets the `threshold`, of which
+    `src.tracking.attached` tells more. Raises TrackingError, StaleInputError.
     """
     run_id, record = ensure_run(path), RunRecord.read(path)
     store = open_store(record.experiment)
     _restore_champion(store, model, path.parent)
     with locked(store.uri):
         version = _register(store, run_id, record, val_accuracy, model)
+        if threshold:
+            attach(store, version, threshold)
         champion = find_champion(store, model)
         if champion is not None and champion.version == version.version:
             return Promotion(model, int(version.version), False, "it already is the champion")

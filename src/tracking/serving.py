@@ -14,6 +14,8 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 TOP = 5
+UNKNOWN = "unknown"
+ATTACHED = "threshold/threshold.safetensors"  # as in `src.tracking.champion`
 
 # MLflow warns that `predict` has no type hint, but would take one for a second signature.
 with warnings.catch_warnings(record=True):
@@ -22,24 +24,46 @@ with warnings.catch_warnings(record=True):
         """From images to subjects and their probabilities."""
 
         def load_context(self, context: PythonModelContext) -> None:
-            """Read the weights that were logged with the model."""
+            """Read the weights logged with the model, and the threshold registered with it."""
             from src.models.classifier import Classifier
+            from src.models.threshold import Threshold
 
-            self.classifier = Classifier.load(Path(context.artifacts["weights"]))
+            weights = Path(context.artifacts["weights"])
+            self.classifier = Classifier.load(weights)
+            self.threshold = Threshold.of_model(weights.parent / ATTACHED, weights)
 
         def predict(self, model_input) -> pd.DataFrame:  # type: ignore[no-untyped-def]
-            """(N, S, S, 3) uint8 RGB to N rows: the likeliest subject, and the TOP likeliest."""
+            """(N, S, S, 3) uint8 RGB to N rows.
+
+            `name` is the likeliest subject, with its `probability`, or `unknown` where that is so;
+            `subject` is the likeliest in any case, the first of the TOP likeliest. `candidates` are
+            the subjects that it may well be, none without a threshold.
+            """
             import torch
+
+            from src.models.threshold import answer
 
             images = torch.from_numpy(np.asarray(model_input).transpose(0, 3, 1, 2))
             subjects = self.classifier.subjects
-            best = self.classifier.probabilities(images).topk(min(TOP, len(subjects)))
+            found = answer(self.classifier, self.threshold, images)
+            best = found.probabilities.topk(min(TOP, len(subjects)))
+            unknown = found.unknown.tolist()
+            sets = [[]] * len(images) if found.candidates is None else found.candidates.tolist()
             names = [[subjects[index] for index in row] for row in best.indices.tolist()]
             values = best.values.tolist()
             return pd.DataFrame(
                 {
-                    "subject": [row[0] for row in names],
+                    "name": [
+                        UNKNOWN if nobody else row[0]
+                        for nobody, row in zip(unknown, names, strict=True)
+                    ],
                     "probability": [row[0] for row in values],
+                    "unknown": unknown,
+                    "candidates": [
+                        [name for name, held in zip(subjects, row, strict=False) if held]
+                        for row in sets
+                    ],
+                    "subject": [row[0] for row in names],
                     "top_subjects": names,
                     "top_probabilities": values,
                 }

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from src.errors import DivergedError
 from src.models.network import Network
@@ -84,8 +84,15 @@ def _train_heads(
             history = _fit_head(job, untrained.network.head, source, report)
         chosen = choose(history, job.recipe.select)
         untrained.network.load_state_dict(source.buffers_after(chosen.number), strict=False)
-        results.append(untrained.result(history))
+        results.append(untrained.result(history, _logits(untrained, source, chosen.number)))
     return tuple(results)
+
+
+@torch.no_grad()
+def _logits(untrained: Untrained, source: FeatureSource, epoch: int) -> Tensor:
+    """(M, classes) of the validation images, by the head as it is."""
+    logits: Tensor = untrained.network.head.eval()(source.validation(epoch))
+    return logits
 
 
 def _fit_head(

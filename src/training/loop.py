@@ -167,14 +167,22 @@ def _batches(
 @torch.no_grad()
 def evaluate(network: Network, examples: Examples, compute: Compute) -> list[float]:
     """Mean loss (cross-entropy) and accuracy in evaluation mode, as `score_sums` orders them."""
-    network.eval()
     totals = torch.zeros((), device=compute.device)
+    for logits, labels in answers(network, examples, compute):
+        totals = totals + score_sums(logits, labels, F.cross_entropy(logits, labels) * len(labels))
+    scores: list[float] = (totals / len(examples.labels)).tolist()
+    return scores
+
+
+@torch.no_grad()
+def answers(
+    network: Network, examples: Examples, compute: Compute
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """(B, classes) float32 logits in evaluation mode with their (B,) labels, batch by batch."""
+    network.eval()
     rows = torch.arange(len(examples.labels), device=compute.device)
     for part in torch.split(rows, EVALUATION_BATCH):
         with compute.autocast():
             inputs = examples.inputs.batch(part, torch.zeros_like(part))
             logits = network(inputs, examples.inputs.start).float()
-        labels = examples.labels[part]
-        totals = totals + score_sums(logits, labels, F.cross_entropy(logits, labels) * len(labels))
-    scores: list[float] = (totals / len(rows)).tolist()
-    return scores
+        yield logits, examples.labels[part]

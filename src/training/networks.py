@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from src.data.faceset import Split
@@ -20,7 +21,7 @@ from src.models.trainable import frozen_prefix
 from src.training.checkpoint import Checkpoint
 from src.training.inputs import ImageInputs
 from src.training.job import TrainingJob, recalibrate_blocks
-from src.training.loop import Examples, Plan, train
+from src.training.loop import Examples, Plan, answers, train
 from src.training.prefix import cache_prefix
 from src.training.result import Epoch, OnSeedEpoch, TrainingResult
 from src.training.untrained import Untrained
@@ -60,7 +61,8 @@ def train_networks(
                 report,
                 checkpoint,
             )
-        results.append(untrained.result(history))
+        pairs = answers(untrained.network, frozen.validation, job.compute)
+        results.append(untrained.result(history, torch.cat([logits for logits, _ in pairs])))
     for checkpoint in checkpoints:
         checkpoint.remove()
     return tuple(results)

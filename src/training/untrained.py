@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -12,6 +12,7 @@ from src.models.network import Network
 from src.models.trainable import trained_blocks, unfreeze
 from src.training.job import TrainingJob
 from src.training.result import Epoch, TrainingResult, choose
+from src.training.temperature import fit_temperature
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,16 @@ class Untrained:
         trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
         return cls(job, network, trained, before, trainable)
 
-    def result(self, history: tuple[Epoch, ...]) -> TrainingResult:
-        """The result, once the network holds the weights of the chosen epoch."""
+    def result(self, history: tuple[Epoch, ...], logits: Tensor) -> TrainingResult:
+        """The result, once the network holds the weights of the chosen epoch.
+
+        `logits` are those that it then gives the validation images, which calibrate it.
+        """
+        _, labels = self.job.starting_point.faces.part(Split.val)
         parameters = dict(self.network.named_parameters())
         return TrainingResult(
             self.network.state_dict(),
-            self.job.spec(),
+            replace(self.job.spec(), temperature=fit_temperature(logits, labels)),
             history,
             choose(history, self.job.recipe.select),
             self.trained,

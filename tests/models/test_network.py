@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torchvision
 from src.config import Head
 from src.errors import WeightsError
 from src.models.backbones import BACKBONES
+from src.models.classifier import Classifier
 from src.models.network import ModelSpec, Network, load_network, normalize, save_network
 from src.models.summary import layers
 from src.training.prefix import folded
@@ -181,3 +183,25 @@ def test_images_are_scaled_and_normalised_per_channel() -> None:
     )
     image = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
     assert normalize(image, spec)[0, :, 0, 0].tolist() == pytest.approx([1.0, 1.0, 0.5])
+
+
+def test_a_temperature_is_stored_and_one_out_of_range_refused(tmp_path: Path) -> None:
+    spec = ModelSpec(
+        backbone="resnet18", stem="stride1", image_size=32, subjects=("a",), temperature=0.5
+    )
+    assert ModelSpec.from_stored_form(spec.stored_form()) == spec
+    for wrong in (0.0, -1.0, 1e9, float("inf"), "1"):
+        with pytest.raises(ValueError):
+            ModelSpec.from_stored_form({**spec.stored_form(), "temperature": wrong})
+
+
+def test_probabilities_are_calibrated_and_logits_are_not() -> None:
+    spec = ModelSpec(
+        backbone="resnet18", stem="stride1", image_size=16, subjects=SUBJECTS, temperature=0.5
+    )
+    classifier = Classifier(Network(spec).eval(), spec)
+    images = torch.randint(256, (2, 3, 16, 16), dtype=torch.uint8)
+    plain = Classifier(classifier.network, replace(spec, temperature=1.0))
+    logits = classifier.logits(images)
+    assert torch.equal(logits, plain.logits(images))
+    torch.testing.assert_close(classifier.probabilities(images), (2 * logits).softmax(1))

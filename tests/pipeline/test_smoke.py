@@ -52,7 +52,7 @@ def test_every_stage_says_what_it_did_and_the_last_what_came_of_it_all(
     repository, output = finished
     names = experiments(repository)
     expected = {
-        "dataset": ["4 subjects, 48 images: "],
+        "dataset": ["4 subjects, 48 images: ", "4 strangers, 12 images"],
         "weights": ["source weights: resnet18, pretrain "],
         "embed": ["features: 512 numbers for each of "],
         **{f"train@{name}": [f"{name}: validation "] for name in names},
@@ -91,6 +91,17 @@ def test_every_stage_leaves_its_outputs_and_dvc_shows_them(repository: Repositor
     assert "metrics/test.json" in shown[""]["data"]
     champion = json.loads((repository.folder / "metrics/champion.json").read_text())
     assert champion["name"] in experiments(repository)
+
+
+def test_the_champion_has_the_threshold_that_strangers_set(repository: Repository) -> None:
+    found = json.loads((repository.folder / "metrics/unknown.json").read_text())
+    champion = json.loads((repository.folder / "metrics/champion.json").read_text())
+    assert found["experiment"] == champion["name"]
+    assert (found["strangers"]["setting"], found["strangers"]["measuring"]) == (2, 2)
+    registered = (repository.folder / "mlruns").rglob("threshold.safetensors")
+    expected = digest(repository.folder / "data/threshold.safetensors")
+    assert [digest(path) for path in registered] == [expected]
+    assert 'id="strangers"' in (repository.folder / "reports/index.html").read_text()
 
 
 def test_nothing_is_done_twice(repository: Repository) -> None:

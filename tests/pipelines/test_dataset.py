@@ -21,6 +21,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory, with a params.yaml whose origin is `faces`."""
     text = (SHIPPED / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text.replace("data/synthetic.yaml", "faces"))
+    (tmp_path / "data").mkdir()
+    shutil.copy(SHIPPED / "data/strangers.yaml", tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -37,7 +39,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
 def test_all_outputs_are_written(project: Path) -> None:
     write_folder(project / "faces", subjects())
     dataset.main([])
-    for path in (paths.FACES, paths.MANIFEST, paths.AUDIT, paths.CONTACT_SHEET):
+    for path in (paths.FACES, paths.STRANGERS, paths.MANIFEST, paths.AUDIT, paths.CONTACT_SHEET):
         assert path.stat().st_size > 0
     assert json.loads(paths.AUDIT.read_text())["images"] == {"train": 12, "val": 3, "test": 3}
 

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,14 @@ from pipelines.evaluate import main
 from src import paths
 from src.config import PARAMS
 from src.data.faceset import FaceSet, Split
+from src.data.strangers import nobody
 from src.errors import OriginError, StaleInputError, WeightsError
 from src.evaluation.predictions import Predictions
 from src.files import digest, write_csv, write_json
 from src.models.classifier import Classifier
 from src.models.network import load_state, save_network
 from src.models.seeds import save_seed_states
+from src.models.threshold import Threshold, answer
 from src.tensors import load_tensors, save_tensors
 from src.tracking.run import track
 from src.tracking.store import open_store
@@ -78,15 +81,29 @@ def prepare() -> FaceSet:
             record=paths.run_record(name),
         ):
             pass
+        metrics = {"val": {"accuracy": 0.5}, "trainable_parameters": int(name == "Baseline")}
+        write_json(paths.train_metrics(name), metrics)
     faces = fabricate.faces(SUBJECTS, train=2, test=3)
     faces.save(paths.FACES)
+    others().save(paths.STRANGERS)
     return faces
+
+
+def others(size: int = 32) -> FaceSet:
+    """Four strangers with three images each, two of them to set the threshold."""
+    images = torch.randint(
+        200, (12, 3, size, size), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
+    )
+    labels = torch.arange(4).repeat_interleave(3)
+    split = torch.where(labels % 2 == 0, int(Split.val), int(Split.test)).to(torch.uint8)
+    return FaceSet(images, labels, split, ("u", "v", "w", "x"))
 
 
 def outputs() -> dict[Path, bytes]:
     folders = [Path("data"), Path("metrics"), Path("plots/confusion"), Path("plots/test")]
     files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
-    return {path: path.read_bytes() for path in files if path != paths.FACES}
+    given = {paths.FACES, paths.STRANGERS}
+    return {path: path.read_bytes() for path in files if path not in given}
 
 
 def test_every_network_answers_the_test_images_and_no_others(faces: FaceSet) -> None:
@@ -117,8 +134,9 @@ def test_each_experiment_has_its_tables_and_figures(faces: FaceSet) -> None:
         rows = {row["subject"]: row for row in csv.DictReader(file)}
     right = sum(p["actual"] == p["predicted"] == "ann" for p in pairs)
     assert float(rows["ann"]["recall"]) == pytest.approx(right / 3)
-    figures = sorted(path.stem for path in paths.evaluation("ModelA").glob("*.png"))
-    assert figures == ["confusion", "curves", "worst_mistakes", "worst_subjects"]
+    expected = ["confusion", "curves", "reliability", "worst_mistakes", "worst_subjects"]
+    figures = {name: {p.stem for p in paths.evaluation(name).glob("*.png")} for name in NAMES}
+    assert figures == {"Baseline": {*expected}, "ModelA": {*expected, "strangers"}}
 
 
 def test_a_second_time_gives_the_same_bytes(faces: FaceSet) -> None:
@@ -133,10 +151,93 @@ def test_runs_in_mlflow_get_the_test_figures(faces: FaceSet) -> None:
     metrics = store.client.get_run(run_id).data.metrics
     accuracy = json.loads(paths.TEST_METRICS.read_text())["ModelA"]["accuracy"]
     assert metrics["test/accuracy"] == accuracy
+    calibration = {"temperature", "ece", "ece_uncalibrated", "nll", "nll_uncalibrated"}
+    assert {f"test/{key}" for key in calibration} <= metrics.keys()
     assert {"test/accuracy_low", "test/accuracy_high"} <= set(metrics)
     assert "test/top5" not in metrics, "of three subjects"
     files = {item.path for item in store.client.list_artifacts(run_id, "test")}
-    assert {"test/confusion.png", "test/per_subject.csv"} <= files
+    assert {"test/confusion.png", "test/per_subject.csv", "test/reliability.png"} <= files
+
+
+def test_figures_are_of_the_kept_models_temperature(faces: FaceSet) -> None:
+    record, given = paths.run_record("ModelA").read_text(), paths.model("ModelA").read_bytes()
+    before = outputs()
+    state, spec = load_state(paths.model("ModelA"))
+    save_network(paths.model("ModelA"), state, replace(spec, temperature=0.5))
+    main([])
+    metrics = json.loads(paths.TEST_METRICS.read_text())["ModelA"]
+    made = Predictions.load(paths.PREDICTIONS)
+    alone = Classifier.load(paths.model("ModelA")).probabilities(faces.part(Split.test)[0])
+    np.testing.assert_allclose(made.probabilities("ModelA"), alone.numpy(), rtol=1e-4)
+    right = made.probabilities("ModelA")[range(len(made.labels)), made.labels]
+    assert metrics["nll"] == pytest.approx(-np.log(right).mean(), abs=1e-5)
+    assert metrics["temperature"] == 0.5
+    assert metrics["nll"] != metrics["nll_uncalibrated"]
+    paths.model("ModelA").write_bytes(given)
+    paths.run_record("ModelA").write_text(record)
+    main([])
+    assert outputs() == before
+
+
+def test_the_best_on_validation_gets_a_threshold_for_its_own_file(faces: FaceSet) -> None:
+    threshold = Threshold.load(paths.THRESHOLD)
+    assert threshold.experiment == "ModelA", "as good as Baseline with fewer parameters"
+    assert threshold.model == digest(paths.model("ModelA"))
+    found = json.loads(paths.UNKNOWN_METRICS.read_text())
+    assert (found["strangers"]["setting"], found["strangers"]["measuring"]) == (2, 2)
+    assert found["strangers"]["resolution"] == pytest.approx(1 / 7, abs=1e-6)
+    assert found["scores"].keys() == {"probability", "energy", "distance"}
+    assert not paths.strangers_figure("Baseline").exists()
+    classifier, strangers = Classifier.load(paths.model("ModelA")), others()
+    asked = [faces.part(Split.test)[0], strangers.part(Split.test)[0]]
+    known, foreign = (answer(classifier, threshold, images) for images in asked)
+    own = found["scores"][found["score"]]
+    assert own["frr"] == pytest.approx(known.unknown.float().mean().item(), abs=1e-6)
+    assert own["far"] == pytest.approx(1 - foreign.unknown.float().mean().item(), abs=1e-6)
+    assert known.candidates is not None
+    size = known.candidates.sum(1).float().mean().item()
+    assert found["candidates"]["mean_size"] == pytest.approx(size, abs=1e-5)
+    setting = answer(classifier, threshold, strangers.part(Split.val)[0])
+    assert setting.unknown.all(), "with six images no rate below 1/7 can be promised"
+
+
+def test_neither_test_images_nor_the_measuring_half_move_the_threshold(faces: FaceSet) -> None:
+    before, given = paths.THRESHOLD.read_bytes(), paths.UNKNOWN_METRICS.read_bytes()
+    dataset, strangers = FaceSet.load(paths.FACES), others()
+    for changed, path in ((dataset, paths.FACES), (strangers, paths.STRANGERS)):
+        rows = changed.rows(Split.test)
+        changed.images[rows] = 255 - changed.images[rows]
+        changed.save(path)
+    main([])
+    assert paths.THRESHOLD.read_bytes() == before
+    assert paths.UNKNOWN_METRICS.read_bytes() != given
+    rows = strangers.rows(Split.val)
+    strangers.images[rows] = 255 - strangers.images[rows]
+    strangers.save(paths.STRANGERS)
+    main([])
+    assert paths.THRESHOLD.read_bytes() != before
+    faces.save(paths.FACES)
+    others().save(paths.STRANGERS)
+    main([])
+    assert paths.THRESHOLD.read_bytes() == before
+
+
+def test_without_strangers_there_is_no_threshold_and_the_stage_says_so(
+    faces: FaceSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = outputs()
+    nobody(32).save(paths.STRANGERS)
+    main([])
+    assert "no strangers, so no answer is ever unknown" in capsys.readouterr().out
+    assert Threshold.load(paths.THRESHOLD).score is None
+    assert json.loads(paths.UNKNOWN_METRICS.read_text())["strangers"] == {}
+    assert not paths.strangers_figure("ModelA").exists()
+    others(16).save(paths.STRANGERS)
+    with pytest.raises(StaleInputError, match="of another image size than the dataset"):
+        main([])
+    others().save(paths.STRANGERS)
+    main([])
+    assert outputs() == before
 
 
 def test_bad_inputs_are_told_and_leave_earlier_outputs_alone(faces: FaceSet) -> None:

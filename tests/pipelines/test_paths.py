@@ -10,7 +10,7 @@ from tests.shipped import ROOT, SHIPPED
 
 KEY = "${key}"
 WRITTEN = {
-    "dataset": {paths.FACES, paths.MANIFEST, paths.CONTACT_SHEET, paths.AUDIT},
+    "dataset": {paths.FACES, paths.STRANGERS, paths.MANIFEST, paths.CONTACT_SHEET, paths.AUDIT},
     "weights": {paths.SOURCE},
     "embed": {paths.FEATURES},
     "train": {
@@ -27,6 +27,8 @@ WRITTEN = {
     },
     "evaluate": {
         paths.PREDICTIONS,
+        paths.THRESHOLD,
+        paths.UNKNOWN_METRICS,
         paths.confusion(KEY).parent,
         paths.evaluation(KEY).parent,
         paths.TEST_METRICS,

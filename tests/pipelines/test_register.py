@@ -10,8 +10,9 @@ import pytest
 from pipelines.register import main
 from src import paths
 from src.config import PARAMS, read_yaml
-from src.errors import StaleInputError
-from src.files import write_json
+from src.errors import StaleInputError, TrackingError
+from src.files import digest, write_json
+from src.models.threshold import Threshold
 from src.tracking.champion import champion_of
 from src.tracking.run import track
 from tests.shipped import SHIPPED
@@ -39,6 +40,7 @@ def trained(project: Project) -> dict[str, float]:
         experiment=EXPERIMENT, name="ModelB", params={}, dataset=None, stage="s", record=record
     ) as run:
         run.log_model(project.model, np.zeros((2, 32, 32, 3), np.uint8))
+    Threshold.nothing(digest(project.model), "ModelB", 0.01).save(paths.THRESHOLD)
     return params
 
 
@@ -75,6 +77,28 @@ def test_the_smoke_preset_and_the_default_have_a_champion_each(
     main([])
     assert champion_of(smoke["tracking"]["model"]).name.endswith("1 (ModelB on unknown data)")
     assert champion_of(MODEL).name.endswith("1 (Baseline on data/synthetic.yaml)")
+
+
+def test_the_threshold_goes_into_the_registered_model_and_a_new_one_replaces_it(
+    trained: dict[str, float], project: Project
+) -> None:
+    main([])
+    first = champion_of(MODEL).threshold
+    assert first is not None and first.read_bytes() == paths.THRESHOLD.read_bytes()
+    Threshold.nothing(digest(project.model), "ModelB", 0.05).save(paths.THRESHOLD)
+    main([])
+    again = champion_of(MODEL).threshold
+    assert again is not None and Threshold.load(again).far == 0.05
+    again.write_bytes(b"altered")
+    with pytest.raises(TrackingError, match="not the threshold that was registered"):
+        champion_of(MODEL)
+    again.unlink()
+    again.parent.rmdir()
+    main([])
+    assert champion_of(MODEL).threshold is not None, "restored"
+    Threshold.nothing("0" * 32, "ModelB", 0.05).save(paths.THRESHOLD)
+    with pytest.raises(StaleInputError, match="the threshold of another model"):
+        main([])
 
 
 def test_missing_metrics_are_one_line_and_earlier_output_stays(trained: dict[str, float]) -> None:

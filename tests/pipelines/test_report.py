@@ -13,7 +13,10 @@ from pipelines.report import main
 from src import paths
 from src.config import PARAMS, load_params
 from src.errors import StaleInputError
+from src.evaluation.strangers import measure, set_threshold
+from src.evaluation.strangers_figure import strangers_figure
 from src.files import write_csv, write_json
+from src.plotting import save_png
 from src.report import formats
 from src.report.cost import training_flops
 from tests import fabricate
@@ -117,7 +120,29 @@ def test_top_five_is_shown_only_where_more_than_five_could_be_named(
     assert len({line.count("|") for line in table}) == 1
     page = paths.REPORT_PAGE.read_text()
     assert page.count('<th scope="col" class="n">top-5</th>') == 1
-    assert Page(page).tags.count("td") == 14 * len(fabricate.EXPERIMENTS)
+    assert Page(page).tags.count("td") == 15 * len(fabricate.EXPERIMENTS)
+
+
+def test_strangers_have_a_section_where_there_were_some(
+    html: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 'id="strangers"' not in html and "give a stranger one of their names" in html
+    monkeypatch.chdir(tmp_path)
+    fabricate.write_project(tmp_path, fabricate.faces())
+    halves = fabricate.halves()
+    threshold = set_threshold(halves.setting, halves.means, far=0.01, model="", experiment="ModelA")
+    found = measure(halves, threshold)
+    write_json(paths.UNKNOWN_METRICS, found)
+    save_png(strangers_figure(halves.measuring, threshold), paths.strangers_figure("ModelA"))
+    main([])
+    page, text = paths.REPORT_PAGE.read_text(), paths.REPORT_TEXT.read_text()
+    assert 'id="strangers"' in page and Page(page).open == []
+    own = found["scores"]["distance"]
+    for said in (f"it names {own['far']:.1%}", f"refuses {own['frr']:.1%}", "promise no less than"):
+        assert said in page and said in text
+    write_json(paths.UNKNOWN_METRICS, {"experiment": "ModelA", "strangers": {}})
+    main([])
+    assert 'id="strangers"' not in paths.REPORT_PAGE.read_text()
 
 
 def test_charts_follow_the_readers_light_or_dark_setting(root: Path) -> None:

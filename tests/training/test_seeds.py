@@ -9,11 +9,14 @@ import pytest
 import torch
 
 from src.config import Params, Recipe
-from src.data.faceset import FaceSet
+from src.data.faceset import FaceSet, Split
+from src.models.classifier import Classifier
+from src.models.network import Network
 from src.training import networks
 from src.training.engine import run_job, run_seeds
 from src.training.job import TrainingJob
 from src.training.result import TrainingResult
+from src.training.temperature import fit_temperature
 from tests.training.conftest import make_job
 
 SEEDS = (3, 4, 7)
@@ -82,6 +85,35 @@ def test_a_seed_among_others_is_the_seed_alone(
     heads = [{k: v for k, v in r.state.items() if k.startswith("fc.")} for r in results]
     if job.experiment.head.kind == "mlp":  # the same folds may choose the same classical head
         assert not all(torch.equal(heads[0][name], heads[1][name]) for name in heads[0])
+
+
+@pytest.mark.parametrize(
+    ("batchnorm", "experiment"),
+    [
+        ("freeze", {}),
+        ("adapt", {}),
+        ("freeze", {"train": TOP}),
+        ("train", {"train": ("all",), "epochs": 1}),
+        ("freeze", {"head": {"kind": "svm"}, "epochs": 1}),
+        ("freeze", {"head": MLP}),
+    ],
+)
+def test_every_engine_fits_the_temperature_to_the_networks_answers_as_they_are_kept(
+    faces: FaceSet,
+    params: Params,
+    recipe: Recipe,
+    tmp_path: Path,
+    batchnorm: str,
+    experiment: dict[str, Any],
+) -> None:
+    changed = recipe.model_copy(update={"batchnorm": batchnorm})
+    job = job_of(faces, params, changed, tmp_path, **experiment)
+    result = run_job(job, lambda _epoch: None)
+    network = Network(result.spec)
+    network.load_state_dict(result.state)
+    images, labels = faces.part(Split.val)
+    logits = Classifier(network.eval(), result.spec).logits(images)
+    assert result.spec.temperature == pytest.approx(fit_temperature(logits, labels), rel=1e-3)
 
 
 @pytest.mark.parametrize(("start", "times"), [("source", 2), ("scratch", 6)])

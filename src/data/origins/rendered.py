@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from src.config import Count, Data
+from src.config.section import Name
 from src.data.entries import Content, Entry, Origin
 from src.data.faceset import Split
 from src.data.origins.base import OriginFile
@@ -33,10 +34,12 @@ class Synthetic(OriginFile):
     """Chooses the identities and their images."""
     difficulty: Annotated[float, Field(ge=0, le=1)] = 1.0
     """How far pose, light, expression and camera differ from neutral: 0 not at all, 1 fully."""
+    name: Name = "subject"
+    """What the subjects are called, before their number."""
 
     def open(self, where: str, data: Data) -> Origin:
         width = max(2, len(str(self.subjects)))
-        names = [f"subject_{number:0{width}}" for number in range(1, self.subjects + 1)]
+        names = [f"{self.name}_{number:0{width}}" for number in range(1, self.subjects + 1)]
         entries = _entries(names, train=self.train_per_subject, test=self.test_per_subject)
 
         def read() -> Iterator[tuple[Entry, Content]]:
@@ -48,7 +51,7 @@ class Synthetic(OriginFile):
             )
             return zip(entries, images, strict=True)
 
-        return Origin(entries, read)
+        return Origin(entries, read, style="rendered faces")
 
 
 class Objects(OriginFile):
@@ -93,7 +96,16 @@ class Objects(OriginFile):
                     yield next(rows), pixels[0]
                 first += count
 
-        return Origin(entries, read)
+        return Origin(entries, read, style="rendered objects")
+
+
+class Nobody(OriginFile):
+    """No images, for `unknown.origin` where there are no strangers."""
+
+    kind: Literal["nobody"]
+
+    def open(self, where: str, data: Data) -> Origin:
+        return Origin((), lambda: iter(()))
 
 
 def _entries(subjects: Iterable[str], *, train: int, test: int) -> tuple[Entry, ...]:

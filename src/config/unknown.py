@@ -1,0 +1,20 @@
+"""Settings of strangers: faces of people who are not among the subjects."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from src.config.section import Fraction, Probability, Section
+
+
+class Unknown(Section):
+    """Strangers, whom the champion should not give a subject's name."""
+
+    origin: str = Field(default="data/nobody.yaml", min_length=1)
+    """An origin of faces of others, laid out like `data.origin`; data/nobody.yaml for none, since
+    DVC cannot depend on `null`. Rendered faces are strangers to rendered faces alone: to photos,
+    they would be far too easy to tell apart."""
+    held_out: Probability = 0.0
+    """Share of the dataset's own subjects kept out of it as strangers, if `origin` gives none."""
+    far: Fraction = 0.01
+    """The accepted false-accept rate: the share of strangers' images that may be named."""
