@@ -16,5 +16,5 @@ class Unknown(Section):
     they would be far too easy to tell apart."""
     held_out: Probability = 0.0
     """Share of the dataset's own subjects kept out of it as strangers, if `origin` gives none."""
-    far: Fraction = 0.01
+    far: Fraction = 0.1
     """The accepted false-accept rate: the share of strangers' images that may be named."""
