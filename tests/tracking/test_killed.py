@@ -99,6 +99,7 @@ def study(project: Project):
         params={},
         dataset=dataset_version(project.faces, FaceSet.load(project.faces), "data/a.zip"),
         tags={},
+        command="python -m src.tune",
     )
 
 
