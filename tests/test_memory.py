@@ -94,6 +94,8 @@ def test_an_image_that_memory_has_no_room_for_is_not_taken_for_broken(project: P
             ),
             "for 4 MiB more;",
         ),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), "is not enough;"),
+        (RuntimeError("could not create a primitive"), "there is not enough;"),
         (OSError(12, "Cannot allocate memory"), "there is not enough;"),
     ],
 )
