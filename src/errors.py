@@ -6,7 +6,9 @@ so that callers need not catch one to explain it. None shows a credential.
 
 from __future__ import annotations
 
+import errno
 import re
+import traceback
 from urllib.parse import unquote
 
 # `user:password@` or `token@` after `://`. A password may have unescaped `@` and `/` in it, so all
@@ -105,3 +107,42 @@ class TrackingError(UserError):
 
 class TuneError(UserError):
     """An Optuna study that cannot be opened, resumed or run."""
+
+
+class MemoryShortageError(UserError):
+    """More memory was asked for than there is, on the processor or on a GPU."""
+
+
+# The last two are cuBLAS's and oneDNN's, which do not say of what they had too little.
+# The last two are how cuBLAS and oneDNN say it.
+_SHORT = re.compile(
+    "out of memory|can't allocate memory|not enough memory|ALLOC_FAILED|could not create a primi",
+    re.I,
+)
+_WANTED = re.compile(r"allocate ([\d.]+) (\w+)")
+_LOWER = {"src.data": "data.max_pixels or data.image_size", "src.tune": "tune.wave"}  # by package
+_LOWER_ELSEWHERE = "experiments.NAME.batch_size, engine.cache_limit or engine.cache_fraction"
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an allocator refused; torch's raise a RuntimeError, or a subclass of it."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    torchs = isinstance(error, RuntimeError) and _SHORT.search(str(error))
+    return bool(torchs) or isinstance(error, MemoryError)
+
+
+def shortage(error: BaseException) -> MemoryShortageError | None:
+    """`error` as one that says what to lower; None unless memory ran out."""
+    if not is_shortage(error):
+        return None
+    what = "there is not enough"
+    if wanted := _WANTED.search(str(error)):
+        number, unit = wanted.groups()
+        more = f"{float(number) / 2**20:.0f} MiB" if unit == "bytes" else f"{number} {unit}"
+        what += f" for {more} more"
+    frames = traceback.walk_tb(error.__traceback__)
+    passed = [str(frame.f_globals.get("__name__")) for frame, _ in frames]
+    rooms = [room for room in _LOWER if any(name.startswith(f"{room}.") for name in passed)]
+    lower = _LOWER[rooms[0]] if rooms else _LOWER_ELSEWHERE
+    return MemoryShortageError("memory", what, f"lower {lower}, or end other programs")

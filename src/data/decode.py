@@ -56,7 +56,7 @@ def decode(file: str, content: Content, data: Data) -> Pixels:
                 upright = _upright(_reduced(image, data), image)
                 image.close()  # gives its pixels back before another thread decodes
             return square(upright, data)
-    except ImageError:
+    except (ImageError, MemoryError):  # want of memory is no fault of the image's
         raise
     except Image.DecompressionBombError:
         raise ImageError(file, "too large to be decoded safely", MEND) from None

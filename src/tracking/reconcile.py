@@ -83,16 +83,17 @@ def _seed_runs(store: Store, parent: str, record: RunRecord) -> tuple[str, ...]:
     for seed in record.seeds:
         run_id = _find(store, seed, record.sent)
         if run_id is None:
-            run_id = start_run(
-                store,
-                seed_name(record.name, seed.seed),
-                seed.started,
-                seed_params(record.params, seed.seed),
-                {**record.tags, **process_tags(), FROM: seed.run_id},
-                record.dataset,
-                parent,
-            )
-            finish_child(store, run_id, seed.points, seed.ended)
+            with living() as lock:
+                run_id = start_run(
+                    store,
+                    seed_name(record.name, seed.seed),
+                    seed.started,
+                    seed_params(record.params, seed.seed),
+                    {**record.tags, **process_tags(), **lock, FROM: seed.run_id},
+                    record.dataset,
+                    parent,
+                )
+                finish_child(store, run_id, seed.points, seed.ended)
         store.client.set_tag(run_id, PARENT, parent)  # which may have been rebuilt without it
         run_ids.append(run_id)
     return tuple(run_ids)

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from src.config import Recipe
 from src.models.network import Network
 from src.models.trainable import training_mode, unfreeze
+from src.training.accumulation import Accumulation
 from src.training.augment import augmented
 from src.training.checkpoint import Checkpoint
 from src.training.device import Compute
@@ -72,11 +73,12 @@ def train(
     """
     unfreeze(network, plan.trained, plan.recipe.batchnorm)
     optimizer, best, history = _resumed(network, plan, checkpoint)
+    passes = Accumulation(network, compute, plan.recipe.label_smoothing, plan.batch_size)
     for epoch in history:
         on_epoch(epoch)
     while not plan.ended(history):
         number = len(history) + 1
-        epoch = _epoch(number, network, plan, optimizer, training, validation, compute)
+        epoch = _epoch(number, network, plan, optimizer, training, validation, passes)
         history = (*history, epoch)
         if choose(history, plan.recipe.select) is epoch:
             best = _copy(network)
@@ -122,9 +124,9 @@ def _epoch(
     optimizer: Optimizer,
     training: Examples,
     validation: Examples,
-    compute: Compute,
+    passes: Accumulation,
 ) -> Epoch:
-    started = time.perf_counter()
+    started, compute = time.perf_counter(), passes.compute
     trained = frozenset({"head"}) if number <= plan.recipe.head_epochs else plan.trained
     unfreeze(network, trained, plan.recipe.batchnorm)
     training_mode(network, trained, plan.recipe.batchnorm)
@@ -137,15 +139,11 @@ def _epoch(
         for step, (part, view) in enumerate(_batches(rows, views, plan.batch_size, compute)):
             done = (number - 1) * steps + step
             set_rate(optimizer, factor(plan.recipe, done, steps, plan.epochs))
-            with compute.autocast():
-                logits = network(inputs.batch(part, view), inputs.start)
-            logits, labels = logits.float(), training.labels[part]
-            loss = F.cross_entropy(logits, labels, label_smoothing=plan.recipe.label_smoothing)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss, sums = passes.backward(inputs, part, view, training.labels[part])
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            losses.append(loss.detach())  # on the device: looking at one here would wait for it
-            totals = totals + score_sums(logits.detach(), labels, losses[-1] * len(labels))
+            losses.append(loss)
+            totals = totals + sums
     scores = (totals / images).tolist()
     speed = images / (time.perf_counter() - started)
     val_scores = evaluate(network, validation, compute)

@@ -13,21 +13,36 @@ from pathlib import Path
 
 import pytest
 
+from src.tracking.reconcile import ensure_run
 from tests.tracking.finished import finish_run
 from tests.tracking.projects import Project
+from tests.tracking.test_reconcile import all_runs, cloned
 from tests.tracking.test_run import WAITING, only_run
+from tests.tracking.test_seeds import finish
 
 UNSHARE = shutil.which("unshare")
 RENAMED = "import socket\nsocket.sethostname('elsewhere')\n"
+REBUILDING = """
+import os, signal
+from pathlib import Path
+from src.tracking import reconcile
+
+reconcile.finish_child = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+reconcile.ensure_run(Path("runs/ModelA.json"))
+"""
+
+
+def elsewhere(program: str) -> list[str]:
+    """The command that runs a program on a host of another name, as in a container."""
+    if not UNSHARE or subprocess.run([UNSHARE, "-u", "true"], check=False).returncode:
+        pytest.skip("only root of Linux can give a process another host name")
+    return [UNSHARE, "-u", sys.executable, "-c", RENAMED + program]
 
 
 @contextmanager
 def waiting_elsewhere() -> Iterator[subprocess.Popen[str]]:
-    """A process on a host of another name, as in a container, with an open run."""
-    if not UNSHARE or subprocess.run([UNSHARE, "-u", "true"], check=False).returncode:
-        pytest.skip("only root of Linux can give a process another host name")
-    program = [UNSHARE, "-u", sys.executable, "-c", RENAMED + WAITING]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+    """A process there with an open run."""
+    with subprocess.Popen(elsewhere(WAITING), stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "open\n"
@@ -50,6 +65,20 @@ def test_a_run_of_another_host_is_closed_once_its_process_is_dead(project: Proje
     finish_run(project)
     assert only_run("Waiting").info.status == "KILLED"
     assert not locks(project)
+
+
+def test_a_seeds_run_whose_rebuilding_elsewhere_was_killed_is_closed(
+    project: Project, blueprint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(project)
+    monkeypatch.chdir(cloned(project, blueprint))
+    assert subprocess.run(elsewhere(REBUILDING), check=False).returncode == -signal.SIGKILL
+    assert only_run("ModelA-seed4").info.status == "RUNNING"
+    ensure_run(project.record)
+    statuses = [(run.info.run_name, run.info.status) for run in all_runs()]
+    assert statuses.count(("ModelA-seed4", "KILLED")) == 1
+    assert statuses.count(("ModelA-seed4", "FINISHED")) == 1
+    assert "RUNNING" not in dict(statuses).values()
 
 
 def test_a_run_of_another_copy_of_the_project_is_left_alone(project: Project) -> None:
