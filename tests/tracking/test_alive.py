@@ -101,5 +101,6 @@ def test_a_process_in_a_container_of_the_same_name_is_not_taken_for_dead(project
         finish_run(project)
         assert only_run("Waiting").info.status == "RUNNING"
         process.kill()
+        process.stdout.read()  # ends when the process inside has ended, too
     finish_run(project)
     assert only_run("Waiting").info.status == "KILLED"
