@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
     from src.models.classifier import Classifier
     from src.models.threshold import Threshold
+    from src.prediction.explain import Explainer
     from src.prediction.output import Writer
     from src.prediction.stream import Batch
 
 EXAMPLES = """\
   python -m src.predict photo.jpg                            # the likeliest subjects
   python -m src.predict photos/ 'scans/**/*.png'             # a row for each photo
+  python -m src.predict --explain explained/ photo.jpg       # an image of what speaks for it
   python -m src.predict --model models/ModelC.safetensors photo.jpg
   python -m src.predict --json photos/ | jq -r '.[] | select(.unknown).photo'
   find inbox -name '*.jpg' -print0 | python -m src.predict --null --csv - > names.csv"""
@@ -44,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _arguments(argv)
     classifier, threshold = load_classifier(options.model)
+    explainer = _explainer(options.explain, classifier) if options.explain else None
     found = photos(options.photos, b"\0" if options.null else b"\n")
     first = [*(found if STDIN not in options.photos else islice(found, 2))]
     total = len(first) if STDIN not in options.photos else None
@@ -53,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         given = tracked(given, "reading photos", total)
     from src.prediction.stream import answers
 
-    return _report(answers(classifier, threshold, given, options.top), writer)
+    return _report(answers(classifier, threshold, given, options.top), writer, explainer)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -63,6 +66,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments.add_argument("--model", type=Path, help="model file; by default the champion")
     what = "subjects per photo, except in rows (5)"
     arguments.add_argument("--top", type=int, default=5, help=what)
+    what = "write what each answer rests on to FOLDER/PHOTO.explained.png"
+    arguments.add_argument("--explain", type=Path, metavar="FOLDER", help=what)
     what = "names on stdin end in NUL, as `find -print0` writes them"
     arguments.add_argument("--null", action="store_true", help=what)
     form = arguments.add_mutually_exclusive_group()
@@ -100,6 +105,18 @@ def load_classifier(model: Path | None) -> tuple[Classifier, Threshold | None]:
     return Classifier.load(champion.path), threshold
 
 
+def _explainer(folder: Path, classifier: Classifier) -> Explainer:
+    from src.prediction.explain import Explainer
+    from src.prediction.neighbours import training_faces
+    from src.tracking.store import project_root
+
+    training = training_faces(classifier, project_root())
+    if not isinstance(training, str):
+        return Explainer(classifier, training, folder)
+    print(f"note: explained without the nearest training faces: {training}", file=sys.stderr)
+    return Explainer(classifier, None, folder)
+
+
 def _writer(
     options: argparse.Namespace, classifier: Classifier, threshold: Threshold | None, several: bool
 ) -> Writer:
@@ -114,8 +131,8 @@ def _writer(
     return Rows(sys.stdout, classifier.subjects, bool(threshold and threshold.score))
 
 
-def _report(batches: Iterator[Batch], writer: Writer) -> int:
-    """Write the answers; returns the exit code."""
+def _report(batches: Iterator[Batch], writer: Writer, explainer: Explainer | None) -> int:
+    """Write the answers, and explain them; returns the exit code."""
     answered = broken = 0
     try:
         for batch in batches:
@@ -123,6 +140,8 @@ def _report(batches: Iterator[Batch], writer: Writer) -> int:
                 print(f"error: {error}", file=sys.stderr)
             if batch.predictions:
                 writer.write(batch.predictions)
+                if explainer:
+                    explainer.write(batch)
             answered += len(batch.predictions)
             broken += len(batch.broken)
     finally:
