@@ -3,67 +3,77 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src import paths
 from src.cli import parser, run
-from src.config import PARAMS, Data, load_params
-from src.errors import ImageError, printable
+from src.config import PARAMS, load_params
+from src.prediction.inputs import STDIN, Found, photos
+from src.progress import tracked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from src.models.classifier import Classifier
     from src.models.threshold import Threshold
+    from src.prediction.explain import Explainer
+    from src.prediction.output import Writer
+    from src.prediction.stream import Batch
 
-UNKNOWN = "unknown"
 EXAMPLES = """\
-  python -m src.predict photo.jpg
-  python -m src.predict --json --top 3 photos/*.jpg
-  python -m src.predict --model models/ModelC.safetensors photo.jpg"""
+  python -m src.predict photo.jpg                            # the likeliest subjects
+  python -m src.predict photos/ 'scans/**/*.png'             # a row for each photo
+  python -m src.predict --explain explained/ photo.jpg       # an image of what speaks for it
+  python -m src.predict --model models/ModelC.safetensors photo.jpg
+  python -m src.predict --json photos/ | jq -r '.[] | select(.unknown).photo'
+  find inbox -name '*.jpg' -print0 | python -m src.predict --null --csv - > names.csv"""
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """The likeliest subjects of one photo, best first, with their probabilities.
-
-    unknown: whether it looks like none of them. candidates: the subjects that it may well be; None
-    without a threshold.
-    """
-
-    photo: str
-    subjects: tuple[tuple[str, float], ...]
-    unknown: bool
-    candidates: tuple[str, ...] | None
-
-    @property
-    def name(self) -> str:
-        """The answer in a word."""
-        return UNKNOWN if self.unknown else self.subjects[0][0]
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print the likeliest subjects of face photos, or that a face is unknown.
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print whose face is in each photo, or that it is unknown.
 
     The network is the champion, the best one registered in MLflow, unless --model names a file.
     Below its threshold a face is unknown; without strangers to set one by, no face is.
+
+    One photo gets a table of its likeliest subjects; of several each gets a row, with the name and
+    the probability of the likeliest subject. Answers are printed as they come. A photo that cannot
+    be read is reported on stderr, and the others go on: the exit code is 0 if every photo has an
+    answer, 1 if some have none, and 2 if none has one.
     """
-    arguments = _arguments(argv)
-    classifier, threshold = load_classifier(arguments.model)
-    predictions = predict(classifier, threshold, arguments.photos, arguments.top)
-    (_print_json if arguments.json else _print_tables)(predictions)
+    options = _arguments(argv)
+    classifier, threshold = load_classifier(options.model)
+    explainer = _explainer(options.explain, classifier) if options.explain else None
+    found = photos(options.photos, b"\0" if options.null else b"\n")
+    first = [*(found if STDIN not in options.photos else islice(found, 2))]
+    total = len(first) if STDIN not in options.photos else None
+    writer = _writer(options, classifier, threshold, several=len(first) > 1)
+    given: Iterable[Found] = chain(first, found)
+    if not sys.stdout.isatty():  # where answers are to be seen there is no need for a bar
+        given = tracked(given, "reading photos", total)
+    from src.prediction.stream import answers
+
+    return _report(answers(classifier, threshold, given, options.top), writer, explainer)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser("src.predict", str(main.__doc__), EXAMPLES)
-    arguments.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="image file")
+    what = "image file, folder of them, or pattern; `-` for a list of files and folders on stdin"
+    arguments.add_argument("photos", nargs="+", metavar="PHOTO", help=what)
     arguments.add_argument("--model", type=Path, help="model file; by default the champion")
-    arguments.add_argument("--top", type=int, default=5, help="subjects per photo (5)")
-    arguments.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    what = "subjects per photo, except in rows (5)"
+    arguments.add_argument("--top", type=int, default=5, help=what)
+    what = "write what each answer rests on to FOLDER/PHOTO.explained.png"
+    arguments.add_argument("--explain", type=Path, metavar="FOLDER", help=what)
+    what = "names on stdin end in NUL, as `find -print0` writes them"
+    arguments.add_argument("--null", action="store_true", help=what)
+    form = arguments.add_mutually_exclusive_group()
+    what = "print a JSON array, a photo on each line"
+    form.add_argument("--json", action="store_true", help=what)
+    form.add_argument("--csv", action="store_true", help="print CSV, a photo in each row")
     parsed = arguments.parse_args(argv)
     if parsed.top < 1:
         arguments.error("--top must be 1 or more")
@@ -83,7 +93,7 @@ def load_classifier(model: Path | None) -> tuple[Classifier, Threshold | None]:
 
     if model is not None:
         if model.resolve() == paths.model(model.stem).resolve():
-            check_unchanged(model.stem)
+            check_unchanged(model.stem, further=False)
         return Classifier.load(model), Threshold.of_model(paths.THRESHOLD, model)
     from src.tracking.champion import champion_of
     from src.tracking.store import project_root
@@ -95,83 +105,48 @@ def load_classifier(model: Path | None) -> tuple[Classifier, Threshold | None]:
     return Classifier.load(champion.path), threshold
 
 
-def predict(
-    classifier: Classifier, threshold: Threshold | None, photos: Sequence[Path], top: int
-) -> tuple[Prediction, ...]:
-    """The `top` likeliest subjects of each photo; raises ImageError for the first bad one."""
-    import numpy as np
-    import torch
+def _explainer(folder: Path, classifier: Classifier) -> Explainer:
+    from src.prediction.explain import Explainer
+    from src.prediction.neighbours import training_faces
+    from src.tracking.store import project_root
 
-    from src.data.decode import decode
-    from src.models.threshold import answer
-
-    given = {"origin": "-", "fit": classifier.spec.fit, "image_size": classifier.image_size}
-    data = Data.model_validate(given)
-    contents = ((os.fspath(photo), _read(photo, data.max_bytes)) for photo in photos)
-    pixels = np.stack([decode(name, content, data) for name, content in contents])
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-    found, subjects = answer(classifier, threshold, images), classifier.subjects
-    best = found.probabilities.topk(min(top, len(subjects)))
-    predictions = []
-    for row, photo in enumerate(photos):
-        names = [subjects[index] for index in best.indices[row].tolist()]
-        candidates = None
-        if found.candidates is not None:
-            candidates = tuple(subjects[index] for index in found.candidates[row].nonzero())
-        predictions.append(
-            Prediction(
-                os.fspath(photo),
-                tuple(zip(names, best.values[row].tolist(), strict=True)),
-                bool(found.unknown[row]),
-                candidates,
-            )
-        )
-    return tuple(predictions)
+    training = training_faces(classifier, project_root())
+    if not isinstance(training, str):
+        return Explainer(classifier, training, folder)
+    print(f"note: explained without the nearest training faces: {training}", file=sys.stderr)
+    return Explainer(classifier, None, folder)
 
 
-def _read(photo: Path, max_bytes: int) -> bytes:
-    from src.data.files import read_file
+def _writer(
+    options: argparse.Namespace, classifier: Classifier, threshold: Threshold | None, several: bool
+) -> Writer:
+    from src.prediction.output import Csv, Json, Rows, Tables
 
+    if options.json:
+        return Json(sys.stdout)
+    if options.csv:
+        return Csv(sys.stdout, min(options.top, len(classifier.subjects)))
+    if not several:
+        return Tables(sys.stdout)
+    return Rows(sys.stdout, classifier.subjects, bool(threshold and threshold.score))
+
+
+def _report(batches: Iterator[Batch], writer: Writer, explainer: Explainer | None) -> int:
+    """Write the answers, and explain them; returns the exit code."""
+    answered = broken = 0
     try:
-        return read_file(photo, max_bytes)
-    except OSError as error:
-        what = (error.strerror or "cannot be read").lower()
-        raise ImageError(str(photo), what, "give the path of an image file") from None
-
-
-def _print_json(predictions: Sequence[Prediction]) -> None:
-    lines = [
-        {
-            "photo": prediction.photo,
-            "name": prediction.name,
-            "unknown": prediction.unknown,
-            "candidates": prediction.candidates,
-            "subjects": [
-                {"subject": subject, "probability": round(probability, 6)}
-                for subject, probability in prediction.subjects
-            ],
-        }
-        for prediction in predictions
-    ]
-    print(json.dumps(lines, indent=2))
-
-
-def _print_tables(predictions: Sequence[Prediction]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    for prediction in predictions:
-        # As Text, since rich would take `[ann]` in a string for markup.
-        title = f"{prediction.photo}: {UNKNOWN}" if prediction.unknown else prediction.photo
-        table = Table("subject", title=Text(printable(title)), title_justify="left")
-        table.add_column("probability", justify="right")
-        if prediction.candidates is not None:
-            said = f"candidates: {', '.join(prediction.candidates) or 'none'}"
-            table.caption, table.caption_justify = Text(printable(said)), "left"
-        for subject, probability in prediction.subjects:
-            table.add_row(Text(printable(subject)), f"{probability:.1%}")
-        Console().print(table)
+        for batch in batches:
+            for error in batch.broken:
+                print(f"error: {error}", file=sys.stderr)
+            if batch.predictions:
+                writer.write(batch.predictions)
+                if explainer:
+                    explainer.write(batch)
+            answered += len(batch.predictions)
+            broken += len(batch.broken)
+    finally:
+        writer.close()
+    return 0 if answered and not broken else 1 if answered else 2
 
 
 if __name__ == "__main__":

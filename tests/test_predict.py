@@ -17,7 +17,7 @@ from PIL import Image
 
 from src import paths
 from src.config import PARAMS
-from src.errors import ImageError, TrackingError, UserError, WeightsError
+from src.errors import TrackingError, UserError, WeightsError
 from src.files import digest
 from src.models.classifier import Classifier
 from src.models.network import load_state, save_network
@@ -41,8 +41,6 @@ def photos(project: Project) -> list[str]:
 def test_a_model_file_names_each_photo(
     project: Project, photos: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import torch
-
     main(["--model", str(project.model), "--json", *photos])
     answers = json.loads(capsys.readouterr().out)
     assert [answer["photo"] for answer in answers] == photos
@@ -57,8 +55,6 @@ def test_a_model_file_names_each_photo(
 def test_photos_become_square_as_the_training_images_did(
     project: Project, photos: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import torch
-
     state, spec = load_state(project.model)
     save_network(Path("stretched.safetensors"), state, replace(spec, fit="stretch"))
     main(["--model", "stretched.safetensors", "--json", "wide.png"])
@@ -78,10 +74,10 @@ def test_the_champion_answers_by_default(
     finish_run(project)
     promote(project.record, 0.5, MODEL)
     assert digest(champion_of(MODEL).path) == digest(project.model)
-    main(["--top", "2", *photos])
+    main(["--top", "2", photos[0]])
     printed = capsys.readouterr()
     assert "exact.png" in printed.out
-    assert printed.out.count("%") == 4
+    assert printed.out.count("%") == 2
     assert printed.err == f"answered by models:/{MODEL}/1 (ModelA on data/synthetic.yaml)\n"
 
 
@@ -148,7 +144,7 @@ def test_without_a_champion_the_error_names_the_mend(project: Project, photos: l
 
 
 @pytest.mark.parametrize(("content", "what"), [(None, "no such file"), (b"x", "not an image")])
-def test_a_bad_photo_is_named_and_nothing_is_printed(
+def test_a_bad_photo_is_named_and_the_others_are_answered(
     project: Project,
     photos: list[str],
     capsys: pytest.CaptureFixture[str],
@@ -157,15 +153,29 @@ def test_a_bad_photo_is_named_and_nothing_is_printed(
 ) -> None:
     if content:
         Path("bad.jpg").write_bytes(content)
-    with pytest.raises(ImageError, match=rf"^bad\.jpg: {what}"):
-        main(["--model", str(project.model), *photos, "bad.jpg"])
-    assert capsys.readouterr().out == ""
+    assert main(["--json", "--model", str(project.model), "bad.jpg", *photos]) == 1
+    printed = capsys.readouterr()
+    assert [each["photo"] for each in json.loads(printed.out)] == photos
+    assert printed.err.startswith(f"error: bad.jpg: {what}") and printed.err.count("\n") == 1
 
 
-def test_a_named_pipe_is_refused_at_once(project: Project) -> None:
+@pytest.mark.parametrize("form", ["--json", "--csv", "--top=1"])
+def test_without_any_answer_the_exit_code_is_two(
+    project: Project, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    Path("empty").mkdir()
+    Path("bad.jpg").touch()
+    assert main([form, "--model", str(project.model), "bad.jpg", "none.jpg", "empty"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == printed.err.count("error: ") == 3
+
+
+def test_a_named_pipe_is_refused_at_once(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     os.mkfifo("pipe.jpg")
-    with pytest.raises(ImageError, match=r"^pipe\.jpg: not a regular file"):
-        main(["--model", str(project.model), "pipe.jpg"])
+    assert main(["--model", str(project.model), "pipe.jpg"]) == 2
+    assert "error: pipe.jpg: not a regular file" in capsys.readouterr().err
 
 
 def test_the_command_exits_with_two_and_one_line(project: Project) -> None:
@@ -252,3 +262,20 @@ def test_a_file_that_is_no_threshold_is_one_line(project: Project, photos: list[
             replace(threshold_for(project, 1.0), means=None).save(paths.THRESHOLD)
         with pytest.raises(WeightsError, match="not a model's threshold; run `dvc repro evaluate`"):
             main(["--model", str(project.model), photos[0]])
+
+
+def test_answers_are_written_before_the_list_of_photos_ends(
+    project: Project, photos: list[str]
+) -> None:
+    command = [sys.executable, "-m", "src.predict", "--json", "--model", str(project.model), "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout
+        names = "".join(f"{photo}\n" for photo in photos * 60)
+        process.stdin.write(names.encode())
+        process.stdin.flush()
+        assert process.stdout.readline() == b"[\n"  # while stdin is still open
+        process.stdin.write(b"exact.png")
+        process.stdin.close()
+        rest = process.stdout.read()
+    assert process.returncode == 0
+    assert len(json.loads(b"[" + rest)) == 121

@@ -22,16 +22,17 @@ from src.models.seeds import load_seed_states
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network in evaluation mode with what is needed to feed it."""
+    """A network in evaluation mode with what is needed to feed it, and its file if it has one."""
 
     network: Network
     spec: ModelSpec
+    path: Path | None = None
 
     @classmethod
     def load(cls, path: Path) -> Classifier:
         """Read a model file; raises WeightsError."""
         network, spec = load_network(path)
-        return cls(network.to(memory_format=torch.channels_last), spec)
+        return cls(network.to(memory_format=torch.channels_last), spec, path)
 
     @classmethod
     def load_seeds(cls, path: Path, further: Path) -> tuple[Classifier, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from src import paths
 from src.errors import TrackingError
 from src.files import digest
+from src.tracking.local import LocalVersion, local_version
 from src.tracking.record import RunRecord
 from src.tracking.store import Backend, open_backend, project_root
 
@@ -36,6 +37,8 @@ def champion_of(model: str) -> Champion:
 
     Raises TrackingError if there is none, or if its file is missing or has changed.
     """
+    if local := _local_champion(model):
+        return local
     backend = open_backend()
     version = find_champion(backend, model)
     if version is None:
@@ -48,7 +51,17 @@ def champion_of(model: str) -> Champion:
     return Champion(path, name, _threshold_of(version, path))
 
 
-def _threshold_of(version: ModelVersion, weights: Path) -> Path | None:
+def _local_champion(model: str) -> Champion | None:
+    """The champion of the project's own database; None unless its file is there as registered."""
+    version = local_version(model, ALIAS)
+    path = next(version.folder.glob("*.safetensors"), None) if version else None
+    if version is None or path is None or digest(path) != version.tags.get(MODEL_MD5):
+        return None
+    name = f"{version_uri(version)} ({description(version)})"
+    return Champion(path, name, _threshold_of(version, path))
+
+
+def _threshold_of(version: ModelVersion | LocalVersion, weights: Path) -> Path | None:
     """The checked file of a version's threshold; None where it was registered without one."""
     if (md5 := version.tags.get(THRESHOLD_MD5)) is None:
         return None
@@ -116,11 +129,11 @@ def own_record(version: ModelVersion, runs: Path) -> Path | None:
     return path if model and model.md5 == version.tags.get(MODEL_MD5) else None
 
 
-def version_uri(version: ModelVersion) -> str:
+def version_uri(version: ModelVersion | LocalVersion) -> str:
     """The URI by which MLflow loads a version."""
     return f"models:/{version.name}/{version.version}"
 
 
-def description(version: ModelVersion) -> str:
+def description(version: ModelVersion | LocalVersion) -> str:
     """The experiment and the dataset that a version comes from."""
     return f"{version.tags.get(NAME, 'unnamed')} on {version.tags.get(ORIGIN) or 'unknown data'}"

@@ -76,6 +76,12 @@ def _database(uri: str) -> Path:
     return Path(uri.removeprefix(SQLITE))
 
 
+def own_database() -> Path | None:
+    """The file of the project's own database; None where another store is used."""
+    uri = _own_uri(project_root())
+    return _database(uri) if tracking_uri() == uri else None
+
+
 def open_store(experiment: str) -> Store:
     """Open the store and `experiment`, creating what is missing; raises TrackingError."""
     return _open_store(tracking_uri(), project_root(), experiment)

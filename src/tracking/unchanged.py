@@ -19,9 +19,13 @@ from src.files import digest
 from src.tracking.record import RunRecord
 
 
-def check_unchanged(*names: str) -> None:
-    """Raise StaleInputError if a model file of these experiments is not the one recorded."""
-    locked = _locked(Path("dvc.lock"))
+def check_unchanged(*names: str, further: bool = True) -> None:
+    """Raise StaleInputError if a model file of these experiments is not the one recorded.
+
+    further: whether those of further seeds are checked, too. Reading dvc.lock for them takes a
+    second.
+    """
+    locked = _locked(Path("dvc.lock")) if further else {}
     for name in names:
         _check(name, locked)
 

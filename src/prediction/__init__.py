@@ -1,0 +1,1 @@
+"""Answers about photos: finding and decoding them, printing answers, explaining them."""
