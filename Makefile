@@ -11,7 +11,7 @@ AUDIT := pip-audit==2.10.1
 KILLS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro study test test-faults lint audit licences ui clean
+.PHONY: help setup repro study test test-faults lint audit licences ui serve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -29,8 +29,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
 	$(BIN)/uv pip sync --require-hashes --quiet --compile-bytecode --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@grep -q MLFLOW_BACKEND_STORE_URI $(BIN)/activate || printf '%s\n' \
+	@grep -q MLFLOW_TRACKING_URI $(BIN)/activate || printf '%s\n' \
 		'export MLFLOW_BACKEND_STORE_URI=sqlite:///mlruns/mlflow.db' \
+		'export MLFLOW_TRACKING_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlruns/mlflow.db}"' \
 		'export MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true' >> $(BIN)/activate
 	@touch $@
 
@@ -82,6 +83,9 @@ licences: setup ## write docs/licences.md, the licence of each package of requir
 ui: setup ## serve the MLflow UI on http://127.0.0.1:5000
 	$(RUN) python -m src.tracking reconcile
 	$(RUN) python -m mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000
+
+serve: setup ## serve the champion on http://127.0.0.1:5001, to this machine alone
+	$(RUN) python -m src.serve
 
 clean: ## remove caches that can be rebuilt (never data, models or runs)
 	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -63,9 +63,14 @@ def project_root() -> Path:
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI` without a server's credentials, or the project's own database."""
+    """`MLFLOW_TRACKING_URI` without a server's credentials, or the project's own database.
+
+    The environment names that one by its relative path, for MLflow's own commands. It means the one
+    of the project that a command runs in, even if another project's environment is active.
+    """
     given = os.environ.get("MLFLOW_TRACKING_URI")
-    return without_credentials(given) if given else _own_uri(project_root())
+    own = given is None or given in ("", f"{SQLITE}{DATABASE}")
+    return _own_uri(project_root()) if own else without_credentials(str(given))
 
 
 def _own_uri(root: Path) -> str:

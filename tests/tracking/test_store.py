@@ -42,6 +42,16 @@ def test_the_environment_decides_over_the_project(
     assert tracking_uri() == "http://127.0.0.1:5000"
 
 
+def test_the_environment_of_another_project_does_not_decide(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = project.root / "studies"
+    inside.mkdir()
+    monkeypatch.chdir(inside)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlruns/mlflow.db")
+    assert tracking_uri() == f"sqlite:///{project.root}/mlruns/mlflow.db"
+
+
 def test_telemetry_is_off() -> None:
     from mlflow.telemetry.client import get_telemetry_client
 

@@ -1,0 +1,141 @@
+"""The script that serves a logged model with bounds; this project never imports it.
+
+MLflow's server reads requests of any size, and puts what it cannot read into its answer. A script,
+so that the model's own copy of the package `src` is imported and no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+LARGEST = 16 * 2**20  # bytes of a request's body; as Python objects it may take twenty times more
+AT_ONCE = 4  # requests in memory; further ones wait
+WAITING = 256  # connections; further ones are sent away with status 503
+PATIENCE = 30  # seconds that a client may take to send a request
+LONGEST = 500  # characters of an error
+SKIPPED = 2**28  # bytes of a larger body that are read: most clients send it all before they listen
+
+
+class TooLargeError(Exception):
+    """A request with a body of more than LARGEST bytes."""
+
+
+@dataclass
+class Guard:
+    """An ASGI application around another: bounded requests, and errors of one line."""
+
+    app: App
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        async with self.room:
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
+        try:
+            content = await asyncio.wait_for(_read(scope, receive), PATIENCE)
+        except TooLargeError:
+            what = f"the request is larger than {LARGEST} bytes; send fewer images in each"
+            await _refuse(send, 413, what)
+        except TimeoutError:
+            await _refuse(send, 408, f"the request was not complete after {PATIENCE} seconds")
+        else:
+            await self._pass_on(scope, content, receive, send)
+
+    async def _pass_on(self, scope: Message, content: bytes, receive: Receive, send: Send) -> None:
+        answer: list[Message] = []
+        parts = [{"type": "http.request", "body": content, "more_body": False}]
+
+        async def replay() -> Message:
+            return parts.pop() if parts else await receive()
+
+        async def keep(message: Message) -> None:
+            answer.append(message)
+
+        try:
+            await self.app(scope, replay, keep)
+        except (RecursionError, ValueError):  # of JSON with too many levels, or too long a number
+            await _refuse(send, 400, "the request is not JSON that can be read")
+            return
+        status = answer[0]["status"]
+        if status >= 400:
+            await _refuse(send, status, _told(b"".join(each.get("body", b"") for each in answer)))
+            return
+        for message in answer:
+            await send(message)
+
+
+async def _read(scope: Message, receive: Receive) -> bytes:
+    stated = dict(scope["headers"]).get(b"content-length", b"0")
+    if int(stated) > SKIPPED:
+        raise TooLargeError
+    content, size = bytearray(), 0
+    while True:
+        message = await receive()
+        part = message.get("body", b"")
+        size += len(part)
+        if size > SKIPPED:
+            raise TooLargeError
+        if size <= LARGEST:
+            content += part
+        if not message.get("more_body", False):
+            break
+    if size > LARGEST:
+        raise TooLargeError
+    return bytes(content)
+
+
+def _told(content: bytes) -> str:
+    """What an error of MLflow's server says, on its first line; the rest repeats the request."""
+    text = content.decode(errors="replace")
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return text
+    return (
+        str(said.get("message") or said.get("detail") or text) if isinstance(said, dict) else text
+    )
+
+
+async def _refuse(send: Send, status: int, what: str) -> None:
+    """Answer with an error in the form of MLflow's, closing the connection."""
+    line = (what.strip().splitlines() or [""])[0][:LONGEST]
+    body = json.dumps({"error_code": HTTPStatus(status).name, "message": line}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def main(folder: str, host: str, port: str) -> None:
+    """Serve the model in `folder` until interrupted."""
+    import uvicorn
+    from mlflow.pyfunc import load_model, scoring_server
+
+    app = scoring_server.init(load_model(folder))
+    print(f"serving on http://{host}:{port}/invocations; Ctrl-C ends it", file=sys.stderr)
+    uvicorn.run(
+        Guard(app), host=host, port=int(port), log_level="warning", limit_concurrency=WAITING
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
