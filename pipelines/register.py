@@ -17,7 +17,7 @@ EXAMPLES = "  python -m pipelines.register\n  dvc repro register"
 def main(argv: Sequence[str] | None = None) -> None:
     """Register the best experiment's model, and promote it if it beats the current champion.
 
-    Its threshold goes with it.
+    Its threshold goes with it. `python -m src.registry` lists, compares and rolls back.
     """
     parser("pipelines.register", str(main.__doc__), EXAMPLES).parse_args(argv)
     params = load_params()
@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         from src.tracking.registry import promote
 
         record, threshold = paths.run_record(best.name), paths.THRESHOLD
-        print(promote(record, best.val_accuracy, model, threshold).sentence)
+        gate = params.tracking.gate
+        print(promote(record, best.val_accuracy, model, threshold, gate).sentence)
     # Not the version, which depends on the registry and not on the inputs alone.
     write_json(paths.REGISTERED, {"model": model, **asdict(best)})
 

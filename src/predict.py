@@ -81,24 +81,30 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def load_classifier(model: Path | None) -> tuple[Classifier, Threshold | None]:
-    """The network in a model file, or the champion, whose name is printed to stderr.
+    """The network in a model file, or registered as `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
 
-    With its threshold if it has one: a file's is that of the last `evaluate`, if it was for it.
+    By default the champion. Which version answers is printed to stderr, with its experiment and
+    dataset. Each comes with its threshold if it has one: a file's is that of the last `evaluate`,
+    if it was for it.
 
     Raises WeightsError, StaleInputError, ConfigError or TrackingError.
     """
     from src.models.classifier import Classifier
     from src.models.threshold import Threshold
+    from src.tracking.champion import URI, champion_of, version_at
     from src.tracking.unchanged import check_unchanged
 
-    if model is not None:
+    address = model.as_posix() if model else ""
+    if model is not None and not address.startswith(URI):
         if model.resolve() == paths.model(model.stem).resolve():
             check_unchanged(model.stem, further=False)
         return Classifier.load(model), Threshold.of_model(paths.THRESHOLD, model)
-    from src.tracking.champion import champion_of
     from src.tracking.store import project_root
 
-    champion = champion_of(load_params(project_root() / PARAMS).tracking.model)
+    if address:
+        champion = version_at(address)
+    else:
+        champion = champion_of(load_params(project_root() / PARAMS).tracking.model)
     print(f"answered by {champion.name}", file=sys.stderr)
     path = champion.threshold
     threshold = Threshold.of_model(path, champion.path) if path else None

@@ -81,6 +81,24 @@ def test_the_champion_answers_by_default(
     assert printed.err == f"answered by models:/{MODEL}/1 (ModelA on data/synthetic.yaml)\n"
 
 
+def test_a_version_or_an_alias_of_any_registered_model_answers_and_is_named(
+    project: Project, photos: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    finish_run(project)
+    promote(project.record, 0.5, "mine")
+    for address in ("models:/mine/1", "models:/mine@champion"):
+        main(["--model", address, photos[0]])
+        assert "answered by models:/mine/1 (ModelA on data/" in capsys.readouterr().err
+    for address, what in (
+        ("models:/mine/2", "no such version"),
+        ("models:/mine@nobody", "no such version"),
+        ("models:/mine", "not the address of a registered model"),
+        ("models:/a/b/c", "not the address of a registered model"),
+    ):
+        with pytest.raises(TrackingError, match=f"^{address}: {what}"):
+            main(["--model", address, photos[0]])
+
+
 def test_the_champion_is_the_one_that_params_name_and_found_from_a_folder_within(
     project: Project,
     photos: list[str],

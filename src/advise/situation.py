@@ -56,7 +56,7 @@ class Situation:
 
 def assess(job: TrainingJob) -> Situation:
     """Run the source network once, as the `embed` stage does, and probe every block's output."""
-    from src.training.cost import forward_flops
+    from src.models.flops import forward_flops
     from src.training.job import make_features
 
     images = len(job.starting_point.faces)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -19,5 +19,8 @@ class Tracking(Section):
     """MLflow's experiment, which holds the runs."""
     model: MlflowName = "face-classifier"
     """The registered model, one per purpose; its alias `champion` is the version in use."""
+    gate: Literal["higher", "significant"] = "higher"
+    """Whether a new champion must be right on more validation images than the old one, or on
+    significantly more by McNemar's test. No worse at half the cost is enough for either."""
     offline: bool = False
     """Whether stages leave MLflow alone; `python -m src.tracking reconcile` sends runs later."""

@@ -10,12 +10,15 @@ from typing import Any
 
 from src import paths
 from src.cli import parser, run
+from src.config import PARAMS, load_params
+from src.config.tracking import Tracking
 from src.errors import UserError
 from src.models.threshold import Threshold
 from src.tracking.reconcile import log_test, reconcile
 from src.tracking.record import RunRecord
-from src.tracking.registry import DIGITS, promote
+from src.tracking.registry import promote
 from src.tracking.seeds import SEEDS
+from src.tracking.version import DIGITS
 
 ACCURACY = "best_val/accuracy"  # among a record's final metrics
 EXAMPLES = """\
@@ -71,7 +74,13 @@ def reconcile_one(path: Path, folder: Path) -> None:
     chosen = {"name": record.name, "val_accuracy": round(accuracy, DIGITS)}
     if chosen.items() <= champion.items() and "model" in champion:
         threshold = _threshold(folder / paths.THRESHOLD, record.model.md5)
-        print(f"{path}: {promote(path, accuracy, champion['model'], threshold).sentence}")
+        model, gate = champion["model"], _gate(folder / PARAMS)
+        print(f"{path}: {promote(path, accuracy, model, threshold, gate).sentence}")
+
+
+def _gate(path: Path) -> str:
+    """`tracking.gate` of the params.yaml in `path`, or its default."""
+    return load_params(path).tracking.gate if path.is_file() else Tracking().gate
 
 
 def _threshold(path: Path, model: str) -> Path | None:

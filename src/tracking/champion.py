@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,13 @@ from src.tracking.store import Backend, open_backend, project_root
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-ALIAS = "champion"
+ALIAS, CHALLENGER = "champion", "challenger"
 ACCURACY, DATA, ORIGIN, NAME = "val_accuracy", "data.md5", "data.origin", "experiment"
 MODEL_MD5, REASON = "model.md5", "reason"
 THRESHOLD_MD5, ATTACHED = "threshold.md5", Path("threshold/threshold.safetensors")
 CLASSES, SIZE = "data.classes", "data.image_size"
+LICENCE, ROLLED_BACK = "weights.licence", "rolled_back"
+URI = "models:/"
 
 
 @dataclass(frozen=True)
@@ -32,21 +35,16 @@ class Champion:
     threshold: Path | None = None
 
 
-def champion_of(model: str) -> Champion:
+def champion_of(model: str, which: str = ALIAS) -> Champion:
     """The champion of the registered `model`, downloaded if the store is remote.
 
-    Raises TrackingError if there is none, or if its file is missing or has changed.
+    Or the version with another alias or number. Raises TrackingError if there is none, or if its
+    file is missing or has changed.
     """
-    if local := _local_champion(model):
+    if which == ALIAS and (local := _local_champion(model)):
         return local
     backend = open_backend()
-    version = find_champion(backend, model)
-    if version is None:
-        raise TrackingError(
-            f"models:/{model}@{ALIAS}",
-            "no champion yet",
-            "run `dvc repro register`, or `python -m src.tracking reconcile` after `dvc pull`",
-        )
+    version = find_version(backend, model, which)
     path, name = weights_of(backend, version), f"{version_uri(version)} ({description(version)})"
     return Champion(path, name, _threshold_of(version, path))
 
@@ -61,6 +59,15 @@ def _local_champion(model: str) -> Champion | None:
     return Champion(path, name, _threshold_of(version, path))
 
 
+def version_at(uri: str) -> Champion:
+    """The same of `models:/NAME/VERSION` or `models:/NAME@ALIAS`."""
+    found = re.fullmatch(rf"{URI}([^/@:]+)(?:/([0-9]+)|@([^/@]+))", uri)
+    if found is None:
+        what = "not the address of a registered model"
+        raise TrackingError(uri, what, "write models:/NAME/VERSION or models:/NAME@ALIAS")
+    return champion_of(found[1], found[2] or found[3])
+
+
 def _threshold_of(version: ModelVersion | LocalVersion, weights: Path) -> Path | None:
     """The checked file of a version's threshold; None where it was registered without one."""
     if (md5 := version.tags.get(THRESHOLD_MD5)) is None:
@@ -72,12 +79,30 @@ def _threshold_of(version: ModelVersion | LocalVersion, weights: Path) -> Path |
     return path
 
 
+def find_version(backend: Backend, model: str, which: str) -> ModelVersion:
+    """The version of a registered model with this number or alias; raises TrackingError."""
+    if (found := _find(backend, model, which)) is not None:
+        return found
+    where = f"{URI}{model}{'/' if which.isdecimal() else '@'}{which}"
+    if which == ALIAS:
+        mend = "run `dvc repro register`, or `python -m src.tracking reconcile` after `dvc pull`"
+        raise TrackingError(where, "no champion yet", mend)
+    mend = f"choose one that `python -m src.registry --model {model} list` shows"
+    raise TrackingError(where, "no such version", mend)
+
+
 def find_champion(backend: Backend, model: str) -> ModelVersion | None:
     """The version with the alias, or None."""
+    return _find(backend, model, ALIAS)
+
+
+def _find(backend: Backend, model: str, which: str) -> ModelVersion | None:
     from mlflow.exceptions import MlflowException
 
     try:
-        return backend.client.get_model_version_by_alias(model, ALIAS)
+        if which.isdecimal():
+            return backend.client.get_model_version(model, which)
+        return backend.client.get_model_version_by_alias(model, which)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
@@ -131,7 +156,7 @@ def own_record(version: ModelVersion, runs: Path) -> Path | None:
 
 def version_uri(version: ModelVersion | LocalVersion) -> str:
     """The URI by which MLflow loads a version."""
-    return f"models:/{version.name}/{version.version}"
+    return f"{URI}{version.name}/{version.version}"
 
 
 def description(version: ModelVersion | LocalVersion) -> str:

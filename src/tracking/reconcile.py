@@ -16,6 +16,7 @@ from src.files import digest
 from src.tracking.alive import close_orphans, living
 from src.tracking.champion import versions_of
 from src.tracking.children import children_of, finish_child
+from src.tracking.measured import log_model_finals, log_model_test
 from src.tracking.model import has_files, log_model, model_of, write_files
 from src.tracking.provenance import process_tags
 from src.tracking.record import MetricPoint, ModelFile, RunRecord, SeedRun, now
@@ -68,11 +69,13 @@ def reconcile(path: Path) -> Reconciliation:
             if not record.sent:
                 _discard(store, record.run_id)
             _restore_versions(store, record, path.parent)
+            log_model_finals(store, record, run_id, seeds)
             return Reconciliation(run_id, "rebuilt", seeds)
         restored = _restore(store, found, record, path.parent)
         restored |= _restore_versions(store, record, path.parent)
         before = {run.info.run_id for run in children_of(store, found)}
         seeds = _seed_runs(store, found, record)
+        log_model_finals(store, record, found, seeds)
         complete = not (restored or deleted) and before.issuperset(seeds)
         return Reconciliation(found, "present" if complete else "restored", seeds)
 
@@ -272,8 +275,8 @@ def log_test(
     needed. What it already has is not written again; its scores are written last, so that a run
     with scores has the artifacts too. Returns the run's id; raises TrackingError.
     """
-    done = reconcile(path)
-    run_id, store = done.run_id, open_store(RunRecord.read(path).experiment)
+    done, record = reconcile(path), RunRecord.read(path)
+    run_id, store = done.run_id, open_store(record.experiment)
     for child, own in zip(done.seeds, seeds, strict=False):
         if missing := _missing_scores(store, child, own):
             log_points(store, child, [missing])
@@ -285,6 +288,7 @@ def log_test(
             log_file(store, run_id, file, folder)
     if missing:
         log_points(store, run_id, [missing])
+    log_model_test(store, record, run_id, done.seeds)
     return run_id
 
 

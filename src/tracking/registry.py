@@ -1,40 +1,45 @@
-"""Registering a model, and deciding whether it becomes the champion."""
+"""Which version of a registered model is the champion: promotion by a gate or by hand."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.errors import StaleInputError, TrackingError
-from src.files import digest
 from src.tracking.attached import attach
 from src.tracking.champion import (
-    ACCURACY,
     ALIAS,
+    CHALLENGER,
     CLASSES,
     DATA,
     MODEL_MD5,
-    NAME,
     ORIGIN,
     REASON,
+    ROLLED_BACK,
     SIZE,
     description,
     find_champion,
     own_record,
     weights_of,
 )
-from src.tracking.model import has_files, model_of
+from src.tracking.comparison import HIGHER, Comparison, load_faces, measure
+from src.tracking.exclusive import alone
+from src.tracking.history import remember
+from src.tracking.model import has_files
 from src.tracking.reconcile import ensure_run
 from src.tracking.record import RunRecord
-from src.tracking.store import Backend, Store, locked, open_store, reachable
+from src.tracking.store import Backend, open_store, reachable
+from src.tracking.version import ensure_registered_model, register
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-DIGITS = 6  # of the accuracies that training writes, and that are compared here
+PROMOTED = "promoted"  # tag of a version: when it last became the champion
+Verdict = tuple[bool, str]
 
 
 @dataclass(frozen=True)
@@ -55,15 +60,20 @@ class Promotion:
 
 @reachable()
 def promote(
-    path: Path, val_accuracy: float, model: str, threshold: Path | None = None
+    path: Path,
+    val_accuracy: float,
+    model: str,
+    threshold: Path | None = None,
+    gate: str = HIGHER,
 ) -> Promotion:
     """Register the model of the run in the record `path`; make it the champion if it is better.
 
-    Better means a higher validation accuracy on the candidate's dataset; a tie keeps the champion.
-    A champion of another version of that dataset is scored on the candidate's validation images,
-    and is replaced if it was trained for other subjects. Nearly all images keep their split from
+    Better is what `src.tracking.comparison` says, of both networks on the candidate's validation
+    images; until then the version is the challenger. A champion of another version of the dataset
+    is replaced if it was trained for other subjects. Nearly all images keep their split from
     version to version (`src.data.split`), so it has seen few of them in training. A champion of
-    another origin, other classes or another image size serves another purpose and stays.
+    another origin, other classes or another image size serves another purpose and stays, as does
+    one of the same network. A version that was rolled back is promoted only by hand.
 
     The run is rebuilt first if it is missing, and lost files of the champion are brought back from
     its own record beside `path`. Where that record is of another network by now, nothing can bring
@@ -73,21 +83,100 @@ def promote(
     run_id, record = ensure_run(path), RunRecord.read(path)
     store = open_store(record.experiment)
     _restore_champion(store, model, path.parent)
-    with locked(store.uri):
-        version = _register(store, run_id, record, val_accuracy, model)
+    ensure_registered_model(store, model)
+    with alone(store, model):
+        version = register(store, run_id, record, val_accuracy, model)
         if threshold:
             attach(store, version, threshold)
-        champion = find_champion(store, model)
-        if champion is not None and champion.version == version.version:
-            return Promotion(model, int(version.version), False, "it already is the champion")
-        promoted, reason = _verdict(store, version, champion, record, path)
-        store.client.set_model_version_tag(model, str(version.version), REASON, reason)
-        if promoted:
-            store.client.set_registered_model_alias(model, ALIAS, str(version.version))
-    return Promotion(model, int(version.version), promoted, reason)
+        _challenge(store, version)
+    faces = path.parent / record.dataset.path if record.dataset else None
+    return _decide(
+        store,
+        version,
+        lambda champion: _verdict(store, version, champion, faces, path.parent, gate),
+    )
 
 
-def _restore_champion(store: Store, model: str, runs: Path) -> None:
+@reachable()
+def promote_version(
+    backend: Backend, version: ModelVersion, faces: Path, runs: Path, gate: str
+) -> Promotion:
+    """The same for a version that is registered, with its packed dataset and the records' folder.
+
+    Raises TrackingError, StaleInputError.
+    """
+    _restore_champion(backend, version.name, runs)
+    with alone(backend, version.name):
+        _challenge(backend, version)
+    return _decide(
+        backend, version, lambda champion: _verdict(backend, version, champion, faces, runs, gate)
+    )
+
+
+@reachable()
+def promote_by_hand(backend: Backend, version: ModelVersion, reason: str) -> Promotion:
+    """Make a version the champion whatever the gate says; raises TrackingError if it has no files.
+
+    It may be promoted by the gate again if it was rolled back.
+    """
+    weights_of(backend, version)
+
+    def allow(_: ModelVersion | None) -> Verdict:
+        return True, f"by hand: {reason}"
+
+    made = _decide(backend, version, allow)
+    if ROLLED_BACK in version.tags:
+        backend.client.delete_model_version_tag(version.name, str(version.version), ROLLED_BACK)
+    return made
+
+
+def _decide(
+    backend: Backend, version: ModelVersion, judge: Callable[[ModelVersion | None], Verdict]
+) -> Promotion:
+    """Do what `judge` says of the champion, which is the same before and after it has judged.
+
+    It takes its time, in which other processes may change the champion: then it judges again.
+    """
+    model, number = version.name, str(version.version)
+    while True:
+        champion = find_champion(backend, model)
+        if champion is not None and str(champion.version) == number:
+            return Promotion(model, int(number), False, "it already is the champion")
+        promoted, reason = judge(champion)
+        with alone(backend, model):
+            if not _same(champion, find_champion(backend, model)):
+                continue
+            backend.client.set_model_version_tag(model, number, REASON, reason)
+            if promoted:
+                _crown(backend, model, number, champion)
+        return Promotion(model, int(number), promoted, reason)
+
+
+def _same(one: ModelVersion | None, other: ModelVersion | None) -> bool:
+    return getattr(one, "version", None) == getattr(other, "version", None)
+
+
+def _crown(backend: Backend, model: str, number: str, champion: ModelVersion | None) -> None:
+    """Set the alias."""
+    client = backend.client
+    if champion is not None:
+        remember(backend, champion)
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    client.set_model_version_tag(model, number, PROMOTED, when)
+    client.set_registered_model_alias(model, ALIAS, number)
+    if str(client.get_registered_model(model).aliases.get(CHALLENGER)) == number:
+        client.delete_registered_model_alias(model, CHALLENGER)
+
+
+def _challenge(backend: Backend, version: ModelVersion) -> None:
+    """Make a version that is not the champion the challenger."""
+    champion = find_champion(backend, version.name)
+    if not _same(champion, version):
+        number = str(version.version)
+        backend.client.set_registered_model_alias(version.name, CHALLENGER, number)
+
+
+def _restore_champion(store: Backend, model: str, runs: Path) -> None:
     """Bring lost files of the champion back, if the folder `runs` has its record and they exist."""
     champion = find_champion(store, model)
     if champion is not None and _is_lost(store, champion) and (own := own_record(champion, runs)):
@@ -103,106 +192,64 @@ def _verdict(
     backend: Backend,
     candidate: ModelVersion,
     champion: ModelVersion | None,
-    record: RunRecord,
-    path: Path,
-) -> tuple[bool, str]:
-    """Whether the candidate, of the record in `path`, becomes the champion, and the reason."""
+    faces: Path | None,
+    runs: Path,
+    gate: str,
+) -> Verdict:
+    """Whether the candidate becomes the champion, and the reason.
+
+    `faces` is its packed dataset, `runs` the folder of records.
+    """
     if champion is None:
         return True, "there was none before"
-    name = f"version {champion.version} ({description(champion)})"
+    if decided := _by_tags(candidate, champion):
+        return decided
+    name = _called(champion)
+    if _is_lost(backend, champion) and not own_record(champion, runs):
+        return True, f"the files of {name} are lost, and no record in runs/ is of its network"
+    if champion.tags.get(MODEL_MD5) == candidate.tags[MODEL_MD5]:
+        return False, f"a tie: {name} is the same network"
+    return _by_images(backend, candidate, champion, faces, gate)
+
+
+def _called(champion: ModelVersion) -> str:
+    return f"version {champion.version} ({description(champion)})"
+
+
+def _by_tags(candidate: ModelVersion, champion: ModelVersion) -> Verdict | None:
+    """What the tags decide: one rolled back, or for another purpose, is not promoted."""
+    if (why := candidate.tags.get(ROLLED_BACK)) is not None:
+        return False, f"it was rolled back ({why}); `promote --force` makes it champion again"
     for key in (ORIGIN, CLASSES, SIZE):
         if champion.tags.get(key, "") != candidate.tags[key]:
             return False, (
-                f"the champion, {name}, is for another purpose than this one "
+                f"the champion, {_called(champion)}, is for another purpose than this one "
                 f"({description(candidate)}): their {key} differ; "
                 "keep one beside the other with `-S tracking.model=NAME`"
             )
-    if _is_lost(backend, champion) and not own_record(champion, path.parent):
-        return True, f"the files of {name} are lost, and no record in runs/ is of its network"
-    theirs, whose = float(champion.tags[ACCURACY]), name
-    if champion.tags.get(DATA, "") != candidate.tags[DATA]:
-        try:
-            theirs = _score(backend, champion, _dataset(record, path))
-        except TrackingError as error:
-            return False, f"the champion, {name}, cannot be scored on this dataset version: {error}"
-        except StaleInputError as error:
-            return True, (
-                f"the champion, {name}, is of another dataset version and cannot be scored on "
-                f"this one ({error.where}: {error.what})"
-            )
-        whose = f"{name}, scored on this dataset version"
-    return _compared(float(candidate.tags[ACCURACY]), theirs, whose)
+    return None
 
 
-def _compared(ours: float, theirs: float, whose: str) -> tuple[bool, str]:
-    if ours > theirs:
-        return True, f"{ours:.4f} against {theirs:.4f} of {whose}"
-    return False, f"{'a tie with' if ours == theirs else 'below'} {theirs:.4f} of {whose}"
-
-
-def _score(backend: Backend, champion: ModelVersion, path: Path | None) -> float:
-    """Validation accuracy of a version on the packed dataset in `path`, in full precision.
-
-    Raises StaleInputError if the version was trained for other subjects, TrackingError if its file
-    or the dataset is missing.
-    """
-    from src.data.faceset import FaceSet, Split
-    from src.models.classifier import Classifier
-
-    if path is None:
-        raise TrackingError(
-            "the dataset",
-            "missing, or not the version that the run was trained on",
-            "run `dvc checkout`",
-        )
-    classifier, faces = Classifier.load(weights_of(backend, champion)), FaceSet.load(path)
-    images, labels = faces.part(Split.val)
-    if classifier.subjects != faces.subjects:
-        raise StaleInputError("its network", "trained for other subjects", "train it again")
-    right = classifier.logits(images).argmax(1) == labels
-    return round(right.float().mean().item(), DIGITS)
-
-
-def _dataset(record: RunRecord, path: Path) -> Path | None:
-    """The packed dataset of the run; None if it is missing or has changed."""
-    if record.dataset is None:
-        return None
-    faces = path.parent / record.dataset.path
-    return faces if faces.is_file() and digest(faces) == record.dataset.md5 else None
-
-
-def _register(
-    store: Store, run_id: str, record: RunRecord, val_accuracy: float, model: str
-) -> ModelVersion:
-    """The run's version of the registered model, created if there is none."""
-    from mlflow.exceptions import MlflowException
-
-    client = store.client
-    if found := client.search_model_versions(f"name = '{model}' AND run_id = '{run_id}'"):
-        return found[0]
-    logged = model_of(store, run_id)
-    if record.model is None or logged is None:
-        raise TrackingError(record.name, "the run has no model", "train it again")
+def _by_images(
+    backend: Backend,
+    candidate: ModelVersion,
+    champion: ModelVersion,
+    faces: Path | None,
+    gate: str,
+) -> Verdict:
+    """What both networks' answers to the candidate's validation images decide."""
+    name = _called(champion)
     try:
-        client.create_registered_model(model)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    tags = {
-        ACCURACY: repr(round(val_accuracy, DIGITS)),
-        DATA: record.tags.get(DATA, ""),
-        ORIGIN: record.tags.get(ORIGIN, ""),
-        CLASSES: _classes(record),
-        SIZE: record.params.get(SIZE, ""),
-        NAME: record.name,
-        MODEL_MD5: record.model.md5,
-    }
-    return client.create_model_version(
-        model, logged.artifact_location, run_id, tags, model_id=logged.model_id
-    )
-
-
-def _classes(record: RunRecord) -> str:
-    """`data.classes` from the run's parameters as one string, empty if there are none."""
-    given = {k: v for k, v in record.params.items() if k.startswith(CLASSES) and v != "{}"}
-    return json.dumps(given, sort_keys=True) if given else ""
+        packed = load_faces(faces, candidate.tags[DATA])
+    except TrackingError as error:
+        return False, f"there is nothing to compare it with {name} on: {error}"
+    ours = measure(backend, candidate, packed)
+    try:
+        theirs = measure(backend, champion, packed)
+    except TrackingError as error:
+        return False, f"the champion, {name}, cannot be scored on its images: {error}"
+    except StaleInputError as error:
+        return True, (
+            f"the champion, {name}, cannot be scored on its images ({error.where}: {error.what})"
+        )
+    return Comparison.of(ours, theirs).verdict(name, gate)

@@ -15,6 +15,7 @@ from src.tracking.alive import close_orphans, living
 from src.tracking.children import Status
 from src.tracking.delivery import Delivery
 from src.tracking.live import LiveRun
+from src.tracking.measured import log_model_finals
 from src.tracking.model import log_model
 from src.tracking.provenance import provenance
 from src.tracking.record import (
@@ -142,6 +143,8 @@ class TrackedRun:
         logged: list[RunRecord | SeedRun] = [record, *record.seeds]
         for run in logged:
             self.delivery.send(partial(_log_rest, run=run))
+        seeds = [seed.run_id for seed in record.seeds]
+        self.delivery.send(lambda store: log_model_finals(store, record, self.run_id, seeds))
         for live in (*children, self.live):
             live.flush()
         return record.model_copy(update={"sent": self.delivery.store is not None})

@@ -73,12 +73,24 @@ def _log_dataset(store: Store, run_id: str, dataset: DatasetVersion) -> None:
     store.client.log_inputs(run_id, [DatasetInput(entity, [context])])
 
 
-def log_points(store: Store, run_id: str, points: Iterable[MetricPoint]) -> None:
-    """Log metrics in as few transactions as MLflow allows."""
+def log_points(
+    store: Store,
+    run_id: str,
+    points: Iterable[MetricPoint],
+    model_id: str | None = None,
+    dataset: DatasetVersion | None = None,
+) -> None:
+    """Log metrics in as few transactions as MLflow allows.
+
+    With `model_id` they are that model's on the `dataset`, too; what the run has of them stays.
+    """
     from mlflow.entities import Metric
 
+    about = {"model_id": model_id} if model_id else {}
+    if model_id and dataset:
+        about |= {"dataset_name": dataset.name, "dataset_digest": dataset.md5}
     metrics = [
-        Metric(key, value, point.time, point.step)
+        Metric(key, value, point.time, point.step, **about)
         for point in points
         for key, value in point.metrics.items()
     ]

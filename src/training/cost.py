@@ -59,11 +59,3 @@ def epoch_flops(job: TrainingJob) -> float:
     first = once.get_total_flops() * (views * images + validation) / job.experiment.epochs
     each = forward.get_total_flops() * (images + validation)
     return float(first + each + backward.get_total_flops() * images)
-
-
-@torch.no_grad()
-def forward_flops(network: Network, image_size: int) -> int:
-    """FLOPs of one (3, `image_size`, `image_size`) image through the network."""
-    with FlopCounterMode(display=False) as counter:
-        network.eval()(torch.zeros(1, 3, image_size, image_size))
-    return int(counter.get_total_flops())

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from src.models.flops import forward_flops
 from src.models.network import ModelSpec, Network
 from src.models.trainable import trained_blocks, unfreeze
-from src.training.cost import epoch_flops, forward_flops, matrix_rate
+from src.training.cost import epoch_flops, matrix_rate
 from tests.benchmarks.projects import job_of
 from tests.training.conftest import CPU32
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from src.data.faceset import FaceSet, Split
+from src.data.faceset import FaceSet
 from src.errors import TrackingError
-from src.models.classifier import Classifier
 from src.models.network import Network, load_state, save_network
-from src.tracking.champion import champion_of, find_champion, weights_of
+from src.tracking.champion import champion_of, find_champion, find_version, weights_of
+from src.tracking.comparison import HIGHER, SIGNIFICANT
 from src.tracking.registry import Promotion, promote
 from src.tracking.store import Backend, open_backend
 from tests.tracking.finished import PARAMS, finish_run
@@ -28,31 +29,105 @@ def promoted(
     return promote(record, accuracy, model)
 
 
-def new_version(project: Project, subjects: tuple[str, ...] | None = None, size: int = 32) -> float:
-    """Pack other images as the dataset; returns the model file's validation accuracy on them."""
+def answering(
+    project: Project,
+    name: str,
+    subject: int,
+    model: str = MODEL,
+    gate: str = HIGHER,
+    last: str = "",
+) -> Promotion:
+    """Promote a network that gives the same answer to every image, perhaps of fewer blocks."""
+    spec = replace(load_state(project.model)[1], last=last or None)
+    state = Network(spec).state_dict()
+    state[list(state)[-1]] = 1e6 * torch.eye(len(spec.subjects))[subject]
+    path = Path(f"models/{name}.safetensors")
+    save_network(path, state, spec)
+    record = project.record.with_name(f"{name}.json")
+    finish_run(replace(project, model=path), record, A)
+    return promote(record, 0.5, model, gate=gate)
+
+
+def validate_on(project: Project, *counts: int) -> None:
+    """Pack a dataset with so many validation images of each subject, and two to train on."""
+    labels = torch.tensor([0, 1, *(n for n, many in enumerate(counts) for _ in range(many))])
+    split = torch.tensor([0, 0, *[1] * sum(counts)], dtype=torch.uint8)
+    images = torch.zeros(len(labels), 3, 32, 32, dtype=torch.uint8)
+    FaceSet(images, labels, split, FaceSet.load(project.faces).subjects).save(project.faces)
+
+
+def new_version(project: Project, subjects: tuple[str, ...] | None = None, size: int = 32) -> None:
+    """Pack other images as the dataset."""
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(256, (30, 3, size, size), generator=generator, dtype=torch.uint8)
     labels, split = torch.arange(30) % 3, torch.tensor([0, 1], dtype=torch.uint8).repeat(15)
-    old = FaceSet.load(project.faces)
-    made = FaceSet(images, labels, split, subjects or old.subjects)
-    made.save(project.faces)
-    if subjects or size != 32:
-        return 0.0
-    images, labels = made.part(Split.val)
-    answers = Classifier.load(project.model).probabilities(images).argmax(1)
-    return sum(answers.eq(labels).tolist()) / len(labels)
+    FaceSet(images, labels, split, subjects or FaceSet.load(project.faces).subjects).save(
+        project.faces
+    )
 
 
-def test_only_a_better_model_of_the_same_dataset_replaces_the_champion(project: Project) -> None:
-    def verdict(name: str, accuracy: float) -> tuple[bool, str]:
-        made = promoted(project, name, accuracy)
+def aliases() -> dict[str, int]:
+    found = open_backend().client.get_registered_model(MODEL).aliases
+    return {alias: int(version) for alias, version in found.items()}
+
+
+def tags(version: int) -> dict[str, str]:
+    return dict(open_backend().client.get_model_version(MODEL, str(version)).tags)
+
+
+def test_only_one_that_is_right_on_more_of_the_same_images_replaces_the_champion(
+    project: Project,
+) -> None:
+    validate_on(project, 8, 12, 20)
+
+    def verdict(name: str, subject: int) -> tuple[bool, str]:
+        made = answering(project, name, subject)
         return made.promoted, made.reason
 
-    first = f"version 1 (A on {A})"
-    assert verdict("A", 0.8) == (True, "there was none before")
-    assert verdict("B", 0.8) == (False, f"a tie with 0.8000 of {first}")
-    assert verdict("C", 0.7) == (False, f"below 0.8000 of {first}")
-    assert verdict("D", 0.9) == (True, f"0.9000 against 0.8000 of {first}")
+    assert verdict("A", 1) == (True, "there was none before")
+    assert aliases() == {"champion": 1}
+    ours, whose = "right on 8 of 40 validation images", f"12 of version 1 (A on {A}) (p = 0.5)"
+    assert verdict("B", 0) == (False, f"worse: {ours} against {whose}")
+    assert aliases() == {"champion": 1, "challenger": 2}
+    assert verdict("C", 2) == (
+        True,
+        f"right on 20 of 40 validation images against 12 of version 1 (A on {A}) (p = 0.22)",
+    )
+    assert verdict("D", 2) == (
+        False,
+        f"a tie: right on 20 of 40 validation images against 20 of version 3 (C on {A}) (p = 1)",
+    )
+    assert aliases() == {"champion": 3, "challenger": 4}
+    assert tags(3)["promoted"] and "promoted" not in tags(4)
+
+
+def test_by_the_strict_gate_chance_must_not_explain_the_difference(project: Project) -> None:
+    validate_on(project, 8, 12, 20)
+    assert answering(project, "A", 1, gate=SIGNIFICANT).promoted
+    made = answering(project, "B", 2, gate=SIGNIFICANT)
+    assert not made.promoted and made.reason.startswith("not significantly better: right on 20 of")
+    validate_on(project, 8, 30, 2)
+    better = answering(project, "C", 1, "other", SIGNIFICANT)
+    assert better.promoted
+    assert not answering(project, "D", 0, "other", SIGNIFICANT).promoted
+    validate_on(project, 30, 8, 2)
+    assert answering(project, "E", 0, "other", SIGNIFICANT).reason.endswith("(p = 0.00047)")
+
+
+def test_half_the_cost_is_enough_if_enough_images_show_that_it_is_no_worse(
+    project: Project,
+) -> None:
+    few = (8, 12, 20)
+    validate_on(project, *few)
+    assert answering(project, "A", 2).promoted
+    made = answering(project, "B", 2, last="features.3")
+    assert not made.promoted
+    assert made.reason.endswith("cheaper, but the lower limit of the difference is -8.8 points")
+    validate_on(project, *(10 * many for many in few))
+    made = answering(project, "C", 2, last="features.3")
+    assert made.promoted and made.reason.startswith("no worse at half the cost or less: ")
+    assert made.reason.endswith("the lower limit of the difference is -1.0 points")
+    assert not answering(project, "D", 1, last="features.2").promoted, "cheaper still, but worse"
 
 
 def test_models_of_two_names_have_a_champion_each(project: Project) -> None:
@@ -63,23 +138,22 @@ def test_models_of_two_names_have_a_champion_each(project: Project) -> None:
 
 
 def test_a_champion_of_an_older_version_is_scored_on_the_new_one(project: Project) -> None:
-    assert promoted(project, "A", 1.0).promoted
-    score = new_version(project)
-    assert 0 < score < 1
-    whose = f"{score:.4f} of version 1 (A on {A}), scored on this dataset version"
-    tie = promoted(project, "B", score)
-    assert (tie.promoted, tie.reason) == (False, f"a tie with {whose}")
-    better = promoted(project, "C", score + 0.01)
-    assert (better.promoted, better.reason) == (True, f"{score + 0.01:.4f} against {whose}")
+    validate_on(project, 8, 12, 20)
+    assert answering(project, "A", 2).promoted
+    validate_on(project, 20, 12, 8)
+    assert answering(project, "B", 1).reason.startswith("right on 12 of 40 validation images again")
+    assert champion_of(MODEL).name == f"models:/{MODEL}/2 (B on {A})"
 
 
 def test_a_champion_of_other_subjects_gives_way_and_the_reason_says_so(project: Project) -> None:
     promoted(project, "A", 1.0)
     new_version(project, subjects=("ann", "bob", "zoe"))
+    spec = replace(load_state(project.model)[1], subjects=("ann", "bob", "zoe"))
+    save_network(project.model, Network(spec).state_dict(), spec)
     made = promoted(project, "B", 0.1)
     assert made.promoted
     assert made.reason.endswith(
-        "cannot be scored on this one (its network: trained for other subjects)"
+        f"cannot be scored on its images (models:/{MODEL}/1: trained for other subjects)"
     )
 
 
@@ -102,16 +176,16 @@ def test_a_model_of_other_classes_or_size_is_for_another_purpose(
 def test_without_its_dataset_no_model_wins_and_lost_files_are_brought_back(
     project: Project,
 ) -> None:
-    promoted(project, "A", 1.0)
-    new_version(project)
+    validate_on(project, 8, 12, 20)
+    answering(project, "A", 1)
     finish_run(project, Path("runs/B.json"), A)
     aside = project.faces.rename("aside")
     made = promote(Path("runs/B.json"), 1.0, MODEL)
     assert not made.promoted and "the dataset: missing, or not the version" in made.reason
     aside.rename(project.faces)
     champion_of(MODEL).path.unlink()
-    made = promoted(project, "C", 1.0)
-    assert made.promoted and made.reason.endswith("scored on this dataset version")
+    assert answering(project, "C", 2).promoted
+    assert weights_of(open_backend(), find_version(open_backend(), MODEL, "1")).is_file()
 
 
 def test_a_champion_of_another_origin_stays_and_the_line_names_both(project: Project) -> None:
@@ -126,14 +200,12 @@ def test_a_champion_of_another_origin_stays_and_the_line_names_both(project: Pro
 
 
 def test_the_reason_stays_with_the_version(project: Project) -> None:
-    for name, accuracy in (("A", 0.8), ("B", 0.9)):
-        promoted(project, name, accuracy)
-    promote(project.record.with_name("B.json"), 0.9, MODEL)
-    versions = open_backend().client.search_model_versions(f"name = '{MODEL}'")
-    assert {int(v.version): v.tags["reason"] for v in versions} == {
-        1: "there was none before",
-        2: f"0.9000 against 0.8000 of version 1 (A on {A})",
-    }
+    validate_on(project, 8, 12, 20)
+    for name, subject in (("A", 1), ("B", 0)):
+        answering(project, name, subject)
+    promote(project.record.with_name("A.json"), 0.9, MODEL)
+    assert tags(1)["reason"] == "there was none before"
+    assert tags(2)["reason"].startswith("worse: right on 8 of 40 validation images against 12 of ")
 
 
 def test_promoting_the_same_run_again_makes_no_second_version(project: Project) -> None:

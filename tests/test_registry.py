@@ -1,0 +1,151 @@
+"""The command lists, compares, promotes and rolls back, and refuses in one line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from src import paths
+from src.errors import TrackingError
+from src.files import digest
+from src.models.threshold import Threshold
+from src.registry import main
+from src.tracking.champion import champion_of
+from src.tracking.registry import promote
+from src.tracking.store import open_backend
+from tests.tracking.finished import PARAMS, finish_run
+from tests.tracking.projects import MODEL, Project
+from tests.tracking.test_registry import A, aliases, answering, tags, validate_on
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def three(project: Project) -> Project:
+    """A champion, its better successor, and a challenger that is worse than both."""
+    validate_on(project, 8, 12, 20)
+    for name, subject in (("A", 1), ("B", 2), ("C", 0)):
+        answering(project, name, subject)
+    return project
+
+
+def said(capsys: Capture, *arguments: str) -> str:
+    capsys.readouterr()
+    main(arguments)
+    return capsys.readouterr().out
+
+
+def test_the_list_tells_all_of_each_version_newest_first(three: Project, capsys: Capture) -> None:
+    rows = json.loads(said(capsys, "list", "--json"))
+    assert [(row["version"], row["aliases"]) for row in rows] == [
+        (3, ["challenger"]),
+        (2, ["champion"]),
+        (1, []),
+    ]
+    row = rows[1]
+    assert (row["experiment"], row["val_accuracy"], row["origin"]) == ("B", 0.5, A)
+    assert row["dataset"] == digest(three.faces)
+    assert row["reason"].startswith("right on 20 of 40 validation images against 12 of version 1")
+    assert row["promoted"] >= row["registered"] > "2020"
+    table = said(capsys, "list")
+    assert "challenger" in table and "50.0%" in table and digest(three.faces)[:8] in table
+
+
+def test_two_versions_are_compared_on_the_same_images(three: Project, capsys: Capture) -> None:
+    found = json.loads(said(capsys, "compare", "2", "1", "--json"))
+    assert found["test"]["only_first"] == 20 and found["test"]["only_second"] == 12
+    assert found["test"]["images"] == 40 and found["test"]["p"] == pytest.approx(0.215, abs=1e-3)
+    assert found["gate"]["passes"]
+    for side in ("candidate", "reference"):
+        assert found[side]["flops"] > found[side]["parameters"] > 0 < found[side]["milliseconds"]
+    text = said(capsys, "compare")
+    assert "difference -30.0 points" in text
+    assert "the gate would keep the second: worse: right on 8 of 40" in text
+
+
+def test_by_hand_the_gate_is_overruled_and_the_reason_is_kept(
+    three: Project, capsys: Capture
+) -> None:
+    assert "version 3 is not promoted: worse" in said(capsys, "promote", "challenger")
+    assert aliases() == {"champion": 2, "challenger": 3}
+    done = said(capsys, "promote", "3", "--force", "--reason", "we need it")
+    assert done == f"{MODEL} version 3 is now the champion: by hand: we need it\n"
+    assert aliases() == {"champion": 3}
+    assert tags(3)["reason"] == "by hand: we need it"
+    assert "version 2 is now the champion: right on 20" in said(capsys, "promote", "2")
+
+
+def test_a_rollback_goes_back_step_by_step_and_holds(three: Project, capsys: Capture) -> None:
+    said(capsys, "promote", "3", "--force", "--reason", "a try")
+    done = said(capsys, "rollback", "--reason", "names visitors")
+    assert done == (
+        f"models:/{MODEL}/2 (B on {A}) is the champion again, instead of version 3: "
+        "names visitors\n"
+    )
+    said(capsys, "rollback", "--reason", "too slow")
+    assert aliases()["champion"] == 1
+    rows = json.loads(said(capsys, "list", "--json"))
+    assert [row["rolled_back"] for row in rows] == ["names visitors", "too slow", None]
+    with pytest.raises(TrackingError, match="no version was champion before it"):
+        main(["rollback", "--reason", "again"])
+    again = promote(three.record.with_name("B.json"), 0.5, MODEL)  # as `dvc repro` does
+    assert not again.promoted and again.reason.startswith("it was rolled back (too slow); ")
+    said(capsys, "promote", "2", "--force", "--reason", "mended")
+    assert aliases()["champion"] == 2 and "rolled_back" not in tags(2)
+
+
+def test_a_rollback_passes_over_versions_that_were_deleted(three: Project, capsys: Capture) -> None:
+    said(capsys, "promote", "3", "--force", "--reason", "a try")
+    open_backend().client.delete_model_version(MODEL, "2")
+    assert f"models:/{MODEL}/1 " in said(capsys, "rollback", "--reason", "why not")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("promote", "9"), f"models:/{MODEL}/9: no such version; choose one that"),
+        (("compare", "nobody"), f"models:/{MODEL}@nobody: no such version"),
+        (("--model", "other", "list"), "models:/other: no such registered model"),
+        (("rollback", "--reason", "x"), "no version was champion before it"),
+    ],
+)
+def test_what_is_not_there_is_one_line(
+    project: Project, arguments: tuple[str, ...], what: str
+) -> None:
+    finish_run(project)
+    promote(project.record, 0.5, MODEL)
+    with pytest.raises(TrackingError) as error:
+        main(arguments)
+    assert what in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("promote", "1", "--force"), ("rollback",), ("rollback", "--reason", " ")]
+)
+def test_by_hand_without_a_reason_is_refused(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+
+
+def test_without_its_images_nothing_is_compared(three: Project) -> None:
+    validate_on(three, 1, 1, 1)
+    with pytest.raises(TrackingError, match="missing, or not the version"):
+        main(["compare", "2", "1"])
+
+
+def test_the_registered_model_is_whole(project: Project) -> None:
+    from src.models.network import load_state
+
+    weights = {"origin": "pretrain (objects)", "licence": "MIT"}
+    finish_run(project, params={**PARAMS, "weights": weights})
+    Threshold.nothing(digest(project.model), "ModelA", 0.01).save(paths.THRESHOLD)
+    promote(project.record, 0.5, MODEL, paths.THRESHOLD)
+    found = champion_of(MODEL)
+    _, spec = load_state(found.path)
+    assert (spec.subjects, spec.image_size) == (("ann", "bob", "eve"), 32)
+    assert len(spec.mean) == 3 and spec.temperature > 0
+    assert found.threshold is not None and Threshold.load(found.threshold).far == 0.01
+    own = tags(1)
+    assert own["weights.licence"] == "MIT" and own["weights.origin"] == "pretrain (objects)"
+    assert own["data.md5"] == digest(project.faces)

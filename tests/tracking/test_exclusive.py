@@ -1,0 +1,142 @@
+"""Of promotions at once the best wins, on a SQLite store and on a server, and none is lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from src.closure import ROOT
+from src.tracking import exclusive
+from src.tracking.champion import find_champion
+from src.tracking.exclusive import alone
+from src.tracking.registry import promote
+from src.tracking.store import open_store
+from tests.tracking.finished import finish_run
+from tests.tracking.projects import EXPERIMENT, MODEL, Project
+from tests.tracking.servers import Server, new_server
+from tests.tracking.test_registry import answering, validate_on
+
+CANDIDATES = {"B": 12, "C": 20}  # validation images that each is right on; the champion's are 8
+PROMOTE = """
+import os, sys, time
+from pathlib import Path
+from src.tracking import comparison, registry
+from src.tracking.registry import promote
+
+name = sys.argv[1]
+measure = registry.measure
+
+def slowly(*args):  # so that both have seen the first champion before either changes it
+    found = measure(*args)
+    Path(f"{name}.ready").touch()
+    while len(list(Path().glob("*.ready"))) < 2:
+        time.sleep(0.05)
+    return found
+
+registry.measure = slowly
+print(promote(Path(f"runs/{name}.json"), 0.5, sys.argv[2]).sentence)
+"""
+COUNT = """
+import sys, time
+from pathlib import Path
+from src.tracking.exclusive import alone
+from src.tracking.store import open_store
+
+store = open_store("face-finetune")
+for _ in range(5):
+    with alone(store, sys.argv[1]):
+        count = int(Path("count").read_text())
+        time.sleep(0.05)
+        Path("count").write_text(str(count + 1))
+"""
+
+
+@pytest.fixture(params=["sqlite", "server"])
+def store(
+    request: pytest.FixtureRequest,
+    project: Project,
+    blueprint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Server | None]:
+    """The project's own database, or a server that the environment names."""
+    if request.param == "sqlite":
+        yield None
+        return
+    server = new_server(tmp_path / "server", blueprint / "mlruns" / "mlflow.db")
+    server.start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{server.address}")
+    yield server
+    server.kill()
+
+
+def at_once(program: str, *arguments: tuple[str, ...]) -> list[str]:
+    """Run processes at once; what each printed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, *given],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for given in arguments
+    ]
+    said = [process.communicate(timeout=300)[0] for process in started]
+    assert [process.returncode for process in started] == [0] * len(started), said
+    return said
+
+
+def test_the_better_of_two_that_beat_the_same_champion_at_once_ends_as_champion(
+    project: Project, store: Server | None
+) -> None:
+    validate_on(project, 8, 12, 20)
+    assert answering(project, "A", 0).promoted
+    for name, subject in (("B", 1), ("C", 2)):  # their runs and networks, not yet registered
+        answering(project, name, subject, f"aside-{name}")
+    said = at_once(PROMOTE, ("B", MODEL), ("C", MODEL))
+    backend = open_store(EXPERIMENT)
+    champion = find_champion(backend, MODEL)
+    assert champion is not None and champion.tags["experiment"] == "C", said
+    assert "is now the champion" in said[1]
+    tags = backend.client.get_registered_model(MODEL).tags
+    assert not [key for key in tags if key.startswith(exclusive.PREFIX)]
+
+
+def test_processes_in_the_block_do_not_overlap(project: Project, store: Server | None) -> None:
+    open_store(EXPERIMENT).client.create_registered_model(MODEL)
+    Path("count").write_text("0")
+    at_once(COUNT, *[(MODEL,)] * 3)
+    assert Path("count").read_text() == "15"
+
+
+@pytest.mark.parametrize("store", ["server"], indirect=True)
+def test_what_a_killed_process_leaves_is_cleared_by_the_next(
+    project: Project,
+    store: Server | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    backend = open_store(EXPERIMENT)
+    backend.client.create_registered_model(MODEL)
+    program = COUNT.replace("count = ", "Path('in').touch(); time.sleep(600); count = ")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.Popen([sys.executable, "-c", program, MODEL], env=environment)
+    while not Path("in").exists():
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    monkeypatch.setattr(exclusive, "DEAD", 3.0)
+    with alone(backend, MODEL):
+        assert len(backend.client.get_registered_model(MODEL).tags) == 1
+    assert backend.client.get_registered_model(MODEL).tags == {}
+    assert "waiting for another promotion to end" in capsys.readouterr().err
+    finish_run(project)
+    assert promote(project.record, 0.5, MODEL).promoted
