@@ -73,7 +73,7 @@ def test_a_killed_step_is_made_good_by_running_it_again(
 ) -> None:
     project, step = reference.project, reference.steps[name]
     draw = random.Random(f"{request.config.getoption('--kill-seed')} {name} {kill}")  # noqa: S311
-    after = draw.uniform(0.05, 1.2) * step.seconds  # DVC takes a little of it
+    after = draw.uniform(0.05, 1) * step.seconds
     how = SIGNALS[(kill + list(STEPS).index(name)) % 2]
     project.restore(step.before)
     stopped = project.killed(after, how, *step.command)
