@@ -9,9 +9,11 @@ PRESET ?=
 NAME ?= strategies
 AUDIT := pip-audit==2.10.1
 KILLS ?= 1
+MINUTES ?= 60
+SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro study test test-faults lint audit licences ui serve clean
+.PHONY: help setup repro study test test-faults soak lint audit licences ui serve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -60,6 +62,10 @@ test: setup lint ## run lint and all tests
 test-faults: export OMP_NUM_THREADS = 1
 test-faults: setup ## kill and double real pipelines; KILLS=10 for ten moments of each step
 	$(RUN) python -m pytest -n 2 --dist loadfile tests/faults --kills $(KILLS)
+
+soak: export OMP_NUM_THREADS = 1
+soak: setup ## kill, change and lose at random for MINUTES=60, from SEED if given, and check
+	$(RUN) python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: setup ## check style and types with ruff and mypy
 	$(RUN) python -m ruff check .

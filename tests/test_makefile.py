@@ -53,7 +53,9 @@ def test_an_environment_that_was_made_elsewhere_is_said_to_be_on_one_line(folder
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("target", ["ui", "serve", "repro", "test", "lint", "licences"])
+@pytest.mark.parametrize(
+    "target", ["ui", "serve", "repro", "test", "test-faults", "soak", "lint", "licences"]
+)
 def test_every_command_is_started_by_the_python_of_this_folder(folder: Path, target: str) -> None:
     prefix = f'PATH="{folder}/.venv/bin:$PATH"'
     started = [line for line in make(folder, "-n", target).splitlines() if line.startswith(prefix)]

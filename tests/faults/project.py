@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ import psutil
 from src.config import PARAMS, read_yaml
 from src.config.presets import merged
 from src.files import digest, write_json
-from tests.pipeline.repository import Repository
+from tests.pipeline.repository import CODE, Repository
 
 STAGES = (
     "dataset",
@@ -28,6 +29,8 @@ STAGES = (
     "register",
     "report",
 )
+WITHOUT_RUNS = STAGES[:3]  # which rows and a search start from
+SCRIPT = str(Path(__file__).with_name("uninterrupted.py"))
 TUNE = ("python", "-m", "src.tune")
 SMALL = {
     "seeds": 2,
@@ -39,10 +42,11 @@ SMALL = {
         "Network": {"train": ["head", "features.12"], "batch_size": 8},
     },
     # What a resumed search draws depends on no other trial, so it can be compared.
-    "tune": {"trials": 6, "wave": 2, "epochs": 30, "seeds": 2, "sampler": "random"},
+    "tune": {"trials": 4, "wave": 2, "epochs": 10, "seeds": 2, "sampler": "random"},
     "tracking": {"experiment": "faults", "model": "faults"},
 }
 FOLDERS = ("data", "metrics", "models", "plots", "runs", "tune")
+ENDS = 20  # seconds in which all processes of a killed command end, on a busy machine
 VARY = {"seconds/epoch", "images/second"}  # metrics that are no result
 History = dict[tuple[str, str], list[tuple[str, int, float]]]
 
@@ -73,7 +77,14 @@ class Project(Repository):
             experiment["epochs"] = 2
         write_json(folder / PARAMS, merged(changed, SMALL))  # JSON is YAML
         made.commit("A small pipeline")
+        made.run("python", "-m", "compileall", "-q", *CODE)  # or each copy has to
         return made
+
+    def uninterrupted(self, kept: Path, *stages: str) -> dict[str, float]:
+        """Run stages without DVC; their seconds. `kept` gets `before-STAGE` of each and `after`."""
+        self.run("env", f"PYTHONPATH={self.folder}", "python", SCRIPT, str(kept), *stages)
+        seconds: dict[str, float] = json.loads((kept / "seconds.json").read_bytes())
+        return seconds
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start a command in a process group of its own."""
@@ -96,9 +107,18 @@ class Project(Repository):
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, how)
         process.communicate()
-        while group(process.pid):
+        limit = time.monotonic() + ENDS
+        while left := group(process.pid):
+            assert time.monotonic() < limit, f"still running {how.name}: {left}"
             time.sleep(0.02)
         return True
+
+    def succeeds(self, *command: str) -> bool:
+        """Run a command; whether it succeeds, for it may fail but not crash."""
+        process = self.start(*command)
+        output, _ = process.communicate()
+        assert "Traceback" not in output, output
+        return process.returncode == 0
 
     def copy_to(self, folder: Path) -> None:
         """Copy everything, with the times of files as they are."""
@@ -114,8 +134,12 @@ class Project(Repository):
         return Outcome(self.files(), self.runs(), self.history(), self.models(), self.versions())
 
     def files(self) -> dict[str, str]:
-        """Digests of all outputs, but for the records of runs, which hold times and ids."""
+        """Digests of all outputs, but for the records of runs, which hold times and ids.
+
+        DVC's .gitignore files are not among them.
+        """
         found = [p for name in FOLDERS for p in (self.folder / name).rglob("*") if p.is_file()]
+        found = [path for path in found if path.name != ".gitignore"]
         return {
             str(path.relative_to(self.folder)): "" if path.parent.name == "runs" else digest(path)
             for path in found

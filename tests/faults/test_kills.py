@@ -15,11 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.project import STAGES, TUNE, Outcome, Project
+from tests.faults.project import STAGES, TUNE, WITHOUT_RUNS, Outcome, Project
 
 STEPS = {stage: ("dvc", "repro", "--single-item", stage) for stage in STAGES} | {"tune": TUNE}
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
-AFTER = "embed"  # the stage after which a search can begin
 
 
 @dataclass(frozen=True)
@@ -44,20 +43,20 @@ class Reference:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     """Run each step once, keeping the project as it was before."""
     folder = tmp_path_factory.mktemp("faults")
-    project, steps = Project.small(folder / "project"), {}
-
-    def run(name: str) -> None:
-        before = folder / f"before-{name}"
-        project.copy_to(before)
-        begun = time.monotonic()
-        project.run(*STEPS[name])
-        steps[name] = Step(STEPS[name], before, time.monotonic() - begun, project.outcome())
-
-    for stage in STAGES:
-        run(stage)
-        if stage == AFTER:
-            run("tune")
-            project.restore(steps["tune"].before)
+    project = Project.small(folder / "project")
+    seconds = project.uninterrupted(folder, *STAGES)
+    before = [folder / f"before-{stage}" for stage in STAGES]
+    steps = {
+        stage: Step(STEPS[stage], was, seconds[stage], Project(then).outcome())
+        for stage, was, then in zip(STAGES, before, [*before[1:], folder / "after"], strict=True)
+    }
+    project.restore(before[len(WITHOUT_RUNS)])
+    project.run("dvc", "commit", "--force", *WITHOUT_RUNS)  # or the search runs them again
+    was = folder / "before-tune"
+    project.copy_to(was)
+    begun = time.monotonic()
+    project.run(*TUNE)
+    steps["tune"] = Step(TUNE, was, time.monotonic() - begun, project.outcome())
     return Reference(project, steps)
 
 
