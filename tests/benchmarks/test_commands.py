@@ -19,6 +19,7 @@ import benchmarks
 from benchmarks import (
     accuracy,
     compiler,
+    convolutions,
     heads,
     libraries,
     scaling,
@@ -29,6 +30,7 @@ from benchmarks import (
 )
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError
+from src.models import convolutions as unfolding
 from src.training.job import make_features
 from tests.benchmarks.projects import job_of
 from tests.shipped import SHIPPED
@@ -246,6 +248,15 @@ def test_a_size_that_is_none_is_refused(images: str, capsys: pytest.CaptureFixtu
         scaling.main(["--experiment", "Baseline", "--images", images])
     assert stopped.value.code == 2
     assert "whole number" in capsys.readouterr().err or images.startswith("-")
+
+
+def test_steps_are_timed_with_and_without_unfolding(capsys: pytest.CaptureFixture[str]) -> None:
+    limit = unfolding.UNFOLD
+    convolutions.main(["--experiment", "ModelA", "--repeats", "2", "--json"])
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["ratio_low"] <= found["ratio"] <= found["ratio_high"]
+    assert min(found["unfolded"], found["plain"]) > 0
+    assert limit == unfolding.UNFOLD, "both ways are timed, and it is left as it was"
 
 
 def test_heads_are_timed_together_and_one_by_one(
