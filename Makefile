@@ -60,8 +60,8 @@ test: setup lint ## run lint and all tests
 	$(RUN) python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 test-faults: export OMP_NUM_THREADS = 1
-test-faults: setup ## kill and double real pipelines; KILLS=10 for ten moments of each step
-	$(RUN) python -m pytest -n 2 --dist loadfile tests/faults --kills $(KILLS)
+test-faults: setup ## kill, double, starve and cut off for real; KILLS=10 for ten moments of each step
+	$(RUN) python -m pytest -n 2 --dist loadfile -m faults tests/faults tests --kills $(KILLS)
 
 soak: export OMP_NUM_THREADS = 1
 soak: setup ## kill, change and lose at random for MINUTES=60, from SEED if given, and check

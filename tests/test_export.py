@@ -29,7 +29,7 @@ from src.models.network import (
     save_network,
 )
 from src.models.threshold import Threshold, answer, known_scores
-from src.predict import predict
+from tests.answered import predict
 from tests.test_predict import threshold_for
 from tests.tracking.projects import Project
 

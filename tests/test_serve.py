@@ -25,9 +25,10 @@ from PIL import Image
 from src.data.received import MOST
 from src.models.classifier import Classifier
 from src.models.threshold import Threshold
-from src.predict import Prediction, predict
+from src.prediction.stream import Prediction
 from src.tracking.guard import LARGEST, LONGEST, SKIPPED
 from src.tracking.registry import promote
+from tests.answered import predict
 from tests.corpus.images import png
 from tests.test_predict import threshold_for
 from tests.tracking.finished import finish_run
@@ -39,7 +40,7 @@ JSON = "application/json"
 ACTIVATED = {"MLFLOW_TRACKING_URI": "sqlite:///mlruns/mlflow.db"}  # as `.venv/bin/activate` has it
 MLFLOW = ["mlflow", "models", "serve", "-m", f"models:/{MODEL}@champion", "--env-manager", "local"]
 COMMANDS = {"mlflow": [*MLFLOW, "--host", "127.0.0.1"], "bounded": ["src.serve"]}
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.faults]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from src.tracking.store import open_store
 from tests.tracking.projects import EXPERIMENT, Project
 from tests.tracking.servers import Server, new_server
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def server(blueprint: Path, tmp_path: Path) -> Iterator[Server]:

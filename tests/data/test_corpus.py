@@ -21,6 +21,8 @@ from tests.corpus.archives import ARCHIVES
 from tests.corpus.images import IMAGES
 from tests.shipped import ROOT
 
+pytestmark = pytest.mark.faults
+
 MOST = 512  # MiB beyond what a process has that reads sound images
 
 

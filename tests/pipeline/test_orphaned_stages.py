@@ -14,7 +14,7 @@ import pytest
 
 from src.closure import ROOT
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.faults]
 STAGE = """
 import os, time
 from pathlib import Path

@@ -25,6 +25,8 @@ from tests.tracking.finished import finish_run
 from tests.tracking.projects import EXPERIMENT, MODEL, Project
 from tests.tracking.servers import Server, new_server
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def server(blueprint: Path, tmp_path: Path) -> Iterator[Server]:

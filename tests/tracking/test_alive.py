@@ -20,6 +20,8 @@ from tests.tracking.test_reconcile import all_runs, cloned
 from tests.tracking.test_run import WAITING, only_run
 from tests.tracking.test_seeds import finish
 
+pytestmark = pytest.mark.faults
+
 UNSHARE = shutil.which("unshare")
 RENAMED = "import socket\nsocket.sethostname('elsewhere')\n"
 REBUILDING = """

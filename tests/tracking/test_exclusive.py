@@ -22,6 +22,8 @@ from tests.tracking.projects import EXPERIMENT, MODEL, Project
 from tests.tracking.servers import Server, new_server
 from tests.tracking.test_registry import answering, validate_on
 
+pytestmark = pytest.mark.faults
+
 CANDIDATES = {"B": 12, "C": 20}  # validation images that each is right on; the champion's are 8
 PROMOTE = """
 import os, sys, time

@@ -22,6 +22,8 @@ from tests.tracking.finished import finish_run
 from tests.tracking.projects import EXPERIMENT, MODEL, Project
 from tests.tracking.servers import Server, new_server
 
+pytestmark = pytest.mark.faults
+
 MLRUNS = Path("mlruns")
 
 

@@ -22,7 +22,7 @@ from tests.tracking.servers import Server, new_server
 from tests.tune.conftest import command
 from tests.tune.postgres import server as postgres_server
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.faults]
 URI, LOGIN, TOKEN, KEY, STORAGE, REMOTE = (f"canary-{n}-plum" for n in range(6))
 SECRETS = (URI, LOGIN, TOKEN, KEY, STORAGE, REMOTE)
 TRAIN = """\

@@ -15,6 +15,8 @@ from src.tune.table import LiveTable
 from tests.tracking.projects import EXPERIMENT
 from tests.tracking.servers import Server, new_server
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def server(blueprint: Path, tmp_path: Path) -> Iterator[Server]:
