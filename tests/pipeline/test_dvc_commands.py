@@ -16,8 +16,8 @@ pytestmark = pytest.mark.pipeline
 
 SMALL = {
     "data": {"origin": "data/smoke.yaml", "image_size": 32},
-    # DVC leaves git's index such that `git restore` passes over a file of the same size, as figures of
-    # strangers may be after an experiment; without strangers the file is the same.
+    # DVC leaves git's index such that `git restore` passes over a file of the same size, as the
+    # figures of strangers may be after an experiment; without strangers there are none.
     "unknown": {"origin": "data/nobody.yaml"},
     "weights": {"origin": "weights/scratch.yaml"},
     "model": {"backbone": "mobilenet_v3_small", "stem": "standard"},
