@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -23,17 +21,9 @@ from src.tracking.store import open_store
 from tests.pipelines.test_evaluate import NAMES, prepare
 from tests.tracking.finished import finish_run
 from tests.tracking.projects import EXPERIMENT, MODEL, Project
-from tests.tracking.servers import Server, new_server
+from tests.tracking.servers import Server
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture
-def server(blueprint: Path, tmp_path: Path) -> Iterator[Server]:
-    made = new_server(tmp_path / "server", blueprint / "mlruns" / "mlflow.db")
-    made.start()
-    yield made
-    made.kill()
 
 
 def stage(name: str) -> subprocess.CompletedProcess[str]:

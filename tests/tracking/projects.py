@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.shipped import SHIPPED
+from tests.tracking.servers import Server, new_server
 
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 PARAMS_FILE = SHIPPED / "params.yaml"
@@ -68,3 +70,12 @@ def project(blueprint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.copytree(blueprint, root)
     monkeypatch.chdir(root)
     return Project(root)
+
+
+@pytest.fixture
+def server(blueprint: Path, tmp_path: Path) -> Iterator[Server]:
+    """A running MLflow server, with a database of its own."""
+    made = new_server(tmp_path / "server", blueprint / "mlruns" / "mlflow.db")
+    made.start()
+    yield made
+    made.kill()

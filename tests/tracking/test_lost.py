@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from src.tracking.registry import promote
 from src.tracking.store import open_store
 from tests.tracking.finished import finish_run
 from tests.tracking.projects import EXPERIMENT, MODEL, Project
-from tests.tracking.servers import Server, new_server
+from tests.tracking.servers import Server
 
 pytestmark = pytest.mark.faults
 
@@ -222,14 +222,6 @@ def test_what_was_deleted_in_mlflows_pages_comes_back_once(
     # A collected run leaves its model, which is the champion's.
     assert (len(runs()), len(models())) == (1, 2 if rebuilt and deleted == "run" else 1)
     assert_whole_and_mended_once(project, capsys)
-
-
-@pytest.fixture
-def server(blueprint: Path, tmp_path: Path) -> Iterator[Server]:
-    made = new_server(tmp_path / "server", blueprint / "mlruns" / "mlflow.db")
-    made.start()
-    yield made
-    made.kill()
 
 
 def test_files_that_a_server_lost_come_back_too(

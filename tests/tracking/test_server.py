@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from src.tracking.reconcile import ensure_run
 from src.tracking.record import RunRecord
 from src.tracking.store import open_store
 from tests.tracking.projects import EXPERIMENT, Project
-from tests.tracking.servers import Server, free_port, new_server
+from tests.tracking.servers import Server, free_port
 
 SECRET = "hunter2"  # noqa: S105 -- a canary
 RUN = """
@@ -34,14 +33,6 @@ url = "https://ann:hunter2@example.org/weights"
 params = {"weights": {"origin": url}}
 cli.run(lambda argv: finish_run(Project(Path.cwd()), params=params) and None)
 """
-
-
-@pytest.fixture
-def server(blueprint: Path, tmp_path: Path) -> Iterator[Server]:
-    made = new_server(tmp_path / "server", blueprint / "mlruns" / "mlflow.db")
-    made.start()
-    yield made
-    made.kill()
 
 
 def run(uri: str, *command: str) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,9 @@ from src.tracking.writing import PARENT
 from src.tune.__main__ import main
 from src.tune.table import LiveTable
 from tests.tracking.projects import EXPERIMENT
-from tests.tracking.servers import Server, new_server
+from tests.tracking.servers import Server
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture
-def server(blueprint: Path, tmp_path: Path) -> Iterator[Server]:
-    made = new_server(tmp_path / "server", blueprint / "mlruns" / "mlflow.db")
-    made.start()
-    yield made
-    made.kill()
 
 
 def test_a_search_goes_on_without_its_server_and_is_sent_later(
