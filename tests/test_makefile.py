@@ -31,18 +31,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def make(folder: Path, *arguments: str) -> str:
-    outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # of the make that may have started the tests
-    environment = {key: value for key, value in os.environ.items() if key not in outer}
-    return run(folder, environment, "make", "--no-print-directory", *arguments)
-
-
-def run(folder: Path, environment: dict[str, str], *command: str) -> str:
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, env=environment
+def start(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as if no make had started these tests, which would add to what it prints."""
+    outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    inherited = {key: value for key, value in os.environ.items() if key not in outer}
+    return subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=inherited | environment,
     )
+
+
+def run(folder: Path, *command: str, **environment: str) -> str:
+    done = start(folder, *command, **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def make(folder: Path, *arguments: str) -> str:
+    return run(folder, "make", *arguments)
 
 
 def test_an_environment_that_was_made_elsewhere_is_said_to_be_on_one_line(folder: Path) -> None:
@@ -72,9 +82,7 @@ def test_a_preset_that_there_is_not_runs_nothing(folder: Path, target: tuple[str
     python.write_text('#!/bin/sh\ncase "$*" in *src.preset*) exit 2;; *) echo ran "$@";; esac\n')
     python.chmod(0o755)
     try:
-        done = subprocess.run(
-            ["make", *target], cwd=folder, capture_output=True, text=True, check=False
-        )
+        done = start(folder, "make", *target)
     finally:
         real.rename(python)
     assert done.returncode != 0
@@ -89,14 +97,7 @@ def test_an_audit_that_cannot_ask_is_no_audit_that_found_nothing(folder: Path) -
     uv = folder / ".venv/bin/uv"
     uv.symlink_to(Path(sys.executable).with_name("uv"))
     nothing = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(folder / "cache")}
-    done = subprocess.run(
-        ["make", "audit"],
-        cwd=folder,
-        env=os.environ | nothing,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = start(folder, "make", "audit", **nothing)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: audit: offline, or ")
     assert len(done.stderr.splitlines()) == 2, "the other line is make's own"
@@ -114,7 +115,7 @@ def finished(tmp_path: Path) -> Path:
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / ".venv/pyvenv.cfg").write_text(f"command = python -m venv --clear {tmp_path}/.venv")
     (tmp_path / ".venv/.ready").touch()
-    run(tmp_path, {**os.environ}, str(python), "-m", "dvc", "init", "--quiet", "--no-scm")
+    run(tmp_path, str(python), "-m", "dvc", "init", "--quiet", "--no-scm")
     (tmp_path / "dvc.yaml").write_text(
         "stages:\n  report:\n    cmd: python -m pipelines.report\n"
         f"    deps: [{paths.TEST_METRICS}]\n    outs: [{paths.REPORT_PAGE}, {paths.SUMMARY}]\n"
@@ -124,9 +125,9 @@ def finished(tmp_path: Path) -> Path:
 
 @pytest.mark.pipeline
 def test_the_summary_is_printed_once_whether_or_not_a_stage_runs(finished: Path) -> None:
-    environment = {**os.environ, "PATH": f"{finished}/.venv/bin:{os.environ['PATH']}"}
+    path = f"{finished}/.venv/bin:{os.environ['PATH']}"
     ran, not_needed = make(finished, "repro"), make(finished, "repro")
-    without_make = run(finished, environment, "python", "-m", "dvc", "repro", "--force")
+    without_make = run(finished, "python", "-m", "dvc", "repro", "--force", PATH=path)
     for said in (ran, not_needed, without_make):
         assert said.count("best on validation") == said.count("\nnext:\n") == 1
     assert ["Running stage 'report'" in said for said in (ran, not_needed)] == [True, False]
