@@ -51,11 +51,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     scores = {
         name: score(logits, predictions.labels) for name, logits in predictions.logits.items()
     }
+    of_seeds = {name: scores_of_seeds(predictions, name) for name in scores}
     with all_or_none():
         predictions.save(paths.PREDICTIONS)
-        for name in scores:
+        for name, seeds_alone in of_seeds.items():
             write_experiment(name, faces, predictions)
-            write_json(paths.seed_scores(name), {"seeds": scores_of_seeds(predictions, name)})
+            write_json(paths.seed_scores(name), {"seeds": seeds_alone})
         figures = {
             name: result.as_dict() | calibration(predictions, name).as_dict()
             for name, result in scores.items()
@@ -63,15 +64,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_json(paths.TEST_METRICS, figures)
         threshold.save(paths.THRESHOLD)
         write_json(paths.UNKNOWN_METRICS, unknown)
-        for name in names:
-            paths.strangers_figure(name).unlink(missing_ok=True)
         if drawn:
             save_png(drawn, paths.strangers_figure(best))
     for name, result in scores.items():
-        seeds_alone = scores_of_seeds(predictions, name)
+        if not (drawn and name == best):
+            paths.strangers_figure(name).unlink(missing_ok=True)  # of an earlier evaluation
         if not params.tracking.offline:
             files = [(path, "test") for path in sorted(paths.evaluation(name).iterdir())]
-            log_test(paths.run_record(name), figures[name], files, seeds=seeds_alone)
+            log_test(paths.run_record(name), figures[name], files, seeds=of_seeds[name])
         low, high = result.accuracy_low, result.accuracy_high
         seeds = f", mean of {result.seeds} seeds" if result.seeds > 1 else ""
         print(f"{name}: test {result.accuracy:.1%}, 95% interval {low:.1%} to {high:.1%}{seeds}")
