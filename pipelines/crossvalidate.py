@@ -57,6 +57,9 @@ def run(names: Sequence[str], count: int, params: Params) -> None:
     write_json(outputs.METRICS, {row.name: row.metrics for row in rows})
     write_text(outputs.TABLE, page(rows, len(start.faces.subjects)))
     save_png(accuracy_figure(rows), outputs.FIGURE)
+    if params.tracking.offline:
+        print(f"once tracking.offline is false, `{RESEND}` sends the runs to MLflow")
+        return
     runs = [_run(row, params, start, folds, results[row.name]) for row in rows]
     log_crossvalidations(params.tracking.experiment, runs, RESEND)
 

@@ -23,4 +23,5 @@ class Tracking(Section):
     """Whether a new champion must be right on more validation images than the old one, or on
     significantly more by McNemar's test. No worse at half the cost is enough for either."""
     offline: bool = False
-    """Whether stages leave MLflow alone; `python -m src.tracking reconcile` sends runs later."""
+    """Whether stages and searches leave MLflow alone. `python -m src.tracking reconcile` sends the
+    stages' runs later; the command of a search or a cross-validation sends its own."""

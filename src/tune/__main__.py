@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=1,
         help="processes (1); several need PostgreSQL",
     )
-    parser.add_argument("--no-mlflow", action="store_true", help="log nothing to MLflow")
+    what = "log nothing to MLflow, as with tracking.offline; the same command without it does later"
+    parser.add_argument("--no-mlflow", action="store_true", help=what)
     parser.add_argument("--as-worker", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(given)
     params = with_options(load_params(), options)
@@ -45,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from src.tune.command import Command
 
-    command = Command(params, options.timeout, mlflow=not options.no_mlflow)
+    offline = options.no_mlflow or params.tracking.offline
+    command = Command(params, options.timeout, mlflow=not offline)
     if options.as_worker:
         command.run_worker(options.as_worker)
     else:

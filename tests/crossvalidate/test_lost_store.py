@@ -49,6 +49,12 @@ def test_figures_outlive_the_server_and_are_sent_later(
     metrics = outputs.METRICS.read_bytes()
     assert json.loads(metrics)["Baseline"]["images"] == len(rendered)
 
+    offline = params.tracking.model_copy(update={"offline": True})
+    run(["Baseline"], 3, params.model_copy(update={"tracking": offline}))
+    said = capsys.readouterr()
+    assert "warning" not in said.err and "`dvc repro --force --single-item" in said.out
+    assert outputs.METRICS.read_bytes() == metrics
+
     server.start()
     for _ in range(2):
         run(["Baseline"], 3, params)

@@ -12,8 +12,9 @@ import torch
 
 from src import paths
 from src.cli import run
-from src.config import BEST_NAME, load_params
+from src.config import BEST_NAME, PARAMS, load_params
 from src.data.faceset import FaceSet, Split
+from src.files import write_text
 from src.models.classifier import Classifier
 from src.tracking.store import open_store
 from src.tracking.writing import PARENT
@@ -48,6 +49,21 @@ def test_the_command_finds_a_head_tracks_it_and_is_resumed_later(
     main(["--trials", "10"])
     assert len(trials()) == 10
     assert_tracked(10)
+
+
+def test_an_offline_search_leaves_mlflow_alone_and_is_logged_by_the_next_call(
+    tracked: Path,
+) -> None:
+    settings = Path(PARAMS)
+    online = settings.read_text(encoding="utf-8")
+    write_text(settings, online.replace("offline: false", "offline: true"))
+    main(["--trials", "4"])
+    store = open_store(EXPERIMENT)
+    assert len(trials()) == 4 and not store.client.search_runs([store.experiment_id])
+
+    write_text(settings, online)
+    main(["--trials", "4"])
+    assert_tracked(4)
 
 
 @pytest.mark.parametrize("change", ["empty", "other images"])
