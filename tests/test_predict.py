@@ -28,6 +28,8 @@ from src.tracking.registry import promote
 from tests.tracking.finished import finish_run
 from tests.tracking.projects import MODEL, Project
 
+ROOT = Path(__file__).parents[1]
+
 
 @pytest.fixture
 def photos(project: Project) -> list[str]:
@@ -113,6 +115,27 @@ def test_the_champion_is_the_one_that_params_name_and_found_from_a_folder_within
     monkeypatch.chdir("within")
     main([f"../{photos[0]}"])
     assert "answered by models:/mine/1 " in capsys.readouterr().err
+
+
+def test_the_champion_answers_from_a_disk_that_is_only_read(
+    project: Project, photos: list[str]
+) -> None:
+    finish_run(project)
+    promote(project.record, 0.5, MODEL)
+    unshare = shutil.which("unshare")
+    if not unshare or subprocess.run([unshare, "-m", "true"], check=False).returncode:
+        pytest.skip("only root of Linux can have a disk of its own that is only read")
+    bind = 'mount --bind "$PWD" "$PWD" && mount -o remount,ro,bind "$PWD" && cd "$PWD"'
+    script = f'{bind} && ! touch new 2>/dev/null && exec "$0" -m src.predict "$@"'
+    done = subprocess.run(
+        [unshare, "-m", "sh", "-c", script, sys.executable, *photos],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(photo in done.stdout for photo in photos)
 
 
 @pytest.mark.parametrize("with_params", [True, False])

@@ -184,6 +184,7 @@ def cost(path: Path) -> tuple[str, int]:
     return "\n".join(said), int(grown)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("write", [one_long_header, many_headers, many_members])
 @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
 def test_headers_out_of_proportion_are_refused_in_little_memory(
@@ -226,6 +227,7 @@ def test_an_xz_of_several_streams_is_read_to_its_end(tmp_path: Path) -> None:
             open_origin(settings(path))
 
 
+@pytest.mark.faults
 def test_a_zip_of_large_members_is_read_few_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -244,6 +246,7 @@ def test_a_zip_packed_without_a_bound_on_unpacking_is_refused(tmp_path: Path) ->
         open_origin(settings(path))
 
 
+@pytest.mark.faults
 def test_a_sparse_file_in_a_folder_is_left_out_unread(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "faces", subjects())
     with (folder / "a/huge.png").open("wb") as file:

@@ -45,14 +45,15 @@ def test_each_run_shows_the_dataset_version_it_saw(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(SHIPPED)
-    preset = [p for p in overrides("smoke") if not p.startswith("data.origin")]
+    preset = [p for p in overrides("smoke") if not p.startswith(("data.origin", "weights."))]
     repository = Repository.with_pipeline(tmp_path)
     archive = repository.folder / ORIGIN
 
     pack(archive, 4)
     first = digest(archive)
     repository.run("dvc", "add", ORIGIN)
-    arguments = [part for pair in (*preset, f"data.origin={ORIGIN}") for part in ("-S", pair)]
+    origins = (f"data.origin={ORIGIN}", "weights.origin=weights/scratch.yaml")
+    arguments = [part for pair in (*preset, *origins) for part in ("-S", pair)]
     repository.run("dvc", "exp", "run", *arguments, "train@Baseline")
     repository.commit("Four subjects")
     run, md5 = seen(repository)

@@ -26,7 +26,7 @@ from tests import fabricate
 from tests.shipped import SHIPPED
 from tests.tracking.projects import Project
 
-pytestmark = pytest.mark.pipeline
+pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
 WHOLE, KILLED, SEEDS, BACKBONE = "Whole", "Killed", "Seeds", "mobilenet_v3_small"
 TIMES = {"seconds/epoch", "images/second"}

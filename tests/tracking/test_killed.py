@@ -24,6 +24,7 @@ from tests.tracking.projects import EXPERIMENT, Project
 from tests.tracking.test_reconcile import all_runs
 from tests.tracking.test_seeds import finish
 
+pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
 TRIAL = TrialRun(
     7,

@@ -180,6 +180,7 @@ def test_an_earlier_record_survives_a_failure(project: Project) -> None:
     assert project.record.read_bytes() == before
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_process_ends_its_run_killed(project: Project, number: signal.Signals) -> None:
     with subprocess.Popen(
@@ -194,6 +195,7 @@ def test_a_stopped_process_ends_its_run_killed(project: Project, number: signal.
     assert not Path("runs/W.json").exists()
 
 
+@pytest.mark.faults
 def test_what_a_killed_process_left_open_is_closed_by_the_next_run(project: Project) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", WAITING], stdout=subprocess.PIPE, text=True

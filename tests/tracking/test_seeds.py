@@ -154,6 +154,7 @@ def test_test_scores_reach_the_run_and_each_child_once(project: Project) -> None
     assert len(history(children[0].info.run_id, "test/accuracy")) == 1
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_process_leaves_neither_run_nor_children_open(
     project: Project, number: signal.Signals

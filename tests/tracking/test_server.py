@@ -55,6 +55,7 @@ def canaries(*folders: Path) -> list[Path]:
     return [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
+@pytest.mark.faults
 def test_a_working_server_leaves_no_password_anywhere(project: Project, server: Server) -> None:
     done = run(f"http://ann:{SECRET}@{server.address}")
     assert done.returncode == 0, done.stderr
@@ -79,6 +80,7 @@ def test_a_dead_server_is_one_line_without_the_password(project: Project, uri: s
     assert not canaries(project.root)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     "uri",
     [
@@ -104,6 +106,7 @@ def test_a_dead_server_is_told_in_seconds(
     assert SECRET not in str(error.value)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])
 def test_a_server_that_takes_calls_and_never_answers_is_not_waited_for(scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -151,6 +154,7 @@ cli.run(main)
 """
 
 
+@pytest.mark.faults
 def test_a_server_lost_in_mid_run_costs_nothing_and_gets_the_run_later_once(
     project: Project, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

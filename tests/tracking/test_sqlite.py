@@ -40,6 +40,7 @@ def held(seconds: float) -> Iterator[None]:
         process.kill()
 
 
+@pytest.mark.faults
 def test_a_run_waits_for_a_locked_database(
     project: Project, capfd: pytest.CaptureFixture[str]
 ) -> None:

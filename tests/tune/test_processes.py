@@ -24,7 +24,7 @@ from src.tune.study import FINISHED
 from tests.tune.conftest import command
 from tests.tune.postgres import server
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.usefixtures("here")]
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("here")]
 T = TypeVar("T")
 PATIENCE = 300.0  # seconds for a busy machine; a quiet one needs ten
 
