@@ -77,6 +77,11 @@ class Comparison:
         return len(self.candidate.right)
 
     @property
+    def tied(self) -> bool:
+        """Whether both are right on equally many."""
+        return int(self.candidate.right.sum()) == int(self.reference.right.sum())
+
+    @property
     def cheaper(self) -> bool:
         """Whether the candidate takes at most half the arithmetic."""
         return self.candidate.flops * CHEAPER <= self.reference.flops

@@ -21,8 +21,10 @@ from src.tracking.champion import (
     REASON,
     ROLLED_BACK,
     SIZE,
+    THRESHOLD_MD5,
     description,
     find_champion,
+    find_version,
     own_record,
     weights_of,
 )
@@ -88,6 +90,7 @@ def promote(
         version = register(store, run_id, record, val_accuracy, model)
         if threshold:
             attach(store, version, threshold)
+            version = find_version(store, model, str(version.version))  # with the threshold's tag
         _challenge(store, version)
     faces = path.parent / record.dataset.path if record.dataset else None
     return _decide(
@@ -252,4 +255,8 @@ def _by_images(
         return True, (
             f"the champion, {name}, cannot be scored on its images ({error.where}: {error.what})"
         )
-    return Comparison.of(ours, theirs).verdict(name, gate)
+    found = Comparison.of(ours, theirs)
+    promoted, reason = found.verdict(name, gate)
+    if found.tied and THRESHOLD_MD5 in candidate.tags and THRESHOLD_MD5 not in champion.tags:
+        return True, f"only this one has a threshold for `unknown`, else {reason}"
+    return promoted, reason

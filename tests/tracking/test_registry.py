@@ -10,7 +10,9 @@ import torch
 
 from src.data.faceset import FaceSet
 from src.errors import TrackingError
+from src.files import digest
 from src.models.network import Network, load_state, save_network
+from src.models.threshold import Threshold
 from src.tracking.champion import champion_of, find_champion, find_version, weights_of
 from src.tracking.comparison import HIGHER, SIGNIFICANT
 from src.tracking.registry import Promotion, promote
@@ -36,6 +38,7 @@ def answering(
     model: str = MODEL,
     gate: str = HIGHER,
     last: str = "",
+    strangers: bool = False,
 ) -> Promotion:
     """Promote a network that gives the same answer to every image, perhaps of fewer blocks."""
     spec = replace(load_state(project.model)[1], last=last or None)
@@ -45,7 +48,10 @@ def answering(
     save_network(path, state, spec)
     record = project.record.with_name(f"{name}.json")
     finish_run(replace(project, model=path), record, A)
-    return promote(record, 0.5, model, gate=gate)
+    threshold = Path("data/threshold.safetensors") if strangers else None
+    if threshold:
+        Threshold.nothing(digest(path), name, far=0.1).save(threshold)
+    return promote(record, 0.5, model, threshold, gate)
 
 
 def validate_on(project: Project, *counts: int) -> None:
@@ -99,6 +105,17 @@ def test_only_one_that_is_right_on_more_of_the_same_images_replaces_the_champion
     )
     assert aliases() == {"champion": 3, "challenger": 4}
     assert tags(3)["promoted"] and "promoted" not in tags(4)
+
+
+def test_of_two_that_are_right_on_as_many_the_one_with_a_threshold_is_champion(
+    project: Project,
+) -> None:
+    validate_on(project, 8, 12, 12)
+    assert answering(project, "A", 1).promoted
+    made = answering(project, "B", 2, gate=SIGNIFICANT, strangers=True)
+    assert made.promoted and made.reason.startswith("only this one has a threshold for `unknown`")
+    assert not answering(project, "C", 1, strangers=True).promoted
+    assert not answering(project, "D", 1).promoted
 
 
 def test_by_the_strict_gate_chance_must_not_explain_the_difference(project: Project) -> None:
