@@ -52,15 +52,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         name: score(logits, predictions.labels) for name, logits in predictions.logits.items()
     }
     of_seeds = {name: scores_of_seeds(predictions, name) for name in scores}
+    figures = {
+        name: result.as_dict() | calibration(predictions, name).as_dict()
+        for name, result in scores.items()
+    }
+    for kept_only in (figures[best], of_seeds[best][0]):
+        kept_only.update(of_threshold(unknown))
     with all_or_none():
         predictions.save(paths.PREDICTIONS)
         for name, seeds_alone in of_seeds.items():
             write_experiment(name, faces, predictions)
             write_json(paths.seed_scores(name), {"seeds": seeds_alone})
-        figures = {
-            name: result.as_dict() | calibration(predictions, name).as_dict()
-            for name, result in scores.items()
-        }
         write_json(paths.TEST_METRICS, figures)
         threshold.save(paths.THRESHOLD)
         write_json(paths.UNKNOWN_METRICS, unknown)
@@ -121,6 +123,12 @@ def sentence(unknown: Mapping[str, Any]) -> str:
         f"{unknown['experiment']}: unknown by {unknown['score']}; names {own['far']:.1%} of other "
         f"strangers' images, refuses {own['frr']:.1%} of the test images"
     )
+
+
+def of_threshold(unknown: Mapping[str, Any]) -> dict[str, float]:
+    """What the threshold does, as scores of the network that it belongs to; none without one."""
+    own = unknown["scores"][unknown["score"]] if unknown["strangers"] else {}
+    return {f"unknown_{key}": own[key] for key in ("auroc", "far", "frr") if key in own}
 
 
 def calibration(predictions: Predictions, name: str) -> Calibration:

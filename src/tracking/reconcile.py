@@ -32,6 +32,7 @@ FROM, MODEL_MD5, WITHOUT = "reconciled.from", "reconciled.model_md5", "reconcile
 TEST_SCORES = (
     *("accuracy", "accuracy_low", "accuracy_high", "top5"),
     *("temperature", "ece", "ece_uncalibrated", "nll", "nll_uncalibrated"),
+    *("unknown_auroc", "unknown_far", "unknown_frr"),
 )
 EXAMPLES = 2  # images in a rebuilt model's input example
 

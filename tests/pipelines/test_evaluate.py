@@ -194,6 +194,13 @@ def test_the_best_on_validation_gets_a_threshold_for_its_own_file(faces: FaceSet
     own = found["scores"][found["score"]]
     assert own["frr"] == pytest.approx(known.unknown.float().mean().item(), abs=1e-6)
     assert own["far"] == pytest.approx(1 - foreign.unknown.float().mean().item(), abs=1e-6)
+    run_id = json.loads(paths.run_record(found["experiment"]).read_text())["run_id"]
+    logged = open_store(EXPERIMENT).client.get_run(run_id).data.metrics
+    assert [logged[f"test/unknown_{key}"] for key in ("auroc", "far", "frr")] == [
+        own["auroc"],
+        own["far"],
+        own["frr"],
+    ]
     assert known.candidates is not None
     size = known.candidates.sum(1).float().mean().item()
     assert found["candidates"]["mean_size"] == pytest.approx(size, abs=1e-5)
