@@ -13,7 +13,7 @@ MINUTES ?= 60
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro study test test-faults soak lint audit licences ui serve clean
+.PHONY: help setup setup-remote repro study test test-faults soak lint audit licences ui serve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -35,6 +35,12 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 		'export MLFLOW_BACKEND_STORE_URI=sqlite:///mlruns/mlflow.db' \
 		'export MLFLOW_TRACKING_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlruns/mlflow.db}"' \
 		'export MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true' >> $(BIN)/activate
+	@touch $@
+
+setup-remote: $(VENV)/.remote ## add what a DVC remote or MLflow artifacts in S3 need (requirements-remote.lock)
+
+$(VENV)/.remote: requirements-remote.lock $(VENV)/.ready
+	$(BIN)/uv pip install --require-hashes --quiet --compile-bytecode --python $(BIN)/python -r $<
 	@touch $@
 
 # The report stage ends with the summary, but it runs only if something changed. So here it leaves the
@@ -83,7 +89,7 @@ audit: setup ## ask which versions of requirements.lock have known vulnerabiliti
 	echo "error: audit: offline, or the index has no advisories, so nothing was audited" \
 		"($$(tail -n 1 .cache/audit.log | cut -c 1-200)); run it where PyPI answers" >&2; exit 2
 
-licences: setup ## write docs/licences.md, the licence of each package of requirements.lock
+licences: setup-remote ## write docs/licences.md, the licence of each package of the locks
 	$(RUN) python -m src.licences
 
 ui: setup ## serve the MLflow UI on http://127.0.0.1:5000

@@ -14,7 +14,7 @@ from src import paths
 from tests import fabricate
 
 ROOT = Path(__file__).parents[1]
-INPUTS = ("Makefile", "requirements.lock", "pyproject.toml")
+INPUTS = ("Makefile", "requirements.lock", "requirements-remote.lock", "pyproject.toml")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,8 @@ def test_an_environment_that_was_made_elsewhere_is_said_to_be_on_one_line(folder
 
 
 @pytest.mark.parametrize(
-    "target", ["ui", "serve", "repro", "test", "test-faults", "soak", "lint", "licences"]
+    "target",
+    ["ui", "serve", "repro", "test", "test-faults", "soak", "lint", "licences"],
 )
 def test_every_command_is_started_by_the_python_of_this_folder(folder: Path, target: str) -> None:
     prefix = f'PATH="{folder}/.venv/bin:$PATH"'
