@@ -13,7 +13,7 @@ MINUTES ?= 60
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-remote repro study test test-faults soak lint audit licences ui serve clean
+.PHONY: help setup setup-remote repro study test test-faults soak lint audit licences ui serve up down clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -99,5 +99,12 @@ ui: setup ## serve the MLflow UI on http://127.0.0.1:5000
 serve: setup ## serve the champion on http://127.0.0.1:5001, to this machine alone
 	$(RUN) python -m src.serve
 
+up: setup-remote ## try docs/scale.md: PostgreSQL, S3 and MLflow servers, for this machine alone
+	@$(RUN) python -m tests.services up
+
+down: setup ## stop the servers of `make up` and delete all that they hold
+	@$(RUN) python -m tests.services down
+
 clean: ## remove caches that can be rebuilt (never data, models or runs)
+	@test ! -e .cache/services || { echo "error: clean: servers run; first run make down" >&2; exit 2; }
 	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
