@@ -80,11 +80,12 @@ lint: setup ## check style and types with ruff and mypy
 
 # Not a part of `make test`: a vulnerability that is found later must not fail a version that passed.
 # With --strict, a package that could not be asked about is not passed over. pip-audit ends with 1
-# both when it finds something, which it prints, and when it cannot ask.
-audit: setup ## ask which versions of requirements.lock have known vulnerabilities (needs a network)
+# both when it finds something, which it prints, and when it cannot ask. requirements-remote.lock has all
+# of requirements.lock.
+audit: setup ## ask which versions of the locks have known vulnerabilities (needs a network)
 	@mkdir -p .cache; found=$$($(BIN)/uv tool run --quiet --from $(AUDIT) pip-audit --strict \
-		--requirement requirements.lock --disable-pip --require-hashes --progress-spinner off \
-		2> .cache/audit.log) && echo "no known vulnerabilities in requirements.lock" && exit; \
+		--requirement requirements-remote.lock --disable-pip --require-hashes --progress-spinner off \
+		2> .cache/audit.log) && echo "no known vulnerabilities in the locks" && exit; \
 	test -z "$$found" || { printf '%s\n' "$$found"; exit 1; }; \
 	echo "error: audit: offline, or the index has no advisories, so nothing was audited" \
 		"($$(tail -n 1 .cache/audit.log | cut -c 1-200)); run it where PyPI answers" >&2; exit 2

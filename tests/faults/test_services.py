@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
+import psycopg
 import pytest
 
 from src.closure import ROOT
@@ -55,6 +56,11 @@ def test_up_serves_this_machine_alone_and_down_leaves_nothing(tmp_path: Path) ->
         ports = {int(str(each.port)) for each in (mlflow, storage, s3)}
         assert listening(ports) == dict.fromkeys(ports, "127.0.0.1")
         urllib.request.urlopen(f"http://127.0.0.1:{mlflow.port}/health", timeout=60).close()
+
+        with psycopg.connect(storage.geturl()) as connection:
+            connection.execute("CREATE TABLE mine ()")
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            psycopg.connect(storage._replace(path="/mlflow").geturl())
 
         again = services(tmp_path, "up")
         assert (again.returncode, again.stderr.count("\n")) == (2, 1)
