@@ -13,7 +13,7 @@ MINUTES ?= 60
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro study test test-faults soak lint audit licences ui serve clean
+.PHONY: help setup setup-remote repro study test test-faults soak lint audit licences ui serve up down clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -35,6 +35,12 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 		'export MLFLOW_BACKEND_STORE_URI=sqlite:///mlruns/mlflow.db' \
 		'export MLFLOW_TRACKING_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlruns/mlflow.db}"' \
 		'export MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true' >> $(BIN)/activate
+	@touch $@
+
+setup-remote: $(VENV)/.remote ## add what a DVC remote or MLflow artifacts in S3 need (requirements-remote.lock)
+
+$(VENV)/.remote: requirements-remote.lock $(VENV)/.ready
+	$(BIN)/uv pip install --require-hashes --quiet --compile-bytecode --python $(BIN)/python -r $<
 	@touch $@
 
 # The report stage ends with the summary, but it runs only if something changed. So here it leaves the
@@ -74,16 +80,17 @@ lint: setup ## check style and types with ruff and mypy
 
 # Not a part of `make test`: a vulnerability that is found later must not fail a version that passed.
 # With --strict, a package that could not be asked about is not passed over. pip-audit ends with 1
-# both when it finds something, which it prints, and when it cannot ask.
-audit: setup ## ask which versions of requirements.lock have known vulnerabilities (needs a network)
+# both when it finds something, which it prints, and when it cannot ask. requirements-remote.lock has all
+# of requirements.lock.
+audit: setup ## ask which versions of the locks have known vulnerabilities (needs a network)
 	@mkdir -p .cache; found=$$($(BIN)/uv tool run --quiet --from $(AUDIT) pip-audit --strict \
-		--requirement requirements.lock --disable-pip --require-hashes --progress-spinner off \
-		2> .cache/audit.log) && echo "no known vulnerabilities in requirements.lock" && exit; \
+		--requirement requirements-remote.lock --disable-pip --require-hashes --progress-spinner off \
+		2> .cache/audit.log) && echo "no known vulnerabilities in the locks" && exit; \
 	test -z "$$found" || { printf '%s\n' "$$found"; exit 1; }; \
 	echo "error: audit: offline, or the index has no advisories, so nothing was audited" \
 		"($$(tail -n 1 .cache/audit.log | cut -c 1-200)); run it where PyPI answers" >&2; exit 2
 
-licences: setup ## write docs/licences.md, the licence of each package of requirements.lock
+licences: setup-remote ## write docs/licences.md, the licence of each package of the locks
 	$(RUN) python -m src.licences
 
 ui: setup ## serve the MLflow UI on http://127.0.0.1:5000
@@ -93,5 +100,12 @@ ui: setup ## serve the MLflow UI on http://127.0.0.1:5000
 serve: setup ## serve the champion on http://127.0.0.1:5001, to this machine alone
 	$(RUN) python -m src.serve
 
+up: setup-remote ## try docs/scale.md: PostgreSQL, S3 and MLflow servers, for this machine alone
+	@$(RUN) python -m tests.services up
+
+down: setup ## stop the servers of `make up` and delete all that they hold
+	@$(RUN) python -m tests.services down
+
 clean: ## remove caches that can be rebuilt (never data, models or runs)
+	@test ! -e .cache/services || { echo "error: clean: servers run; first run make down" >&2; exit 2; }
 	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

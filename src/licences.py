@@ -1,6 +1,6 @@
-"""docs/licences.md: the licence of every package in requirements.lock, from what it says of itself.
+"""docs/licences.md: the licence of every package in the locks, from what it says of itself.
 
-`make licences` writes the page after a change of the lock; a test holds the two together.
+`make licences` writes the page after a change of the locks; a test holds them together.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from src.closure import ROOT
 from src.errors import ConfigError
 from src.files import write_text
 
-LOCK, PAGE = ROOT / "requirements.lock", ROOT / "docs/licences.md"
+LOCK, REMOTE = ROOT / "requirements.lock", ROOT / "requirements-remote.lock"
+PAGE = ROOT / "docs/licences.md"
 # What names no licence beside a file with its text, and what is installed only on Windows.
 READ = {
     "cuda-toolkit": "none declared (names other packages)",
     "huey": "MIT",
+    "python-dateutil": "Apache-2.0 or BSD-3-Clause",
     "pywin32": "PSF",
     "skops": "MIT",
+    "tzdata": "Apache-2.0",
     "waitress": "ZPL 2.1",
 }
 SHORT = 60  # characters; some give their licence's whole text instead of its name
@@ -33,8 +36,13 @@ Every package of `requirements.lock` with its version and the licence that its m
 [MIT](../LICENSE). Those named `nvidia-*`
 come with torch, and only on Linux.
 
-| package | version | licence |
-| --- | --- | --- |
+"""
+TABLE = "| package | version | licence |\n| --- | --- | --- |\n"
+ONLY_REMOTE = """
+## For S3
+
+What `make setup-remote` adds, from `requirements-remote.lock`.
+
 """
 
 
@@ -71,22 +79,27 @@ def _declared(about: metadata.PackageMetadata) -> Iterator[str]:
     yield ", ".join(each.rpartition(" :: ")[2] for each in classes)
 
 
-def page(lock: str) -> str:
-    """The page for the text of a lock; raises ConfigError if a licence is not known."""
+def page(lock: str, remote: str) -> str:
+    """The page for the texts of the locks; raises ConfigError if a licence is not known."""
     packages = locked(lock)
+    added = [each for each in locked(remote) if each not in packages]
+    return HEAD + _table(packages) + ONLY_REMOTE + _table(added)
+
+
+def _table(packages: Sequence[Locked]) -> str:
     licences = {each.name: licence(each.name) for each in packages}
     if unknown := [name for name, found in licences.items() if not found]:
         what = f"the licence of {', '.join(unknown)} is not known"
         mend = "run `make licences` on Linux, or add it to READ in src/licences.py"
-        raise ConfigError("requirements.lock", what, mend)
+        raise ConfigError("docs/licences.md", what, mend)
     rows = (f"| {each.name} | {each.version} | {licences[each.name]} |\n" for each in packages)
-    return HEAD + "".join(rows)
+    return TABLE + "".join(rows)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write docs/licences.md from requirements.lock and the installed packages."""
+    """Write docs/licences.md from the locks and the installed packages."""
     cli.parser("src.licences", str(main.__doc__), "  python -m src.licences").parse_args(argv)
-    write_text(PAGE, page(LOCK.read_text(encoding="utf-8")))
+    write_text(PAGE, page(*(lock.read_text(encoding="utf-8") for lock in (LOCK, REMOTE))))
     print(f"wrote {PAGE.relative_to(ROOT)}")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from src.closure import ROOT
 
-RELIABILITY = ROOT / "docs/reliability.md"
+RELIABILITY, SCALE = ROOT / "docs/reliability.md", ROOT / "docs/scale.md"
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("studies/*.md")]
 
 
@@ -37,9 +37,10 @@ def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
     assert not [*broken(page)]
 
 
-def test_every_test_that_the_reliability_page_names_exists() -> None:
-    named = re.findall(r"`(tests/[^`:]+)::(\w+)`", RELIABILITY.read_text())
-    assert len(named) > 50
+@pytest.mark.parametrize(("page", "least"), [(RELIABILITY, 50), (SCALE, 10)])
+def test_every_test_that_a_page_of_promises_names_exists(page: Path, least: int) -> None:
+    named = re.findall(r"`(tests/[^`:]+)::(\w+)`", page.read_text())
+    assert len(named) > least
     for path, name in named:
         body = ast.parse((ROOT / path).read_text()).body
         assert name in [each.name for each in body if isinstance(each, ast.FunctionDef)], name
@@ -49,6 +50,13 @@ def test_every_row_of_the_reliability_page_names_a_test() -> None:
     rows = re.findall(r"^\| (?!promise|---)(.+) \| (.*) \| (.*) \|$", RELIABILITY.read_text(), re.M)
     assert len(rows) > 30
     assert [promise for promise, shown_by, _ in rows if "::test_" not in shown_by] == []
+
+
+def test_every_fault_that_the_page_on_scale_lists_names_a_test() -> None:
+    faults = SCALE.read_text().partition("## Faults")[2]
+    rows = re.findall(r"^\| (?!fault|---)(.+) \| (.*) \| (.*) \|$", faults, re.MULTILINE)
+    assert len(rows) > 10
+    assert [fault for fault, _, test in rows if "::test_" not in test] == []
 
 
 def test_messages_that_troubleshooting_explains_are_said_by_the_code() -> None:

@@ -14,7 +14,7 @@ from src import paths
 from tests import fabricate
 
 ROOT = Path(__file__).parents[1]
-INPUTS = ("Makefile", "requirements.lock", "pyproject.toml")
+INPUTS = ("Makefile", "requirements.lock", "requirements-remote.lock", "pyproject.toml")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,8 @@ def test_an_environment_that_was_made_elsewhere_is_said_to_be_on_one_line(folder
 
 
 @pytest.mark.parametrize(
-    "target", ["ui", "serve", "repro", "test", "test-faults", "soak", "lint", "licences"]
+    "target",
+    ["ui", "serve", "repro", "test", "test-faults", "soak", "lint", "licences", "up", "down"],
 )
 def test_every_command_is_started_by_the_python_of_this_folder(folder: Path, target: str) -> None:
     prefix = f'PATH="{folder}/.venv/bin:$PATH"'
@@ -91,6 +92,16 @@ def test_a_preset_that_there_is_not_runs_nothing(folder: Path, target: tuple[str
 
 def test_the_mlflow_pages_are_served_to_this_machine_alone(folder: Path) -> None:
     assert "--host 127.0.0.1" in make(folder, "-n", "ui")
+
+
+def test_what_running_servers_need_is_not_cleaned_away(folder: Path) -> None:
+    servers = folder / ".cache" / "services"
+    servers.mkdir(parents=True)
+    done = start(folder, "make", "clean")
+    assert done.returncode == 2 and "first run make down" in done.stderr
+    servers.rmdir()
+    make(folder, "clean")
+    assert not servers.parent.exists()
 
 
 def test_an_audit_that_cannot_ask_is_no_audit_that_found_nothing(folder: Path) -> None:

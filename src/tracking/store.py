@@ -127,10 +127,22 @@ def _open_store(uri: str, root: Path, name: str) -> Store:
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
             location = str(root / ARTIFACTS) if uri == _own_uri(root) else None
-            return Store(client, uri, client.create_experiment(name, location))
+            return Store(client, uri, _create_experiment(client, name, location))
         if experiment.lifecycle_stage == "deleted":
             client.restore_experiment(experiment.experiment_id)
     return Store(client, uri, experiment.experiment_id)
+
+
+def _create_experiment(client: MlflowClient, name: str, location: str | None) -> str:
+    """The id of a new experiment, or of the one that another process has just made on a server."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.create_experiment(name, location))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return str(client.get_experiment_by_name(name).experiment_id)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,12 +10,33 @@ from pathlib import Path
 
 import pytest
 
+from src.closure import ROOT
 from src.errors import TrackingError
 from src.tracking.champion import champion_of
 from src.tracking.registry import promote
 from src.tracking.store import open_backend, open_store, project_root, tracking_uri
 from tests.tracking.finished import finish_run
 from tests.tracking.projects import EXPERIMENT, MODEL, Project
+from tests.tracking.servers import Server
+
+FIRST = """
+import sys, time
+from pathlib import Path
+from mlflow import MlflowClient
+from src.tracking.store import open_store
+
+look = MlflowClient.get_experiment_by_name
+
+def slowly(*args):  # so that both have seen that there is none before either makes it
+    found = look(*args)
+    Path(f"{sys.argv[1]}.ready").touch()
+    while len(list(Path().glob("*.ready"))) < 2:
+        time.sleep(0.05)
+    return found
+
+MlflowClient.get_experiment_by_name = slowly
+print(open_store("new").experiment_id)
+"""
 
 
 def test_the_nearest_folder_with_dvc_holds_the_store(
@@ -123,3 +145,21 @@ def test_two_processes_make_one_store(tmp_path: Path) -> None:
     ]
     answers = [process.communicate(timeout=120)[0] for process in both]
     assert answers[0] == answers[1] == "1\n"
+
+
+@pytest.mark.faults
+def test_two_processes_make_one_experiment_on_a_server(
+    project: Project, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{server.address}")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", FIRST, name], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for name in "AB"
+    ]
+    answers = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert answers[0] == answers[1] != ""
+    assert open_store("new").experiment_id == answers[0].strip()

@@ -1,7 +1,7 @@
 """A PostgreSQL server of the tests' own, from the system's binaries or a Python package's.
 
-It listens on a socket in its folder and nowhere else. PostgreSQL refuses to run as root, so
-there it runs as `nobody`.
+It listens on a socket in its folder and, if a port is given, at the loopback address, where it asks
+for passwords. PostgreSQL refuses to run as root, so there it runs as `nobody`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def binaries() -> Path:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """The URL of an empty database that lasts as long as the block."""
+def server(port: int | None = None) -> Iterator[str]:
+    """The URL of an empty database that lasts as long as the block, for its superuser."""
     found, root = binaries(), os.geteuid() == 0
     user = UNPRIVILEGED if root else None
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as name:
@@ -51,11 +51,13 @@ def server() -> Iterator[str]:
             if done.returncode:
                 pytest.skip(f"PostgreSQL does not start here: {done.stderr.strip()[-300:]}")
 
-        call(found / "initdb", "-D", data, "-U", "tests", "-A", "trust", "--no-sync")
-        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+        asks = ("--auth-local=trust", "--auth-host=scram-sha-256")
+        call(found / "initdb", "-D", data, "-U", "tests", *asks, "--no-sync")
+        listen = f"listen_addresses=127.0.0.1 -p {port}" if port else "listen_addresses=''"
+        options = f"-c {listen} -c unix_socket_directories={folder} -c fsync=off"
         log = folder / "log"
         call(found / "pg_ctl", "-D", data, "-o", options, "-l", log, "-w", "-t", "120", "start")
         try:
-            yield f"postgresql://tests@/postgres?host={folder}"
+            yield f"postgresql://tests@/postgres?host={folder}" + (f"&port={port}" if port else "")
         finally:
             call(found / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
