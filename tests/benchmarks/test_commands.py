@@ -141,6 +141,17 @@ def test_a_projection_says_so_and_finishes_on_what_is_frozen(
     assert found["plain_accuracy"] is not None and found["projected"] == 2
 
 
+def test_the_plain_loops_terms_are_taken_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--experiment", "Baseline", "--plain-dtype", "bfloat16", "--plain-cached"]
+    speed.main(options)
+    assert "s/epoch in bfloat16, caching included\n" in capsys.readouterr().out
+    speed.main([*options, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["plain_dtype"], found["plain_cached"]) == ("bfloat16", True)
+    with pytest.raises(ConfigError, match="nothing to cache"):
+        speed.main(["--experiment", "ModelC", "--plain-cached"])
+
+
 def test_a_projection_of_what_is_nowhere_frozen_claims_no_accuracy(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
