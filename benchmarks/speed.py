@@ -172,7 +172,7 @@ def compare_with_plain(
         plain_accuracies += [] if plain.accuracy is None else [plain.accuracy]
         known = "not known" if plain.accuracy is None else f"{plain.accuracy:.1%}"
         print(
-            f"seed {seeded.params.seed}: {seconds[-1]:.3f} s/epoch, {accuracies[-1]:.1%}; "
+            f"seed {seeded.seed}: {seconds[-1]:.3f} s/epoch, {accuracies[-1]:.1%}; "
             f"plain {plain_seconds[-1]:.3f} s/epoch, {known}",
             file=sys.stderr,
         )
@@ -206,8 +206,9 @@ def compare_with_plain(
 
 def job_of_repeat(job: TrainingJob, repeat: int) -> TrainingJob:
     """The same with a seed and a cold cache of its own."""
-    params = job.params.model_copy(update={"seed": job.params.seed + repeat})
-    return replace(job, params=params, scratch=job.scratch / str(repeat))
+    seed = job.seed + repeat
+    params = job.params.model_copy(update={"seed": seed})
+    return replace(job, params=params, seed=seed, scratch=job.scratch / str(repeat))
 
 
 if __name__ == "__main__":

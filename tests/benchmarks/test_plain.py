@@ -19,6 +19,7 @@ from benchmarks.plain import (
     train_plain,
     write_folders,
 )
+from benchmarks.speed import job_of_repeat
 from src.config import Augment, Head, Recipe
 from src.data.faceset import Split
 from src.errors import ConfigError
@@ -170,6 +171,15 @@ def test_a_loop_that_caches_reaches_the_accuracy_of_one_that_does_not(
 def test_a_loop_that_has_nothing_to_cache_is_refused(project: Path) -> None:
     with pytest.raises(ConfigError, match="nothing in it is frozen"):
         check_comparable(job_of("ModelC", project), Terms(cached=True))
+
+
+def test_every_repeat_of_a_comparison_trains_from_a_seed_of_its_own(project: Path) -> None:
+    job = job_of("Baseline", project)
+    first, second = (
+        run_job(job_of_repeat(job, repeat), lambda _epoch: None) for repeat in range(2)
+    )
+    heads = [result.state["fc.weight"] for result in (first, second)]
+    assert not torch.equal(*heads)
 
 
 def test_a_subject_without_an_image_in_a_split_leaves_the_others_their_names(
