@@ -207,6 +207,9 @@ def test_the_table_trains_every_experiment_and_adds_them_up(
     rows = {row["experiment"]: row for row in found["rows"]}
     assert list(rows) == ["Baseline", "ModelA", "ModelC"]
     assert found["epochs"] == 3 + 2 + 2
+    assert all(row["peak_memory_mb"] > 50 for row in found["rows"])
+    work = [rows[name]["flops"] for name in ("Baseline", "ModelA", "ModelC")]
+    assert work == sorted(work) and work[0] > 0, "the more trains, the more there is to do"
     assert found["seconds"] == pytest.approx(sum(row["seconds"] for row in rows.values()))
     assert found["ratio"] == pytest.approx(found["plain_seconds"] / found["seconds"])
     table.main(["--experiment", "Baseline", "--epochs", "1", "--no-plain"])
@@ -225,6 +228,17 @@ def test_compiled_steps_give_the_logits_of_eager_ones(capsys: pytest.CaptureFixt
     assert found["difference"] < 0.05
     assert found["ratio"] == pytest.approx(
         found["eager_step_seconds"] / found["compiled_step_seconds"]
+    )
+
+
+def test_both_layouts_are_timed(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--experiment", "ModelA", "--steps", "2", "--layouts"]
+    compiler.main(options)
+    assert "channels last" in capsys.readouterr().out
+    compiler.main([*options, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["ratio"] == pytest.approx(
+        found["contiguous_step_seconds"] / found["channels_last_step_seconds"]
     )
 
 
