@@ -11,7 +11,8 @@
     python -m benchmarks.libraries  augmentation and imports, against the libraries' own
     python -m benchmarks.startup    every command from its start to its exit
     python -m benchmarks.significance  how often the report's tests and intervals err
+    python -m benchmarks.gpu        what to ask a GPU that is there for ten minutes, without data
 
-Each has `--help`; all but the last two run on the data of the project in the working directory,
+Each has `--help`; all but the last three run on the data of the project in the working directory,
 which `dvc repro embed` makes.
 """

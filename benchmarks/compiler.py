@@ -1,4 +1,4 @@
-"""`python -m benchmarks.compiler`: would torch.compile pay?"""
+"""`python -m benchmarks.compiler`: would torch.compile pay, and does the layout channels-last?"""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from src import cli
 from src.config import load_params
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from src.training.job import TrainingJob
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   python -m benchmarks.compiler --experiment ModelC
   python -m benchmarks.compiler --experiment ModelA --steps 50 --json
-  python -m benchmarks.compiler --experiment ModelC --mode reduce-overhead"""
+  python -m benchmarks.compiler --experiment ModelC --mode reduce-overhead
+  python -m benchmarks.compiler --experiment ModelC --layouts"""
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,31 @@ class CompileTiming:
         )
 
 
+@dataclass(frozen=True)
+class LayoutTiming:
+    """Eager training steps in both layouts; times are medians over alternating steps."""
+
+    experiment: str
+    device: str
+    contiguous_step_seconds: float
+    channels_last_step_seconds: float
+    ratio: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.experiment} on {self.device}\n"
+            f"  contiguous     {1000 * self.contiguous_step_seconds:9.1f} ms\n"
+            f"  channels last  {1000 * self.channels_last_step_seconds:9.1f} ms"
+            f"  ({self.ratio:.2f}x)"
+        )
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Time training steps of one experiment, eager (as the engine runs them) and compiled.
 
     Both train the experiment's blocks, from the end of its frozen prefix, in the engine's
-    precision and layout, on one batch. For CUDA graphs use `--mode reduce-overhead`.
+    precision and layout, on one batch. For CUDA graphs use `--mode reduce-overhead`. With
+    --layouts, time eager steps in the contiguous layout and in the engine's instead.
     """
     parser = cli.parser("benchmarks.compiler", str(main.__doc__), EXAMPLES)
     parser.add_argument(
@@ -71,6 +93,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--mode", default="default", help="of torch.compile (%(default)s)")
     parser.add_argument("--backend", default="inductor", help="of torch.compile (%(default)s)")
+    parser.add_argument(
+        "--layouts", action="store_true", help="compare layouts instead; nothing is compiled"
+    )
     add_inputs(parser)
     options = parser.parse_args(argv)
     params = load_params()
@@ -80,7 +105,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     starting_point = StartingPoint.load(options.faces, options.source)
     with tempfile.TemporaryDirectory() as folder:
         job = TrainingJob.of(options.experiment, params, starting_point, Path(folder))
-        result = time_steps(job, options.steps, options.mode, options.backend)
+        result: CompileTiming | LayoutTiming = (
+            time_layouts(job, options.steps)
+            if options.layouts
+            else time_steps(job, options.steps, options.mode, options.backend)
+        )
     print(json.dumps(asdict(result)) if options.json else result)
 
 
@@ -91,15 +120,14 @@ def time_steps(job: TrainingJob, steps: int, mode: str, backend: str) -> Compile
 
     from src.data.faceset import Split
 
-    eager = _training_step(job, lambda function: function)
+    eager = _training_step(job)
     compiled = _training_step(
         job, lambda function: torch.compile(function, mode=mode, backend=backend)
     )
     with config.patch(force_disable_caches=True):  # type: ignore[attr-defined]
         (_, reference), (first, logits) = eager(), compiled()
     difference = ((logits - reference).abs().max() / reference.abs().max()).item()
-    pairs = [(eager()[0], compiled()[0]) for _ in range(steps)]
-    slow, fast = (statistics.median(column) for column in zip(*pairs, strict=True))
+    slow, fast = _medians(eager, compiled, steps)
     images = len(job.starting_point.faces.rows(Split.train))
     gain = (slow - fast) * -(-images // job.experiment.batch_size)
     once = first - slow
@@ -116,13 +144,39 @@ def time_steps(job: TrainingJob, steps: int, mode: str, backend: str) -> Compile
     )
 
 
+def time_layouts(job: TrainingJob, steps: int) -> LayoutTiming:
+    """Time one step in each layout in turn, after one of each that does not count."""
+    import torch
+
+    contiguous, channels_last = (
+        _training_step(job, layout=layout)
+        for layout in (torch.contiguous_format, torch.channels_last)
+    )
+    _medians(contiguous, channels_last, 1)
+    slow, fast = _medians(contiguous, channels_last, steps)
+    return LayoutTiming(job.name, job.compute.name, slow, fast, slow / fast)
+
+
 Forward = Callable[["Tensor"], "Tensor"]
+Step = Callable[[], tuple[float, "Tensor"]]
+
+
+def _medians(one: Step, other: Step, steps: int) -> tuple[float, float]:
+    """Median seconds of each, one step of each in turn."""
+    pairs = [(one()[0], other()[0]) for _ in range(steps)]
+    first, second = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return first, second
 
 
 def _training_step(
-    job: TrainingJob, prepare: Callable[[Forward], Forward]
-) -> Callable[[], tuple[float, Tensor]]:
-    """A function that runs one training step and returns its seconds and the logits before it."""
+    job: TrainingJob,
+    prepare: Callable[[Forward], Forward] = lambda forward: forward,
+    layout: torch.memory_format | None = None,
+) -> Step:
+    """A function that runs one training step and returns its seconds and the logits before it.
+
+    layout: the engine's, channels last, by default.
+    """
     import torch
     from torch.nn import functional as F
 
@@ -131,7 +185,8 @@ def _training_step(
     from src.training.inputs import ImageInputs
     from src.training.optimizers import build_optimizer
 
-    network, compute, recipe = job.network(), job.compute, job.recipe
+    layout = layout or torch.channels_last
+    network, compute, recipe = job.network().to(memory_format=layout), job.compute, job.recipe
     trained = trained_blocks(network, job.experiment.train, recipe)
     unfreeze(network, trained, recipe.batchnorm)
     start = frozen_prefix(network, trained, recipe.batchnorm)
@@ -142,7 +197,7 @@ def _training_step(
     rows = torch.arange(len(images), device=compute.device)
     with torch.no_grad(), compute.autocast():
         batch = ImageInputs(images, job.spec()).batch(rows, torch.zeros_like(rows))
-        inputs = network.eval().run(batch, 0, start)
+        inputs = network.eval().run(batch.contiguous(memory_format=layout), 0, start)
     training_mode(network, trained, recipe.batchnorm)
     optimizer = build_optimizer(network, recipe)
     forward = prepare(lambda x: network(x, start))

@@ -14,6 +14,8 @@ from src.training.engine import run_job
 from src.training.job import TrainingJob
 from src.training.result import Epoch, TrainingResult
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class EngineRun:
@@ -26,12 +28,13 @@ class EngineRun:
     once_seconds: float
     fitted: TrainingResult
 
-    def accuracy(self, faces: FaceSet) -> float:
-        """On the test split."""
+    def accuracy(self, faces: FaceSet, device: torch.device = CPU) -> float:
+        """On the test split, in float32."""
         network = Network(self.fitted.spec)
         network.load_state_dict(self.fitted.state)
         images, labels = faces.part(Split.test)
-        predicted = Classifier(network.eval(), self.fitted.spec).logits(images).argmax(1)
+        classifier = Classifier(network.eval().to(device), self.fitted.spec)
+        predicted = classifier.logits(images.to(device)).argmax(1).cpu()
         return (predicted == labels).float().mean().item()
 
 

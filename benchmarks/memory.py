@@ -16,3 +16,9 @@ def peak_memory(compute: Compute) -> float:
         return torch.cuda.max_memory_allocated() / 2**20
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def reset_peak(compute: Compute) -> None:
+    """Have `peak_memory` count a GPU's allocations from now on; a process keeps its largest set."""
+    if compute.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from src import paths
 from src.config import Params
+
+if TYPE_CHECKING:
+    import torch
 
 
 def add_inputs(parser: ArgumentParser) -> None:
@@ -31,6 +35,11 @@ def _whole(text: str, least: int) -> int:
     if not text.isdigit() or int(text) < least:
         raise ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
     return int(text)
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """`bfloat16`, as params.yaml calls it."""
+    return str(dtype).removeprefix("torch.")
 
 
 def with_changes(

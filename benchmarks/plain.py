@@ -1,15 +1,17 @@
 """The plain loop that the engine is compared with, written as in PyTorch's tutorials.
 
-Images in folders, ImageFolder, a DataLoader with workers, float32, the whole network on every
-image of every epoch, torch.optim on what is not frozen. Same recipe, same epochs, same split.
+Images in folders, ImageFolder, a DataLoader with two to eight workers, float32, the whole network
+on every image of every epoch, torch.optim on what is not frozen. Same recipe, epochs and split.
+`Terms` grants it what many would write by themselves: autocast, and frozen outputs computed once.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,22 +19,37 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from benchmarks.outputs import Batches, PrefixOutputs
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError
 from src.models.imports import without_dynamo
 from src.models.trainable import frozen_prefix, trained_blocks, training_mode, unfreeze
+from src.training.device import Compute
 from src.training.job import TrainingJob
 from src.training.optimizers import parameter_groups, set_rate
 from src.training.result import selection_key
 from src.training.schedules import factor
 
-WORKERS = 2
+WORKERS = max(2, min(8, (os.cpu_count() or 1) // 2))  # more, and a GPU waits for them no less
 EVALUATION_BATCH = 128
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
-Batches = Iterable[tuple[Tensor, Tensor]]
+
+@dataclass(frozen=True)
+class Terms:
+    """What the plain loop is granted.
+
+    dtype: of matrix products and convolutions, by autocast. cached: whether outputs of the frozen
+    prefix are computed once, within the first epoch's time, instead of in every epoch.
+    """
+
+    dtype: torch.dtype = torch.float32
+    cached: bool = False
+
+
+TUTORIAL = Terms()
 
 
 @dataclass(frozen=True)
@@ -51,29 +68,44 @@ class PlainRun:
         return first + (epochs - 1) * statistics.mean(others) if others else epochs * first
 
 
-def train_plain(job: TrainingJob, folder: Path, epochs: int, *, finish: bool = True) -> PlainRun:
+def train_plain(
+    job: TrainingJob, folder: Path, epochs: int, terms: Terms = TUTORIAL, *, finish: bool = True
+) -> PlainRun:
     """Time the experiment's first `epochs` epochs, then train the rest by a shortcut.
 
-    The shortcut gives the final accuracy, not its time: the same loop runs, in float32, over the
-    stored outputs of the network's frozen prefix, which every epoch would compute again. Where
+    The shortcut gives the final accuracy, not its time: the same loop runs, in the same dtype, over
+    the stored outputs of the network's frozen prefix, which every epoch would compute again. Where
     nothing is frozen there is no such shortcut, and the accuracy is None. Raises ConfigError for
-    an experiment that the plain loop cannot train.
+    an experiment that the plain loop cannot train on these terms.
     """
-    check_comparable(job)
+    check_comparable(job, terms)
     torch.manual_seed(job.params.seed)
     with without_dynamo():
-        loop = PlainLoop(job)
-        training, validation = (loader(job, folder, split) for split in (Split.train, Split.val))
-        seconds = []
+        loop = PlainLoop(job, terms.dtype)
+        seconds, stored = [], None
+        started = time.perf_counter()
+        if terms.cached:
+            stored = prefix_outputs(job, folder, Split.train, Split.val, dtype=terms.dtype)
+        else:
+            training, validation = (
+                loader(job, folder, split) for split in (Split.train, Split.val)
+            )
         for _ in range(epochs):
-            started = time.perf_counter()
-            loop.epoch(training, validation)
-            seconds.append(time.perf_counter() - started)
+            if stored:
+                loop.train_on_outputs(1, stored)
+            else:
+                loop.epoch(training, validation)
+            ended = time.perf_counter()
+            seconds.append(ended - started)
+            started = ended
         rest = job.experiment.epochs - epochs
         if rest and not (finish and loop.frozen):
             return PlainRun(tuple(seconds), None)
         if rest:
-            loop.train_on_outputs(rest, prefix_outputs(job, folder, Split.train, Split.val))
+            stored = stored or prefix_outputs(
+                job, folder, Split.train, Split.val, dtype=terms.dtype
+            )
+            loop.train_on_outputs(rest, stored)
         return PlainRun(tuple(seconds), loop.best_accuracy(loader(job, folder, Split.test)))
 
 
@@ -83,11 +115,11 @@ def train_on_outputs(job: TrainingJob, outputs: OutputsBySplit) -> float:
     with without_dynamo():
         loop = PlainLoop(job)
         loop.train_on_outputs(job.experiment.epochs, outputs)
-        return loop.best_accuracy(DataLoader(outputs[Split.test], EVALUATION_BATCH), loop.frozen)
+        return loop.best_accuracy(outputs[Split.test].batches(EVALUATION_BATCH), loop.frozen)
 
 
-def check_comparable(job: TrainingJob) -> None:
-    """Raise ConfigError where the recipe or the head needs something that this loop lacks."""
+def check_comparable(job: TrainingJob, terms: Terms = TUTORIAL) -> None:
+    """Raise ConfigError where the recipe, the head or the terms need what this loop lacks."""
     recipe = job.recipe
     extras = {
         "random crops or jitter": recipe.augment.random,
@@ -103,6 +135,12 @@ def check_comparable(job: TrainingJob) -> None:
                 f"the plain loop does not support {extra}, so there is nothing to compare with",
                 "choose another recipe or another experiment",
             )
+    if terms.cached and not PlainLoop(job).frozen:
+        raise ConfigError(
+            f"params.yaml: experiments.{job.name}",
+            "nothing in it is frozen, so the plain loop has nothing to cache",
+            "choose another experiment, or leave out --plain-cached",
+        )
 
 
 def write_folders(faces: FaceSet, folder: Path) -> None:
@@ -138,46 +176,37 @@ def loader(
     )
 
 
-@dataclass(frozen=True)
-class PrefixOutputs(Dataset[tuple[Tensor, Tensor]]):
-    """Outputs of a frozen prefix for N images: (N, views, ...), of which one view is drawn."""
-
-    outputs: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
-        view = int(torch.randint(self.outputs.shape[1], ()))
-        return self.outputs[row, view], self.labels[row]
-
-
 OutputsBySplit = Mapping[Split, PrefixOutputs]
 
 
 @torch.no_grad()
-def prefix_outputs(job: TrainingJob, folder: Path, *splits: Split) -> OutputsBySplit:
+def prefix_outputs(
+    job: TrainingJob, folder: Path, *splits: Split, dtype: torch.dtype = torch.float32
+) -> OutputsBySplit:
     """Outputs of the frozen prefix for every image, and for its mirror image in training."""
-    loop, device = PlainLoop(job), job.compute.device
+    loop, device = PlainLoop(job, dtype), job.compute.device
     loop.network.eval()
     found = {}
     for split in splits:
         outputs, labels = [], []
         for images, named in loader(job, folder, split, as_stored=True):
             flips = [images.flip(3)] if split is Split.train and job.recipe.flip else []
-            run = [loop.network.run(view.to(device), 0, loop.frozen) for view in (images, *flips)]
-            outputs.append(torch.stack(run, 1).cpu())
+            with loop.compute.autocast():
+                run = [
+                    loop.network.run(view.to(device), 0, loop.frozen) for view in (images, *flips)
+                ]
+            outputs.append(torch.stack(run, 1))
             labels.append(named)
-        found[split] = PrefixOutputs(torch.cat(outputs), torch.cat(labels))
+        found[split] = PrefixOutputs(torch.cat(outputs), torch.cat(labels).to(device))
     return found
 
 
 class PlainLoop:
     """A network and its optimizer; the first `frozen` blocks never change."""
 
-    def __init__(self, job: TrainingJob) -> None:
+    def __init__(self, job: TrainingJob, dtype: torch.dtype = torch.float32) -> None:
         recipe = job.recipe
+        self.compute = Compute(job.compute.device, dtype)
         self.job, self.device = job, job.compute.device
         self.network = job.network().to(memory_format=torch.contiguous_format)
         self.trained = trained_blocks(self.network, job.experiment.train, recipe)
@@ -190,17 +219,16 @@ class PlainLoop:
         self.step, self.best_key = 0, (-math.inf, -math.inf)
         self.best_state: dict[str, Tensor] = {}
 
-    def epoch(
-        self, training: DataLoader[tuple[Tensor, Tensor]], validation: Batches, start: int = 0
-    ) -> None:
+    def epoch(self, training: Batches, validation: Batches, start: int = 0) -> None:
         """Train on every batch, then validate; batches go into block `start`."""
         recipe = self.job.recipe
         training_mode(self.network, self.trained, recipe.batchnorm)
         for inputs, labels in training:
             rate = factor(recipe, self.step, len(training), self.job.experiment.epochs)
             set_rate(self.optimizer, rate)
-            logits = self.network(inputs.to(self.device), start)
-            loss = self.criterion(logits, labels.to(self.device))
+            with self.compute.autocast():
+                logits = self.network(inputs.to(self.device), start)
+                loss = self.criterion(logits, labels.to(self.device))
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
@@ -215,8 +243,8 @@ class PlainLoop:
     def train_on_outputs(self, epochs: int, outputs: OutputsBySplit) -> None:
         """Train the same epochs on the frozen prefix's outputs."""
         size = self.job.experiment.batch_size
-        training = DataLoader(outputs[Split.train], size, shuffle=True)
-        validation = DataLoader(outputs[Split.val], EVALUATION_BATCH)
+        training = outputs[Split.train].batches(size, shuffle=True)
+        validation = outputs[Split.val].batches(EVALUATION_BATCH)
         for _ in range(epochs):
             self.epoch(training, validation, self.frozen)
 
@@ -232,7 +260,9 @@ class PlainLoop:
         right = images = 0
         loss = 0.0
         for inputs, labels in batches:
-            logits = self.network(inputs.to(self.device), start).cpu()
+            with self.compute.autocast():
+                logits = self.network(inputs.to(self.device), start)
+            logits, labels = logits.float().cpu(), labels.cpu()  # noqa: PLW2901
             loss += functional.cross_entropy(logits, labels, reduction="sum").item()
             right += int((logits.argmax(1) == labels).sum())
             images += len(labels)

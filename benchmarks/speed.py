@@ -15,17 +15,20 @@ from typing import TYPE_CHECKING
 import psutil
 
 from benchmarks.accuracy import points
-from benchmarks.options import add_inputs, count, two_or_more, with_changes
+from benchmarks.options import add_inputs, count, dtype_name, two_or_more, with_changes
 from src import cli
 from src.config import load_params
 
 if TYPE_CHECKING:
+    from benchmarks.plain import Terms
     from src.training.job import TrainingJob
 
 EXAMPLES = """\
   python -m benchmarks.speed --experiment ModelA
   python -m benchmarks.speed --experiment Baseline --epochs 100 --plain-epochs 2
+  python -m benchmarks.speed --experiment Baseline --plain-dtype bfloat16 --plain-cached
   python -m benchmarks.speed --experiment ModelC --repeats 3 --json"""
+DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,16 @@ class SpeedComparison:
 
     projected: how many epochs of the plain loop were timed, or None if all were; the rest was
     then trained on stored outputs of the frozen prefix, and plain_accuracy is None where nothing
-    is frozen. startup_seconds: from the start of the process to the engine's first epoch,
-    caching included.
+    is frozen. precision: the engine's. startup_seconds: from the start of the process to the
+    engine's first epoch, caching included.
     """
 
     experiment: str
     recipe: str
     device: str
+    precision: str
+    plain_dtype: str
+    plain_cached: bool
     epochs: int
     seconds_per_epoch: float
     plain_seconds_per_epoch: float
@@ -60,12 +66,14 @@ class SpeedComparison:
 
     def __str__(self) -> str:
         projected = f", projected from {self.projected}" if self.projected else ""
+        cached = ", caching included" if self.plain_cached else ""
         share = self.floor_seconds_per_epoch / self.seconds_per_epoch
         return (
             f"{self.experiment} ({self.recipe}), {self.epochs} epochs on {self.device}\n"
-            f"  this engine  {self.seconds_per_epoch:9.3f} s/epoch, caching included"
-            f"  ({self.images_per_second:,.0f} images/s)\n"
-            f"  plain loop   {self.plain_seconds_per_epoch:9.3f} s/epoch{projected}\n"
+            f"  this engine  {self.seconds_per_epoch:9.3f} s/epoch in {self.precision}, caching "
+            f"included  ({self.images_per_second:,.0f} images/s)\n"
+            f"  plain loop   {self.plain_seconds_per_epoch:9.3f} s/epoch in {self.plain_dtype}"
+            f"{cached}{projected}\n"
             f"  ratio        {self.ratio:9.1f}x"
             f"  ({self.ratio_low:.1f} to {self.ratio_high:.1f})\n"
             f"  accuracy     {self.accuracy:9.1%}  {self._plain_accuracy()}\n"
@@ -104,22 +112,38 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="time only so many epochs of the plain loop and project the rest; the first, which "
         "starts the loader's workers, is counted once",
     )
+    parser.add_argument(
+        "--plain-dtype",
+        choices=DTYPES,
+        default=DTYPES[0],
+        help="of the plain loop's products, by autocast (%(default)s)",
+    )
+    parser.add_argument(
+        "--plain-cached",
+        action="store_true",
+        help="have the plain loop too compute frozen outputs once, within its first epoch",
+    )
     add_inputs(parser)
     options = parser.parse_args(argv)
     params = with_changes(load_params(), options.experiment, options.epochs, options.recipe)
 
-    from benchmarks.plain import check_comparable
+    import torch
+
+    from benchmarks.plain import Terms, check_comparable
     from src.training.job import StartingPoint, TrainingJob
 
     starting_point = StartingPoint.load(options.faces, options.source)
     with tempfile.TemporaryDirectory() as folder:
         job = TrainingJob.of(options.experiment, params, starting_point, Path(folder))
-        check_comparable(job)
-        result = compare_with_plain(job, options.repeats, options.plain_epochs)
+        terms = Terms(getattr(torch, options.plain_dtype), options.plain_cached)
+        check_comparable(job, terms)
+        result = compare_with_plain(job, options.repeats, options.plain_epochs, terms)
     print(json.dumps(asdict(result)) if options.json else result)
 
 
-def compare_with_plain(job: TrainingJob, repeats: int, plain_epochs: int | None) -> SpeedComparison:
+def compare_with_plain(
+    job: TrainingJob, repeats: int, plain_epochs: int | None, terms: Terms
+) -> SpeedComparison:
     """Train both ways in turn, `repeats` times, the engine always from a cold cache."""
     from benchmarks.engine import run_engine
     from benchmarks.memory import peak_memory
@@ -137,19 +161,18 @@ def compare_with_plain(job: TrainingJob, repeats: int, plain_epochs: int | None)
     plain_seconds, accuracies, plain_accuracies = [], [], []
     peak = 0.0
     for repeat in range(repeats):
-        params = job.params.model_copy(update={"seed": job.params.seed + repeat})
-        seeded = replace(job, params=params, scratch=job.scratch / str(repeat))
+        seeded = job_of_repeat(job, repeat)
         engine = run_engine(seeded)
         startup += 0 if seconds else engine.once_seconds
         peak = peak or peak_memory(job.compute)
         seconds.append(engine.seconds / epochs)
         accuracies.append(engine.accuracy(faces))
-        plain = train_plain(seeded, images_folder, run)
+        plain = train_plain(seeded, images_folder, run, terms)
         plain_seconds.append(plain.seconds(epochs) / epochs)
         plain_accuracies += [] if plain.accuracy is None else [plain.accuracy]
         known = "not known" if plain.accuracy is None else f"{plain.accuracy:.1%}"
         print(
-            f"seed {params.seed}: {seconds[-1]:.3f} s/epoch, {accuracies[-1]:.1%}; "
+            f"seed {seeded.seed}: {seconds[-1]:.3f} s/epoch, {accuracies[-1]:.1%}; "
             f"plain {plain_seconds[-1]:.3f} s/epoch, {known}",
             file=sys.stderr,
         )
@@ -159,6 +182,9 @@ def compare_with_plain(job: TrainingJob, repeats: int, plain_epochs: int | None)
         experiment=job.name,
         recipe=job.experiment.recipe or job.params.recipe,
         device=job.compute.name,
+        precision=dtype_name(job.compute.dtype),
+        plain_dtype=dtype_name(terms.dtype),
+        plain_cached=terms.cached,
         epochs=epochs,
         seconds_per_epoch=median,
         plain_seconds_per_epoch=statistics.median(plain_seconds),
@@ -176,6 +202,13 @@ def compare_with_plain(job: TrainingJob, repeats: int, plain_epochs: int | None)
         matrix_gflops=rate / 1e9,
         startup_seconds=startup,
     )
+
+
+def job_of_repeat(job: TrainingJob, repeat: int) -> TrainingJob:
+    """The same with a seed and a cold cache of its own."""
+    seed = job.seed + repeat
+    params = job.params.model_copy(update={"seed": seed})
+    return replace(job, params=params, seed=seed, scratch=job.scratch / str(repeat))
 
 
 if __name__ == "__main__":

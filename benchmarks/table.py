@@ -25,13 +25,18 @@ EXAMPLES = """\
 
 @dataclass(frozen=True)
 class ExperimentTiming:
-    """One experiment; `plain_seconds` are projected from the plain loop's first two epochs."""
+    """One experiment; `plain_seconds` are projected from the plain loop's first two epochs.
+
+    flops: the least that all epochs need. peak_memory_mb: the engine's, as benchmarks.memory says.
+    """
 
     experiment: str
     epochs: int
     seconds: float
     plain_seconds: float | None
     accuracy: float
+    flops: float
+    peak_memory_mb: float
 
     def __str__(self) -> str:
         return _line(self.experiment, self.epochs, self.seconds, self.plain_seconds, self.accuracy)
@@ -140,7 +145,9 @@ def time_experiments(
     They share a cache, which is cold at first.
     """
     from benchmarks.engine import run_engine
+    from benchmarks.memory import peak_memory, reset_peak
     from benchmarks.plain import train_plain, write_folders
+    from src.training.cost import epoch_flops
     from src.training.job import TrainingJob
 
     with tempfile.TemporaryDirectory() as folder:
@@ -150,7 +157,9 @@ def time_experiments(
         for name in names:
             changed = with_changes(params, name, limit)
             job = TrainingJob.of(name, changed, starting_point, Path(folder))
+            reset_peak(job.compute)
             run, epochs, projected = run_engine(job), job.experiment.epochs, None
+            peak = peak_memory(job.compute)
             if plain:
                 timed = train_plain(job, images_folder, PLAIN_EPOCHS, finish=False)
                 projected = timed.seconds(epochs)
@@ -159,7 +168,9 @@ def time_experiments(
                 epochs=epochs,
                 seconds=run.seconds,
                 plain_seconds=projected,
-                accuracy=run.accuracy(starting_point.faces),
+                accuracy=run.accuracy(starting_point.faces, job.compute.device),
+                flops=epoch_flops(job) * epochs,
+                peak_memory_mb=peak,
             )
 
 

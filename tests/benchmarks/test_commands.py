@@ -141,6 +141,17 @@ def test_a_projection_says_so_and_finishes_on_what_is_frozen(
     assert found["plain_accuracy"] is not None and found["projected"] == 2
 
 
+def test_the_plain_loops_terms_are_taken_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--experiment", "Baseline", "--plain-dtype", "bfloat16", "--plain-cached"]
+    speed.main(options)
+    assert "s/epoch in bfloat16, caching included\n" in capsys.readouterr().out
+    speed.main([*options, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["plain_dtype"], found["plain_cached"]) == ("bfloat16", True)
+    with pytest.raises(ConfigError, match="nothing to cache"):
+        speed.main(["--experiment", "ModelC", "--plain-cached"])
+
+
 def test_a_projection_of_what_is_nowhere_frozen_claims_no_accuracy(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -196,6 +207,9 @@ def test_the_table_trains_every_experiment_and_adds_them_up(
     rows = {row["experiment"]: row for row in found["rows"]}
     assert list(rows) == ["Baseline", "ModelA", "ModelC"]
     assert found["epochs"] == 3 + 2 + 2
+    assert all(row["peak_memory_mb"] > 50 for row in found["rows"])
+    work = [rows[name]["flops"] for name in ("Baseline", "ModelA", "ModelC")]
+    assert work == sorted(work) and work[0] > 0, "the more trains, the more there is to do"
     assert found["seconds"] == pytest.approx(sum(row["seconds"] for row in rows.values()))
     assert found["ratio"] == pytest.approx(found["plain_seconds"] / found["seconds"])
     table.main(["--experiment", "Baseline", "--epochs", "1", "--no-plain"])
@@ -214,6 +228,17 @@ def test_compiled_steps_give_the_logits_of_eager_ones(capsys: pytest.CaptureFixt
     assert found["difference"] < 0.05
     assert found["ratio"] == pytest.approx(
         found["eager_step_seconds"] / found["compiled_step_seconds"]
+    )
+
+
+def test_both_layouts_are_timed(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--experiment", "ModelA", "--steps", "2", "--layouts"]
+    compiler.main(options)
+    assert "channels last" in capsys.readouterr().out
+    compiler.main([*options, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["ratio"] == pytest.approx(
+        found["contiguous_step_seconds"] / found["channels_last_step_seconds"]
     )
 
 

@@ -8,14 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.outputs import PrefixOutputs
 from benchmarks.plain import (
     PlainLoop,
     PlainRun,
+    Terms,
     check_comparable,
     loader,
     prefix_outputs,
+    train_plain,
     write_folders,
 )
+from benchmarks.speed import job_of_repeat
 from src.config import Augment, Head, Recipe
 from src.data.faceset import Split
 from src.errors import ConfigError
@@ -33,8 +37,9 @@ def changed(job: TrainingJob, **recipe: object) -> TrainingJob:
 
 
 @pytest.mark.parametrize("name", ["Baseline", "ModelA"])
-def test_a_run_finished_on_stored_outputs_ends_with_the_weights_of_the_whole_run(
-    name: str, project: Path
+@pytest.mark.parametrize("before_outputs", [0, 1], ids=["all-on-outputs", "finished-on-outputs"])
+def test_a_run_on_stored_outputs_ends_with_the_weights_of_the_whole_run(
+    before_outputs: int, name: str, project: Path
 ) -> None:
     job = changed(job_of(name, project), flip=False, batchnorm="freeze")
     longer = job.experiment.model_copy(update={"batch_size": EVERY_IMAGE, "epochs": 4})
@@ -47,8 +52,10 @@ def test_a_run_finished_on_stored_outputs_ends_with_the_weights_of_the_whole_run
     before = {name: value.clone() for name, value in whole.network.state_dict().items()}
     for _ in range(4):
         whole.epoch(training, validation)
-    finished.epoch(training, validation)
-    finished.train_on_outputs(3, prefix_outputs(job, project / "faces", Split.train, Split.val))
+    for _ in range(before_outputs):
+        finished.epoch(training, validation)
+    rest = 4 - before_outputs
+    finished.train_on_outputs(rest, prefix_outputs(job, project / "faces", Split.train, Split.val))
     assert finished.step == whole.step == 4
     after = finished.network.state_dict()
     moved = 0
@@ -108,8 +115,71 @@ def test_stored_outputs_are_those_of_every_image_and_of_its_mirror_image(project
             expected = loop.network.run(normalize(batch, job.spec()), 0, loop.frozen)
             torch.testing.assert_close(stored.outputs[:, view], expected, rtol=1e-4, atol=1e-5)
     assert torch.equal(stored.labels, labels)
-    drawn = {tuple(stored[0][0].flatten()[:9].tolist()) for _ in range(40)}
+    drawn = {tuple(next(iter(stored.batches(4)))[0][0].flatten()[:9].tolist()) for _ in range(40)}
     assert len(drawn) == 2, "both views are drawn"
+
+
+def test_batches_of_stored_outputs_hold_every_image_once_in_a_new_order(project: Path) -> None:
+    stored = PrefixOutputs(torch.arange(10.0).reshape(10, 1), torch.arange(10))
+    shuffled = stored.batches(4, shuffle=True)
+    epochs = [list(shuffled) for _ in range(3)]
+    for epoch in epochs:
+        assert [len(labels) for _, labels in epoch] == [4, 4, 2] and len(shuffled) == 3
+        assert all(torch.equal(outputs, labels.float()) for outputs, labels in epoch)
+    orders = {tuple(torch.cat([labels for _, labels in epoch]).tolist()) for epoch in epochs}
+    assert len(orders) > 1 and {tuple(sorted(order)) for order in orders} == {tuple(range(10))}
+    in_order = torch.cat([labels for _, labels in stored.batches(4)])
+    assert torch.equal(in_order, stored.labels)
+
+
+@pytest.mark.parametrize("name", ["Baseline", "ModelC"])
+def test_in_bfloat16_the_plain_loop_goes_where_it_goes_in_float32(name: str, project: Path) -> None:
+    """One step of gradient descent, which moves the weights by the gradients' rounded values."""
+    job = changed(
+        job_of(name, project), optimizer="sgd", schedule="constant", flip=False, weight_decay=0.0
+    )
+    one = job.experiment.model_copy(update={"batch_size": EVERY_IMAGE, "epochs": 1})
+    job = replace(job, experiment=one)
+    write_folders(job.starting_point.faces, project / "faces")
+    batches = [loader(job, project / "faces", split) for split in (Split.train, Split.val)]
+    before = job.network().state_dict()
+    moves = []
+    for dtype in (torch.float32, torch.bfloat16):
+        loop = PlainLoop(job, dtype)
+        loop.epoch(*batches)
+        after = loop.network.state_dict()
+        assert all(after[key].dtype == before[key].dtype for key in before)
+        trained = [key for key, _ in loop.network.named_parameters()]
+        moves.append(torch.cat([(after[key] - before[key]).flatten() for key in trained]))
+    full, half = moves
+    assert 0 < (half - full).norm() < 0.3 * full.norm()
+
+
+@pytest.mark.parametrize("terms", [Terms(cached=True), Terms(torch.bfloat16, cached=True)])
+def test_a_loop_that_caches_reaches_the_accuracy_of_one_that_does_not(
+    terms: Terms, project: Path
+) -> None:
+    job = job_of("Baseline", project)
+    write_folders(job.starting_point.faces, project / "faces")
+    whole = train_plain(job, project / "faces", 3)
+    cached = train_plain(job, project / "faces", 3, terms)
+    assert whole.accuracy == cached.accuracy == 1.0
+    assert len(cached.epoch_seconds) == 3
+    assert max(cached.epoch_seconds[1:]) < cached.epoch_seconds[0], "the first computes the outputs"
+
+
+def test_a_loop_that_has_nothing_to_cache_is_refused(project: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing in it is frozen"):
+        check_comparable(job_of("ModelC", project), Terms(cached=True))
+
+
+def test_every_repeat_of_a_comparison_trains_from_a_seed_of_its_own(project: Path) -> None:
+    job = job_of("Baseline", project)
+    first, second = (
+        run_job(job_of_repeat(job, repeat), lambda _epoch: None) for repeat in range(2)
+    )
+    heads = [result.state["fc.weight"] for result in (first, second)]
+    assert not torch.equal(*heads)
 
 
 def test_a_subject_without_an_image_in_a_split_leaves_the_others_their_names(
