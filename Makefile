@@ -67,7 +67,7 @@ test: setup lint ## run lint and all tests
 
 test-faults: export OMP_NUM_THREADS = 1
 test-faults: setup ## kill, double, starve and cut off for real; KILLS=10 for ten moments of each step
-	$(RUN) python -m pytest -n 2 --dist loadfile -m faults tests/faults tests --kills $(KILLS)
+	$(RUN) python -m pytest -n 2 --dist loadfile -m 'faults or long' tests/faults tests --kills $(KILLS)
 
 soak: export OMP_NUM_THREADS = 1
 soak: setup ## kill, change and lose at random for MINUTES=60, from SEED if given, and check

@@ -87,6 +87,7 @@ def test_a_benchmark_that_reads_no_params_documents_options_that_exist(
         assert capsys.readouterr().err.endswith("unrecognized arguments: --unknown\n")
 
 
+@pytest.mark.long
 def test_a_stage_is_timed_to_its_end_and_leaves_nothing_here(project: Path) -> None:
     before = sorted(Path().rglob("*"))
     found = startup.time_command(["pipelines.train", "Baseline"], [startup.ROOT], repeats=1)
@@ -120,7 +121,7 @@ def test_every_benchmark_has_help_with_examples(
 
 
 def test_both_sides_are_trained_to_the_end_and_compared(capsys: pytest.CaptureFixture[str]) -> None:
-    speed.main(["--experiment", "ModelA", "--repeats", "2", "--json"])
+    speed.main(["--experiment", "ModelA", "--epochs", "6", "--repeats", "2", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found.keys() >= PROMISED
     assert found["ratio_low"] <= found["ratio"] <= found["ratio_high"]
@@ -152,6 +153,7 @@ def test_the_plain_loops_terms_are_taken_and_named(capsys: pytest.CaptureFixture
         speed.main(["--experiment", "ModelC", "--plain-cached"])
 
 
+@pytest.mark.long
 def test_a_projection_of_what_is_nowhere_frozen_claims_no_accuracy(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -161,6 +163,7 @@ def test_a_projection_of_what_is_nowhere_frozen_claims_no_accuracy(
     assert json.loads(capsys.readouterr().out)["plain_accuracy"] is None
 
 
+@pytest.mark.long
 def test_accuracies_are_compared_over_seeds_where_something_is_frozen(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -199,6 +202,7 @@ def test_no_worse_is_claimed_only_where_the_whole_interval_is_above_the_margin(
     assert ("no worse" in str(found)) == within
 
 
+@pytest.mark.long
 def test_the_table_trains_every_experiment_and_adds_them_up(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -218,6 +222,7 @@ def test_the_table_trains_every_experiment_and_adds_them_up(
     assert row.split()[:2] == ["Baseline", "1"] and total.split()[:2] == ["all", "1"]
 
 
+@pytest.mark.long
 def test_compiled_steps_give_the_logits_of_eager_ones(capsys: pytest.CaptureFixture[str]) -> None:
     """By torch's backend that traces and differentiates but generates no code."""
     options = ["--experiment", "ModelA", "--steps", "2", "--backend", "aot_eager"]
@@ -242,6 +247,7 @@ def test_both_layouts_are_timed(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+@pytest.mark.long
 def test_scaling_trains_every_size_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     scaling.main(["--experiment", "Baseline", "--images", "40", "80", "--subjects", "3", "--json"])
     costs = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -157,6 +157,7 @@ def test_the_stage_declares_all_code_that_it_may_run(repository: Repository) -> 
     assert set(deps) == code | {"data/faces.safetensors", "models/source.safetensors"}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("resumed")
 def test_a_run_from_nothing_gives_the_same_bytes_and_no_second_run(
     repository: Repository,
@@ -170,6 +171,7 @@ def test_a_run_from_nothing_gives_the_same_bytes_and_no_second_run(
     assert len(repository.table("SELECT run_uuid FROM runs")) == 8
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("resumed")
 def test_a_changed_experiment_trains_alone(repository: Repository) -> None:
     path = repository.folder / PARAMS

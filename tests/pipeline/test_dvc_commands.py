@@ -87,6 +87,7 @@ def clean(output: str) -> None:
     assert not [word for word in UNWANTED if word in said], output
 
 
+@pytest.mark.long
 def test_a_study_runs_beside_the_workspace_and_commands_stay_clean(clone: Repository) -> None:
     before = sorted(clone.folder.glob("models/*"))
     arguments = clone.run("python", "-m", "src.preset", "any").split()
@@ -104,6 +105,7 @@ def test_a_study_runs_beside_the_workspace_and_commands_stay_clean(clone: Reposi
     assert clone.table("SELECT name FROM registered_models") == [("study-any",)]
 
 
+@pytest.mark.long
 def test_an_experiment_runs_clean_and_shows_beside_the_workspace(clone: Repository) -> None:
     change = "experiments.Baseline.epochs=2"
     output = clone.run("dvc", "exp", "run", "--name", "longer", "-S", change)

@@ -116,6 +116,7 @@ def test_the_champion_names_the_subjects_of_a_photo(repository: Repository) -> N
     assert output.count("subject_") >= 4
 
 
+@pytest.mark.long
 def test_one_experiments_dropout_reruns_that_experiment_and_what_follows(
     repository: Repository,
 ) -> None:
@@ -124,6 +125,7 @@ def test_one_experiments_dropout_reruns_that_experiment_and_what_follows(
     assert ran == {"train@ModelD-256-128-dropout", "evaluate", "report", "register"}
 
 
+@pytest.mark.long
 def test_a_run_from_nothing_gives_the_same_bytes(repository: Repository) -> None:
     kept = [
         path

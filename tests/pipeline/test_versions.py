@@ -41,6 +41,7 @@ def seen(repository: Repository) -> tuple[str, str]:
     return record["run_id"], md5
 
 
+@pytest.mark.long
 def test_each_run_shows_the_dataset_version_it_saw(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
