@@ -9,6 +9,7 @@ PRESET ?=
 NAME ?= strategies
 AUDIT := pip-audit==2.10.1
 KILLS ?= 1
+FAULTS ?= tests/faults tests --kills $(KILLS)
 MINUTES ?= 60
 SEED ?=
 
@@ -67,7 +68,7 @@ test: setup lint ## run lint and all tests
 
 test-faults: export OMP_NUM_THREADS = 1
 test-faults: setup ## kill, double, starve and cut off for real; KILLS=10 for ten moments of each step
-	$(RUN) python -m pytest -n 2 --dist loadfile -m 'faults or long' tests/faults tests --kills $(KILLS)
+	$(RUN) python -m pytest -n 2 --dist loadfile -m 'faults or long' $(FAULTS)
 
 soak: export OMP_NUM_THREADS = 1
 soak: setup ## kill, change and lose at random for MINUTES=60, from SEED if given, and check
