@@ -126,7 +126,8 @@ def claim(engine: Engine, stage: str) -> Iterator[bool]:
     from sqlalchemy import text
     from sqlalchemy.exc import SQLAlchemyError
 
-    connection = None
+    from src.tune.storage import reason, safe_url
+
     try:
         connection = engine.connect()
         for name, value in KEEPALIVE.items():
@@ -134,9 +135,11 @@ def claim(engine: Engine, stage: str) -> Iterator[bool]:
         query = text("SELECT pg_try_advisory_lock(:key)")
         ours = bool(connection.execute(query, {"key": key(stage)}).scalar())
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        what, mend = f"no claim can be made ({reason})", "check OPTUNA_STORAGE and the server"
-        raise TuneError(engine.url.render_as_string(), what, mend) from None
+        what, mend = (
+            f"no claim can be made ({reason(error)})",
+            "check OPTUNA_STORAGE and the server",
+        )
+        raise TuneError(safe_url(engine.url), what, mend) from None
     try:
         yield ours
     finally:
@@ -152,15 +155,13 @@ def key(stage: str) -> int:
 
 def _database(storage: str) -> Engine:
     """The database of claims; raises TuneError unless it is PostgreSQL."""
-    import os
-
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
-    from src.tune.options import STORAGE
+    from src.tune.options import given_storage
     from src.tune.storage import parse_url, safe_url
 
-    url = parse_url(os.environ.get(STORAGE) or storage)
+    url = parse_url(given_storage(storage))
     if url.get_backend_name() != "postgresql":
         what = "claims need a PostgreSQL database that all workers reach"
         raise TuneError(

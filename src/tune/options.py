@@ -58,6 +58,11 @@ def _bounds(number: Callable[[str], float], between: str = ":") -> Callable[[str
     return parse
 
 
+def given_storage(configured: str) -> str:
+    """The storage of the environment, before the one of params.yaml."""
+    return os.environ.get(STORAGE) or configured
+
+
 def with_options(params: Params, options: argparse.Namespace) -> Params:
     """`params` with the preset and the options given in place; raises ConfigError.
 
@@ -66,8 +71,7 @@ def with_options(params: Params, options: argparse.Namespace) -> Params:
     given = {key: value for key, value in vars(options).items() if value is not None}
     preset = read_preset(options.preset) if options.preset else {}
     tune: dict[str, Any] = merged(params.tune.model_dump(), preset.get("tune", {}))
-    if storage := os.environ.get(STORAGE):
-        tune["storage"] = storage
+    tune["storage"] = given_storage(tune["storage"])
     for section in (tune, tune["space"]):
         section |= {key: value for key, value in given.items() if key in section}
     engine = params.engine.model_dump() | ({"device": options.device} if options.device else {})

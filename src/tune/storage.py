@@ -72,6 +72,11 @@ def safe_url(url: URL) -> str:
     return redacted(url.render_as_string(hide_password=True))
 
 
+def reason(error: Exception) -> str:
+    """The first line of what a driver says, without what SQLAlchemy adds."""
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+
+
 @contextmanager
 def exclusive_access(url: URL) -> Iterator[None]:
     """Lock a SQLite file for this process; on a server, lock nothing. Raises TuneError."""
@@ -122,8 +127,7 @@ def open_storage(url: URL, heartbeat: int) -> RDBStorage:
         what = f"its driver is not installed ({error})"
         raise TuneError(safe_url(url), what, "install it, or use postgresql://") from None
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        what = f"cannot be opened ({reason})"
+        what = f"cannot be opened ({reason(error)})"
         raise TuneError(safe_url(url), what, "check the URL and the server") from None
 
 

@@ -25,7 +25,7 @@ from src.config.presets import merged
 from src.files import write_json
 from tests.pipeline.repository import Repository
 from tests.pipeline.test_dvc_commands import SMALL
-from tests.services.stack import ARTIFACTS, REMOTE, Services, missing, services
+from tests.services.stack import ARTIFACTS, REMOTE, Services, client, missing, services
 
 LOCAL = ".dvc/config.local"  # where DVC's keys are, which git does not keep
 NAMES = ("Baseline", "Last")
@@ -143,8 +143,6 @@ def test_both_train_at_once_and_each_run_is_there_once(clones: Clones, shared: S
 def test_no_credential_is_in_any_clone_log_run_or_artifact(
     clones: Clones, shared: Services
 ) -> None:
-    import boto3  # not everyone has it
-
     secrets = [secret.encode() for secret in shared.secrets]
     own = {clones.a.folder / LOCAL, clones.b.folder / LOCAL, shared.mlflow.folder / "pgpass"}
     folders = (clones.a.folder, clones.b.folder, shared.mlflow.folder)
@@ -153,14 +151,7 @@ def test_no_credential_is_in_any_clone_log_run_or_artifact(
     for experiment in ("face-finetune", "both"):
         texts |= {run.info.run_id: repr(run).encode() for run in runs(shared, experiment)}
     names = ("endpointurl", "access_key_id", "secret_access_key")
-    url, key, secret = (shared.remote[name] for name in names)
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id=key,
-        aws_secret_access_key=secret,
-    )
+    s3 = client(*(shared.remote[name] for name in names))
     objects = [each["Key"] for each in s3.list_objects_v2(Bucket=ARTIFACTS)["Contents"]]
     assert len(objects) > 20
     texts |= {name: s3.get_object(Bucket=ARTIFACTS, Key=name)["Body"].read() for name in objects}

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from tests.tracking.servers import QUIET, START, Server, free_port
 from tests.tune import postgres
@@ -65,7 +66,8 @@ def services(folder: Path) -> Iterator[Services]:
     database, port = free_port(), free_port()
     with postgres.server(database) as superuser, _s3(folder, port) as s3:
         _make_databases(superuser, passwords)
-        _make_buckets(s3, *keys[ARTIFACTS])
+        for bucket in (DATA, ARTIFACTS):
+            client(s3, *keys[ARTIFACTS]).create_bucket(Bucket=bucket)
         url = f"postgresql://mlflow@{HOST}:{database}/mlflow"  # whose password is not in it
         login = folder / "pgpass"
         login.touch(0o600)
@@ -143,18 +145,17 @@ def _make_databases(superuser: str, passwords: Mapping[str, str]) -> None:
                 connection.execute(sql.SQL(command).format(*values))
 
 
-def _make_buckets(url: str, key: str, secret: str) -> None:
-    import boto3
+def client(url: str, key: str, secret: str) -> Any:
+    """boto3's client of the S3 server."""
+    import boto3  # not everyone has it
 
-    client = boto3.client(
+    return boto3.client(
         "s3",
         endpoint_url=url,
         region_name="us-east-1",
         aws_access_key_id=key,
         aws_secret_access_key=secret,
     )
-    for bucket in (DATA, ARTIFACTS):
-        client.create_bucket(Bucket=bucket)
 
 
 def _migrate(url: str, settings: Mapping[str, str]) -> None:
