@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from src.config import PARAMS
+from src.config import BEST_NAME, PARAMS, read_yaml
 from src.errors import ConfigError, StaleInputError, TuneError
 from src.files import write_text
-from src.worker import check_remote, key, main
+from src.worker import check_remote, key, main, training_stage
 from tests.shipped import SHIPPED
 
 
@@ -41,6 +41,16 @@ def test_a_project_without_a_remote_is_refused(here: Path) -> None:
         check_remote()
     write_text(here / ".dvc/config", "[core]\n    no_scm = true\n    remote = shared\n")
     check_remote()
+
+
+def test_what_a_search_found_is_trained_by_its_own_stage() -> None:
+    declared = read_yaml(SHIPPED / "dvc.yaml")["stages"]
+    assert [training_stage(name) for name in ("ModelA", BEST_NAME)] == [
+        "train@ModelA",
+        f"train-best@{BEST_NAME}",
+    ]
+    assert declared["train"]["foreach"] == "${experiments}"
+    assert declared["train-best"]["foreach"] == "${best}"
 
 
 def test_a_claim_is_of_a_stage_with_its_settings() -> None:
