@@ -131,7 +131,8 @@ def claim(engine: Engine, stage: str) -> Iterator[bool]:
     from sqlalchemy import text
     from sqlalchemy.exc import SQLAlchemyError
 
-    from src.tune.storage import reason, safe_url
+    from src.tracking.address import reason
+    from src.tune.storage import safe_url
 
     try:
         connection = engine.connect()

@@ -117,10 +117,11 @@ def _ask_database(uri: str) -> None:
         what = f"its driver is not installed ({error})"
         raise TrackingError(uri, what, "install it, or use postgresql://") from None
     except (SQLAlchemyError, OSError) as error:
-        raise _silent(uri, f"no database answers there ({_reason(error)})") from None
+        raise _silent(uri, f"no database answers there ({reason(error)})") from None
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """The first line of what a driver says, without what SQLAlchemy adds and without passwords."""
     return redacted(str(getattr(error, "orig", None) or error).strip().splitlines()[0])
 
 

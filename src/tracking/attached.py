@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 
-def attach(backend: Backend, version: ModelVersion, path: Path) -> None:
+def attach(backend: Backend, version: ModelVersion, path: Path) -> ModelVersion:
     """Put the threshold in `path` beside the weights of a version, in place of any other.
 
-    Raises StaleInputError where it is that of another model.
+    Returns the version with the threshold's tag. Raises StaleInputError where it is that of another
+    model.
     """
     if Threshold.load(path).model != version.tags.get(MODEL_MD5):
         what = "the threshold of another model than the one to register"
@@ -33,10 +34,11 @@ def attach(backend: Backend, version: ModelVersion, path: Path) -> None:
     model_id = outputs.model_outputs[0].model_id
     listed = client.list_logged_model_artifacts(model_id, f"artifacts/{ATTACHED.parent}")
     if version.tags.get(THRESHOLD_MD5) == md5 and listed:
-        return
+        return version
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "artifacts" / ATTACHED
         copy.parent.mkdir(parents=True)
         shutil.copy(path, copy)
         client.log_model_artifacts(model_id, folder)
     client.set_model_version_tag(version.name, str(version.version), THRESHOLD_MD5, md5)
+    return client.get_model_version(version.name, str(version.version))

@@ -77,17 +77,15 @@ class Comparison:
         return len(self.candidate.right)
 
     @property
-    def tied(self) -> bool:
-        """Whether both are right on equally many."""
-        return int(self.candidate.right.sum()) == int(self.reference.right.sum())
-
-    @property
     def cheaper(self) -> bool:
         """Whether the candidate takes at most half the arithmetic."""
         return self.candidate.flops * CHEAPER <= self.reference.flops
 
-    def verdict(self, whose: str, gate: str = HIGHER) -> tuple[bool, str]:
-        """Whether the candidate replaces the reference, which is `whose`, and why."""
+    def verdict(self, whose: str, gate: str = HIGHER, tie_break: str = "") -> tuple[bool, str]:
+        """Whether the candidate replaces the reference, which is `whose`, and why.
+
+        With a `tie_break`, it also does where both are right on equally many.
+        """
         ours, theirs = (int(each.right.sum()) for each in self.networks)
         counts = f"right on {ours} of {self.images} validation images"
         counts += f" against {theirs} of {whose} (p = {self.test.p:.2g})"
@@ -98,6 +96,8 @@ class Comparison:
             return True, f"no worse at half the cost or less: {counts}; {limit}"
         if ours > theirs:
             return False, f"not significantly better: {counts}"
+        if ours == theirs and tie_break:
+            return True, f"{tie_break}, else a tie: {counts}"
         said = f"{'a tie' if ours == theirs else 'worse'}: {counts}"
         return False, f"{said}; cheaper, but {limit}" if self.cheaper else said
 

@@ -111,9 +111,14 @@ class RunRecord(RecordPart):
             MetricPoint(step=0, time=self.ended, metrics=self.finals),
         )
 
+    @property
+    def text(self) -> str:
+        """What `write` writes."""
+        return self.model_dump_json(indent=1) + "\n"
+
     def write(self, path: Path) -> None:
         """Write atomically."""
-        write_text(path, self.model_dump_json(indent=1) + "\n")
+        write_text(path, self.text)
 
     @classmethod
     def read(cls, path: Path) -> RunRecord:

@@ -24,7 +24,6 @@ from src.tracking.champion import (
     THRESHOLD_MD5,
     description,
     find_champion,
-    find_version,
     own_record,
     weights_of,
 )
@@ -89,8 +88,7 @@ def promote(
     with alone(store, model):
         version = register(store, run_id, record, val_accuracy, model)
         if threshold:
-            attach(store, version, threshold)
-            version = find_version(store, model, str(version.version))  # with the threshold's tag
+            version = attach(store, version, threshold)
         _challenge(store, version)
     faces = path.parent / record.dataset.path if record.dataset else None
     return _decide(
@@ -255,8 +253,6 @@ def _by_images(
         return True, (
             f"the champion, {name}, cannot be scored on its images ({error.where}: {error.what})"
         )
-    found = Comparison.of(ours, theirs)
-    promoted, reason = found.verdict(name, gate)
-    if found.tied and THRESHOLD_MD5 in candidate.tags and THRESHOLD_MD5 not in champion.tags:
-        return True, f"only this one has a threshold for `unknown`, else {reason}"
-    return promoted, reason
+    ahead = THRESHOLD_MD5 in candidate.tags and THRESHOLD_MD5 not in champion.tags
+    tie_break = "only this one has a threshold for `unknown`" if ahead else ""
+    return Comparison.of(ours, theirs).verdict(name, gate, tie_break)

@@ -202,9 +202,10 @@ def track(  # noqa: PLR0913 -- all are keywords
         try:
             with SystemSampler(gpu=not offline) as sampler:
                 yield run
-            run.finish(experiment, sampler.points).write(record)
-            if delivery.store is not None:
-                note_finished(record, run.run_id)
+            finished = run.finish(experiment, sampler.points)
+            if finished.sent:
+                note_finished(record, finished)
+            finished.write(record)
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"

@@ -2,10 +2,12 @@
 
 DVC then runs the stage again, and MLflow would have two finished runs of one training. So a run
 that ends leaves a note in the scratch folder, which tells the next training whose outputs are gone.
+The note comes before the record: a run that has one may be set to FINISHED by `reconcile`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -13,14 +15,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from src import paths
-from src.files import digest, write_json
+from src.files import write_json
 from src.tracking.children import kill, kill_children
+from src.tracking.record import RunRecord
 from src.tracking.store import Store
 
 
-def note_finished(record: Path, run_id: str) -> None:
-    """Keep the id of a run that is about to end, and the md5 of its record."""
-    write_json(_note(record), {"run_id": run_id, "md5": digest(record)})
+def note_finished(path: Path, record: RunRecord) -> None:
+    """Keep the id of a run that is about to end, and the md5 that its record in `path` will have."""
+    md5 = hashlib.md5(record.text.encode(), usedforsecurity=False).hexdigest()
+    write_json(_note(path), {"run_id": record.run_id, "md5": md5})
 
 
 def close_unsaved(store: Store, record: Path) -> None:

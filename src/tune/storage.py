@@ -26,7 +26,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from src.errors import TuneError, redacted
-from src.tracking.address import ESCAPE, has_unescaped_at, hide_passwords
+from src.tracking.address import ESCAPE, has_unescaped_at, hide_passwords, reason
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -70,11 +70,6 @@ def is_sqlite(url: URL) -> bool:
 def safe_url(url: URL) -> str:
     """The URL without its password."""
     return redacted(url.render_as_string(hide_password=True))
-
-
-def reason(error: Exception) -> str:
-    """The first line of what a driver says, without what SQLAlchemy adds."""
-    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
 
 
 @contextmanager

@@ -70,6 +70,21 @@ with track(
     run.log_epoch(1, {"val/accuracy": 1.0}, seed=0)
     run.log_epoch(1, {"val/accuracy": 1.0}, seed=1)
 """
+RECORDED = """
+from tests.tracking.finished import finish_run
+from tests.tracking.projects import Project
+
+from src.tracking.record import RunRecord
+
+write = RunRecord.write
+
+def write_and_die(self, path):
+    write(self, path)
+    die()
+
+RunRecord.write = write_and_die
+finish_run(Project(Path.cwd()))
+"""
 LOGGING = """
 from src.tracking import trials
 from tests.tracking.projects import Project
@@ -140,6 +155,17 @@ def test_reconciling_closes_what_a_killed_process_left_open(project: Project) ->
     ensure_run(project.record)
     assert "RUNNING" not in {status for _, status in statuses()}
     assert statuses()["ModelA", "FINISHED"] == 1
+
+
+def test_a_run_killed_after_its_record_and_then_reconciled_is_not_finished_twice(
+    project: Project,
+) -> None:
+    dies(RECORDED)
+    ensure_run(project.record)
+    assert statuses() == {("ModelA", "FINISHED"): 1}
+    project.record.unlink()  # as DVC does before it runs the stage again
+    finish_run(project)
+    assert statuses() == {("ModelA", "KILLED"): 1, ("ModelA", "FINISHED"): 1}
 
 
 def test_a_trial_whose_logging_was_killed_is_completed_once(project: Project) -> None:
