@@ -22,7 +22,7 @@ from src.tracking.store import Store
 
 
 def note_finished(path: Path, record: RunRecord) -> None:
-    """Keep the id of a run that is about to end, and the md5 that its record in `path` will have."""
+    """Keep the id of a run that is about to end, and the md5 of its record, due in `path`."""
     md5 = hashlib.md5(record.text.encode(), usedforsecurity=False).hexdigest()
     write_json(_note(path), {"run_id": record.run_id, "md5": md5})
 
