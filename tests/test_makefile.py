@@ -135,6 +135,7 @@ def finished(tmp_path: Path) -> Path:
 
 
 @pytest.mark.pipeline
+@pytest.mark.long
 def test_the_summary_is_printed_once_whether_or_not_a_stage_runs(finished: Path) -> None:
     path = f"{finished}/.venv/bin:{os.environ['PATH']}"
     ran, not_needed = make(finished, "repro"), make(finished, "repro")

@@ -120,6 +120,7 @@ def test_every_benchmark_has_help_with_examples(
     assert module.__name__ in str(benchmarks.__doc__)
 
 
+@pytest.mark.long
 def test_both_sides_are_trained_to_the_end_and_compared(capsys: pytest.CaptureFixture[str]) -> None:
     speed.main(["--experiment", "ModelA", "--epochs", "6", "--repeats", "2", "--json"])
     found = json.loads(capsys.readouterr().out)
@@ -131,6 +132,7 @@ def test_both_sides_are_trained_to_the_end_and_compared(capsys: pytest.CaptureFi
     assert found["startup_seconds"] > 0
 
 
+@pytest.mark.long
 def test_a_projection_says_so_and_finishes_on_what_is_frozen(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -142,6 +144,7 @@ def test_a_projection_says_so_and_finishes_on_what_is_frozen(
     assert found["plain_accuracy"] is not None and found["projected"] == 2
 
 
+@pytest.mark.long
 def test_the_plain_loops_terms_are_taken_and_named(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--experiment", "Baseline", "--plain-dtype", "bfloat16", "--plain-cached"]
     speed.main(options)

@@ -59,6 +59,7 @@ def preset(project: Path) -> None:
     YAML().dump({"tune": {"epochs": 3, "wave": 2}}, project / "conf/small.yaml")
 
 
+@pytest.mark.long
 def test_everything_is_measured_with_torch_and_few_other_libraries(project: Path) -> None:
     """All but the tests that need a GPU, which another process would only skip here."""
     names = [name for name in gpu.NAMES if name != "tests"]

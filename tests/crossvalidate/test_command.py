@@ -26,7 +26,7 @@ from src.models.weights import random_weights
 from tests.pipeline.repository import Repository
 from tests.shipped import SHIPPED
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.long]
 COMMAND = (sys.executable, "-m", "src.crossvalidate", "--folds", "3", "Baseline", "ModelA")
 WEIGHTS = "weights/random.safetensors"
 PATIENCE = 300.0  # seconds for a busy machine; a quiet one needs thirty
@@ -157,7 +157,6 @@ def test_the_stage_declares_all_code_that_it_may_run(repository: Repository) -> 
     assert set(deps) == code | {"data/faces.safetensors", "models/source.safetensors"}
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("resumed")
 def test_a_run_from_nothing_gives_the_same_bytes_and_no_second_run(
     repository: Repository,
@@ -171,7 +170,6 @@ def test_a_run_from_nothing_gives_the_same_bytes_and_no_second_run(
     assert len(repository.table("SELECT run_uuid FROM runs")) == 8
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("resumed")
 def test_a_changed_experiment_trains_alone(repository: Repository) -> None:
     path = repository.folder / PARAMS

@@ -14,9 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from src.config import PARAMS, read_yaml
-from src.config.presets import merged
-from src.files import digest, write_json
+from src.files import digest
 from tests.pipeline.repository import CODE, Repository
 
 STAGES = (
@@ -32,14 +30,15 @@ STAGES = (
 WITHOUT_RUNS = STAGES[:3]  # which rows and a search start from
 SCRIPT = str(Path(__file__).with_name("uninterrupted.py"))
 TUNE = ("python", "-m", "src.tune")
+SHORT = {"batch_size": 8, "epochs": 2}
 SMALL = {
     "seeds": 2,
     "data": {"origin": "data/smoke.yaml", "image_size": 32},
     "weights": {"origin": "weights/smoke.yaml"},
     "model": {"backbone": "mobilenet_v3_small", "stem": "standard"},
     "experiments": {
-        "Head": {"train": ["head"], "head": {"hidden": [8], "dropout": [0.0]}, "batch_size": 8},
-        "Network": {"train": ["head", "features.12"], "batch_size": 8},
+        "Head": {"train": ["head"], "head": {"hidden": [8], "dropout": [0.0]}, **SHORT},
+        "Network": {"train": ["head", "features.12"], **SHORT},
     },
     # What a resumed search draws depends on no other trial, so it can be compared.
     "tune": {"trials": 4, "wave": 2, "epochs": 10, "seeds": 2, "sampler": "random"},
@@ -69,14 +68,8 @@ class Project(Repository):
     def small(cls, folder: Path) -> Project:
         """A new one."""
         folder.mkdir(parents=True, exist_ok=True)
-        made = cls.with_pipeline(folder)
+        made = cls.with_pipeline(folder, SMALL)
         assert isinstance(made, Project)
-        params = read_yaml(folder / PARAMS)
-        changed = {key: value for key, value in params.items() if key != "experiments"}
-        for experiment in SMALL["experiments"].values():
-            experiment["epochs"] = 2
-        write_json(folder / PARAMS, merged(changed, SMALL))  # JSON is YAML
-        made.commit("A small pipeline")
         made.run("python", "-m", "compileall", "-q", *CODE)  # or each copy has to
         return made
 

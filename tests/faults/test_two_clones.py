@@ -20,9 +20,6 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
 
-from src.config import PARAMS, read_yaml
-from src.config.presets import merged
-from src.files import write_json
 from tests.pipeline.repository import Repository
 from tests.pipeline.test_dvc_commands import SMALL
 from tests.services.stack import ARTIFACTS, REMOTE, Services, client, missing, services
@@ -50,9 +47,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 @pytest.fixture(scope="module")
 def clones(shared: Services, tmp_path_factory: pytest.TempPathFactory) -> Clones:
-    a = connected(Repository.with_pipeline(tmp_path_factory.mktemp("a")), shared)
-    params = {k: v for k, v in read_yaml(a.folder / PARAMS).items() if k != "experiments"}
-    write_json(a.folder / PARAMS, merged(params, SMALL | {"seeds": 1}))  # JSON is YAML
+    settings = SMALL | {"seeds": 1}
+    a = connected(Repository.with_pipeline(tmp_path_factory.mktemp("a"), settings), shared)
     for command in shared.commands:
         a.run(*command)
     for key in ("access_key_id", "secret_access_key"):
@@ -61,10 +57,7 @@ def clones(shared: Services, tmp_path_factory: pytest.TempPathFactory) -> Clones
     a.commit("A small pipeline and its results")
     a.run("dvc", "push", "--run-cache")
 
-    b = connected(Repository(tmp_path_factory.mktemp("b") / "clone"), shared)
-    subprocess.run(["git", "clone", "-q", str(a.folder), str(b.folder)], check=True)
-    for key, value in (("user.email", "tests@example.org"), ("user.name", "Tests")):
-        b.run("git", "config", key, value)
+    b = connected(a.clone(tmp_path_factory.mktemp("b") / "clone"), shared)
     shutil.copy(a.folder / LOCAL, b.folder / LOCAL)
     b.run("dvc", "pull", "--run-cache")
     return Clones(a, b)

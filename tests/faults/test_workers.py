@@ -13,9 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from src.config import PARAMS, read_yaml
-from src.config.presets import merged
-from src.files import digest, write_json
+from src.files import digest
 from tests.pipeline.repository import Repository
 from tests.tune import postgres
 
@@ -48,14 +46,10 @@ def database() -> Iterator[str]:
 @pytest.fixture
 def clones(database: str, tmp_path: Path) -> list[Repository]:
     """Two clones of one commit with one DVC remote, one MLflow store and one database."""
-    first = Repository.with_pipeline(tmp_path / "first")
-    folder = first.folder
-    params = {k: v for k, v in read_yaml(folder / PARAMS).items() if k != "experiments"}
-    write_json(folder / PARAMS, merged(params, SMALL))  # JSON is YAML
+    first = Repository.with_pipeline(tmp_path / "first", SMALL)
     first.run("dvc", "remote", "add", "-d", "shared", str(tmp_path / "remote"))
     first.commit("A small pipeline")
-    made = [first, Repository(tmp_path / "second")]
-    subprocess.run(["git", "clone", "-q", str(folder), str(made[1].folder)], check=True)
+    made = [first, first.clone(tmp_path / "second")]
     shared = {
         "OPTUNA_STORAGE": database,
         "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",

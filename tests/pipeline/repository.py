@@ -7,8 +7,13 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from src.config import PARAMS, read_yaml
+from src.config.presets import merged
+from src.files import write_json
 from tests.shipped import ROOT, SHIPPED
 
 CODE = ("src", "pipelines")
@@ -32,23 +37,40 @@ class Repository:
         }
 
     @classmethod
-    def with_pipeline(cls, folder: Path) -> Repository:
-        """A new repository with a copy of this project's code, committed."""
+    def with_pipeline(cls, folder: Path, settings: Mapping[str, Any] | None = None) -> Repository:
+        """A new repository with a copy of this project's code, committed.
+
+        `settings` change params.yaml; its experiments take the place of all that are shipped.
+        """
         for name in CODE:
             shutil.copytree(ROOT / name, folder / name, ignore=CACHES)
         for name in FOLDERS:
             shutil.copytree(SHIPPED / name, folder / name)
         for name in FILES:
             shutil.copy(SHIPPED / name, folder / name)
+        if settings:
+            shipped = {k: v for k, v in read_yaml(folder / PARAMS).items() if k != "experiments"}
+            write_json(folder / PARAMS, merged(shipped, settings))  # JSON is YAML
         made = cls(folder)
         made.run("git", "init", "-q", "-b", "main")
-        made.run("git", "config", "user.email", "tests@example.org")
-        made.run("git", "config", "user.name", "Tests")
+        made.name_author()
         made.run("dvc", "init", "-q")
         shutil.copytree(SHIPPED / ".dvc/plots", folder / ".dvc/plots")
         made.run("dvc", "config", "core.analytics", "false")
         made.commit("Start")
         return made
+
+    def clone(self, folder: Path) -> Repository:
+        """A clone of what is committed, in a folder that there is not yet."""
+        self.run("git", "clone", "-q", ".", str(folder))
+        made = Repository(folder)
+        made.name_author()
+        return made
+
+    def name_author(self) -> None:
+        """Give git a name for commits."""
+        self.run("git", "config", "user.email", "tests@example.org")
+        self.run("git", "config", "user.name", "Tests")
 
     def run(self, *command: str, fails: bool = False) -> str:
         """What a command prints; asserts that it succeeds, or fails."""

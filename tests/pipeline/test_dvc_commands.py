@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
 
-from src.config import PARAMS, read_yaml
-from src.config.presets import merged
 from src.files import write_json
 from tests.pipeline.repository import Repository
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.long]
 
 SMALL = {
     "data": {"origin": "data/smoke.yaml", "image_size": 32},
@@ -58,19 +55,14 @@ MEANT = "This will remove all cache except items used in the workspace of the cu
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A clone of a repository whose pipeline has run, with what that pushed to its remote."""
     folder = tmp_path_factory.mktemp("first")
-    first = Repository.with_pipeline(folder)
-    params = {k: v for k, v in read_yaml(folder / PARAMS).items() if k != "experiments"}
-    write_json(folder / PARAMS, merged(params, SMALL))  # JSON is YAML
+    first = Repository.with_pipeline(folder, SMALL)
     write_json(folder / "studies/any.yaml", STUDY)
     first.run("dvc", "remote", "add", "-d", "here", str(tmp_path_factory.mktemp("remote")))
     first.commit("A small pipeline")
     first.run("dvc", "repro")
     first.commit("Its results")
     first.run("dvc", "push")
-    other = Repository(tmp_path_factory.mktemp("second") / "clone")
-    subprocess.run(["git", "clone", "-q", str(folder), str(other.folder)], check=True)
-    for key, value in (("user.email", "tests@example.org"), ("user.name", "Tests")):
-        other.run("git", "config", key, value)
+    other = first.clone(tmp_path_factory.mktemp("second") / "clone")
     other.run("dvc", "pull")
     return other
 
@@ -87,7 +79,6 @@ def clean(output: str) -> None:
     assert not [word for word in UNWANTED if word in said], output
 
 
-@pytest.mark.long
 def test_a_study_runs_beside_the_workspace_and_commands_stay_clean(clone: Repository) -> None:
     before = sorted(clone.folder.glob("models/*"))
     arguments = clone.run("python", "-m", "src.preset", "any").split()
@@ -105,7 +96,6 @@ def test_a_study_runs_beside_the_workspace_and_commands_stay_clean(clone: Reposi
     assert clone.table("SELECT name FROM registered_models") == [("study-any",)]
 
 
-@pytest.mark.long
 def test_an_experiment_runs_clean_and_shows_beside_the_workspace(clone: Repository) -> None:
     change = "experiments.Baseline.epochs=2"
     output = clone.run("dvc", "exp", "run", "--name", "longer", "-S", change)
