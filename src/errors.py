@@ -113,14 +113,17 @@ class MemoryShortageError(UserError):
     """More memory was asked for than there is, on the processor or on a GPU."""
 
 
-# The last two are cuBLAS's and oneDNN's, which do not say of what they had too little.
 # The last two are how cuBLAS and oneDNN say it.
 _SHORT = re.compile(
     "out of memory|can't allocate memory|not enough memory|ALLOC_FAILED|could not create a primi",
     re.I,
 )
 _WANTED = re.compile(r"allocate ([\d.]+) (\w+)")
-_LOWER = {"src.data": "data.max_pixels or data.image_size", "src.tune": "tune.wave"}  # by package
+_LOWER = {  # by package
+    "src.data": "data.max_pixels or data.image_size",
+    "src.evaluation": "data.image_size or seeds",
+    "src.tune": "tune.wave",
+}
 _LOWER_ELSEWHERE = "experiments.NAME.batch_size, engine.cache_limit or engine.cache_fraction"
 
 

@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 from src import paths
-from src.config import PARAMS
+from src.config import PARAMS, Experiment
 from src.errors import shortage
 from src.files import write_json
+from src.models.network import ModelSpec, Network, save_network
+from src.models.seeds import save_seed_states
 from src.models.weights import random_weights
 from tests import fabricate
 from tests.data.conftest import encoded, noise, subjects, write_folder
@@ -26,12 +28,14 @@ LIMITED = f"""
 import resource, sys
 import psutil
 import src.data.contact_sheet, src.data.pack, src.tracking.run, src.training.engine
-from pipelines import dataset, train
+import src.evaluation.inference
+from pipelines import dataset, evaluate, train
 from src import cli
 
 limit = psutil.Process().memory_info().vms + {ROOM}
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-cli.run({{"dataset": dataset, "train": train}}[sys.argv[1]].main, sys.argv[2:])
+stages = {{"dataset": dataset, "train": train, "evaluate": evaluate}}
+cli.run(stages[sys.argv[1]].main, sys.argv[2:])
 """
 
 
@@ -68,6 +72,23 @@ def test_a_training_without_memory_says_what_to_lower_and_writes_nothing(project
     assert said.startswith("error: memory: there is not enough for ")
     assert "lower experiments.NAME.batch_size, engine.cache_limit or engine.cache_frac" in said
     assert not paths.model("All").exists()
+
+
+def test_an_evaluation_without_memory_says_what_to_lower_and_writes_nothing(project: Path) -> None:
+    faces = fabricate.faces(("ann", "bob"), test=70, size=128)
+    faces.save(paths.FACES)
+    experiment = Experiment(train=("all",), batch_size=64, epochs=1)
+    fabricate.write_training(project, "All", experiment, 0.5)
+    spec = ModelSpec(
+        backbone="mobilenet_v3_small", stem="stride1", image_size=128, subjects=faces.subjects
+    )
+    state = Network(spec).state_dict()
+    save_network(paths.model("All"), state, spec)
+    save_seed_states(paths.seed_models("All"), [0], state, [])
+    *_, said = limited("evaluate").splitlines()
+    assert said.startswith("error: memory: there is not enough for ")
+    assert "lower data.image_size or seeds, or end other programs" in said
+    assert not paths.TEST_METRICS.exists()
 
 
 def test_an_image_that_memory_has_no_room_for_is_not_taken_for_broken(project: Path) -> None:

@@ -34,6 +34,7 @@ def shared_logits(
     classifiers = [classifier for each in seeds.values() for classifier in each]
     digests: dict[int, bytes] = {}
     keys = [_prefixes(classifier, digests) for classifier in classifiers]
+    kept = branches(keys)
     for classifier in classifiers:
         classifier.network.to(device)
     # Allocated at once: small results among large activations would fragment memory.
@@ -48,19 +49,40 @@ def shared_logits(
         outputs: dict[str, Tensor] = {}
         for classifier, prefixes, place in zip(classifiers, keys, places, strict=True):
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                features = _features(classifier, prefixes, batch, outputs)
+                features = _features(classifier, prefixes, batch, outputs, kept)
                 place[start : start + BATCH] = classifier.network.head(features)
     return logits
 
 
+def branches(networks: Sequence[Sequence[str]]) -> frozenset[str]:
+    """The prefixes from which some network goes on where an earlier one had come to.
+
+    Each network is given by the digests of its prefixes, from the first block to all of them. No
+    other output is worth its memory.
+    """
+    seen: set[str] = set()
+    found = set()
+    for keys in networks:
+        if known := sum(key in seen for key in keys):
+            found.add(keys[known - 1])
+        seen.update(keys)
+    return frozenset(found)
+
+
 def _features(
-    classifier: Classifier, keys: list[str], batch: Tensor, outputs: dict[str, Tensor]
+    classifier: Classifier,
+    keys: list[str],
+    batch: Tensor,
+    outputs: dict[str, Tensor],
+    kept: frozenset[str],
 ) -> Tensor:
-    """(B, features) of a batch; `outputs` holds the output of every prefix computed so far."""
-    known = sum(key in outputs for key in keys)
+    """(B, features) of a batch; `outputs` holds those of the prefixes in `kept` computed so far."""
+    known = max((length for length, key in enumerate(keys, 1) if key in outputs), default=0)
     x = outputs[keys[known - 1]] if known else normalize(batch, classifier.spec)
     for block, key in enumerate(keys[known:], known):
-        x = outputs[key] = classifier.network.run(x, block, block + 1)
+        x = classifier.network.run(x, block, block + 1)
+        if key in kept:
+            outputs[key] = x
     return x
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,21 @@ def test_seven_heads_with_five_seeds_each_cost_one_pass_of_the_backbone(
     for place, seed in enumerate(seeds):
         torch.testing.assert_close(found["row 6"][place], seed.logits(IMAGES[:10]), rtol=0, atol=0)
     assert not torch.equal(found["row 6"][0], found["row 6"][1])
+
+
+def test_outputs_that_no_other_network_goes_on_from_are_not_kept(
+    family: dict[str, Classifier], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, made, alive = Network.run, [], []
+
+    def watched(network: Network, x: Tensor, start: int, stop: int) -> Tensor:
+        output = plain(network, x, start, stop)
+        made.append(weakref.ref(output))
+        alive.append(sum(each() is not None for each in made))
+        return output
+
+    monkeypatch.setattr(Network, "run", watched)
+    shared_logits({name: [member] for name, member in family.items()}, IMAGES, CPU)
+    # What `mlp` and `unfrozen` go on from, the block that runs, the one before it, and the features
+    # of the network before.
+    assert max(alive) == 5
