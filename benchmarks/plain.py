@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -82,17 +83,17 @@ def train_plain(
     torch.manual_seed(job.params.seed)
     with without_dynamo():
         loop = PlainLoop(job, terms.dtype)
-        seconds, stored = [], None
+        training, validation = (loader(job, folder, split) for split in (Split.train, Split.val))
+
+        @cache
+        def stored() -> OutputsBySplit:
+            return prefix_outputs(job, folder, Split.train, Split.val, dtype=terms.dtype)
+
+        seconds = []
         started = time.perf_counter()
-        if terms.cached:
-            stored = prefix_outputs(job, folder, Split.train, Split.val, dtype=terms.dtype)
-        else:
-            training, validation = (
-                loader(job, folder, split) for split in (Split.train, Split.val)
-            )
         for _ in range(epochs):
-            if stored:
-                loop.train_on_outputs(1, stored)
+            if terms.cached:
+                loop.train_on_outputs(1, stored())
             else:
                 loop.epoch(training, validation)
             ended = time.perf_counter()
@@ -102,10 +103,7 @@ def train_plain(
         if rest and not (finish and loop.frozen):
             return PlainRun(tuple(seconds), None)
         if rest:
-            stored = stored or prefix_outputs(
-                job, folder, Split.train, Split.val, dtype=terms.dtype
-            )
-            loop.train_on_outputs(rest, stored)
+            loop.train_on_outputs(rest, stored())
         return PlainRun(tuple(seconds), loop.best_accuracy(loader(job, folder, Split.test)))
 
 
