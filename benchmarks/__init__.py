@@ -10,9 +10,10 @@
     python -m benchmarks.tuning     the search, against trials trained one after the other
     python -m benchmarks.libraries  augmentation and imports, against the libraries' own
     python -m benchmarks.startup    every command from its start to its exit
+    python -m benchmarks.serving    a running server, asked by one client and by many at once
     python -m benchmarks.significance  how often the report's tests and intervals err
     python -m benchmarks.gpu        what to ask a GPU that is there for ten minutes, without data
 
-Each has `--help`; all but the last three run on the data of the project in the working directory,
+Each has `--help`; all but the last four run on the data of the project in the working directory,
 which `dvc repro embed` makes.
 """

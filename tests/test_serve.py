@@ -22,7 +22,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import serving
 from src.data.received import MOST
+from src.errors import TrackingError
 from src.models.classifier import Classifier
 from src.models.threshold import Threshold
 from src.prediction.stream import Prediction
@@ -233,6 +235,21 @@ def test_many_clients_at_once_are_all_answered_alike(
     first = answers[0][1]["predictions"][0]
     for _, answer in answers:
         assert alike(answer["predictions"][0], first)
+
+
+def test_a_running_server_is_timed(
+    served: Served, photos: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = str(served.ports["bounded"])
+    given = [str(photos[0]), "--port", port, "--clients", "1", "4", "--requests", "8", "--json"]
+    serving.main(given)
+    one, four = json.loads(capsys.readouterr().out)
+    assert (one["clients"], four["clients"]) == (1, 4)
+    for found in (one, four):
+        assert 0 < found["median_ms"] <= found["high_ms"]
+        assert 0 < found["per_second"] < 1000 * found["clients"] / found["median_ms"] * 2
+    with pytest.raises(TrackingError, match="no answer"):
+        serving.main([str(photos[0]), "--port", str(free_port())])
 
 
 def test_without_a_champion_the_command_says_so_on_one_line(blueprint: Path) -> None:

@@ -23,6 +23,7 @@ from benchmarks import (
     heads,
     libraries,
     scaling,
+    serving,
     significance,
     speed,
     startup,
@@ -50,7 +51,7 @@ MODULES = [
     for found in pkgutil.iter_modules(benchmarks.__path__)
 ]
 BENCHMARKS = {module.__name__: module for module in MODULES if hasattr(module, "main")}
-WITHOUT_PARAMS = (libraries, significance, startup)
+WITHOUT_PARAMS = (libraries, serving, significance, startup)
 DOCUMENTED = [
     line
     for text in (
