@@ -62,7 +62,8 @@ def reconcile(path: Path) -> Reconciliation:
     record = RunRecord.read(path)
     store = open_store(record.experiment)
     deleted = record.sent and _is_deleted(store, record.run_id)
-    present = all(_find(store, run, record.sent) for run in (record, *record.seeds))
+    runs: list[RunRecord | SeedRun] = [record, *record.seeds]
+    present = all(_find(store, run, record.sent) for run in runs)
     with locked(store.uri) if present else alone_rebuilding(store, record.run_id):
         close_orphans(store)
         found = _find(store, record, record.sent)
@@ -213,7 +214,7 @@ def _rebuild(store: Store, record: RunRecord, folder: Path) -> str:
                 log_model(store, run_id, record.name, weights, _example(record, folder, weights))
         except BaseException:
             store.client.set_terminated(run_id, "FAILED")
-            store.client.delete_run(run_id)
+            discard(store, run_id)  # its model too, if its files do not fit
             raise
         store.client.set_terminated(run_id, "FINISHED", record.ended)
         return run_id
