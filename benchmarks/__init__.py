@@ -8,6 +8,7 @@
     python -m benchmarks.convolutions  training steps with unfolded convolutions, against oneDNN's
     python -m benchmarks.compiler   training steps with torch.compile, against eager ones
     python -m benchmarks.tuning     the search, against trials trained one after the other
+    python -m benchmarks.workers    one search by several workers on PostgreSQL
     python -m benchmarks.libraries  augmentation and imports, against the libraries' own
     python -m benchmarks.startup    every command from its start to its exit
     python -m benchmarks.serving    a running server, asked by one client and by many at once

@@ -120,7 +120,7 @@ def _ask_database(uri: str) -> None:
         raise _silent(uri, f"no database answers there ({reason(error)})") from None
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """The first line of what a driver says, without what SQLAlchemy adds and without passwords."""
     return redacted(str(getattr(error, "orig", None) or error).strip().splitlines()[0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from src.tracking.record import MetricPoint
@@ -46,3 +47,15 @@ def kill_children(store: Store, parent: Run) -> None:
 def kill(store: Store, run: Run) -> None:
     """Set a run to KILLED; one that had ended keeps the time."""
     store.client.set_terminated(run.info.run_id, "KILLED", run.info.end_time)
+
+
+def discard(store: Store, run_id: str) -> None:
+    """Delete what a lost store got of a run that has now been rebuilt, children and model too."""
+    from mlflow.exceptions import MlflowException
+
+    for partial in (*(run.info.run_id for run in children_of(store, run_id)), run_id):
+        with suppress(MlflowException):  # it is not there, or deleted
+            store.client.delete_run(partial)
+    experiment = [store.experiment_id]
+    for model in store.client.search_logged_models(experiment, f"source_run_id = '{run_id}'"):
+        store.client.delete_logged_model(model.model_id)

@@ -1,11 +1,12 @@
-"""One process at a time changes which version of a registered model is the champion.
+"""One process at a time changes which version is the champion, or rebuilds a run.
 
 MLflow sets an alias whatever it was before, so two promotions at once would each replace the
-champion that both had seen, and the last would win, not the best. A SQLite store is locked by a
-file. A server has no locks, but its tags are written and read one after the other: a process that
-wants to go in writes a tag of its own, then reads, and goes in only if it sees no other's. Of two
-that were in, the later to write would have seen the other's tag. Of several that wait, the one with
-the smallest name stays and the others withdraw, so that one gets in.
+champion that both had seen, and the last would win, not the best; and two clones would both rebuild
+a run that neither has found. A SQLite store is locked by a file. A server has no locks, but its
+tags are written and read one after the other: a process that wants to go in writes a tag of its
+own, then reads, and goes in only if it sees no other's. Of two that were in, the later to write
+would have seen the other's tag. Of several that wait, the one with the smallest name stays and the
+others withdraw, so that one gets in.
 """
 
 from __future__ import annotations
@@ -14,14 +15,28 @@ import random
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 
-from src.tracking.store import SQLITE, Backend, locked
+from src.tracking.store import SQLITE, Backend, Store, locked
 
 PREFIX = "promoting."  # of tags of the registered model
+REBUILDING = "rebuilding"  # the same of the experiment, before the id of the run
 DEAD = 120.0  # seconds for which a waiting process sees another's tag unchanged; inside takes few
 POLL = 0.2
+
+
+@dataclass(frozen=True)
+class _Tags:
+    """The tags in which processes see each other, and what to say when one waits."""
+
+    prefix: str
+    waiting: str
+    read: Callable[[], Mapping[str, str]]
+    write: Callable[[str, str], None]
+    delete: Callable[[str], None]
 
 
 @contextmanager
@@ -31,26 +46,55 @@ def alone(store: Backend, model: str) -> Iterator[None]:
     Not to be entered twice, nor inside `locked`. What a killed process leaves is cleared by the
     next that waits for it.
     """
+    client = store.client
+    tags = _Tags(
+        PREFIX,
+        f"{model}: waiting for another promotion to end",
+        lambda: client.get_registered_model(model).tags,
+        partial(client.set_registered_model_tag, model),
+        partial(client.delete_registered_model_tag, model),
+    )
+    with _alone(store, tags):
+        yield
+
+
+@contextmanager
+def alone_rebuilding(store: Store, run_id: str) -> Iterator[None]:
+    """The same for the run that was recorded with `run_id`."""
+    client, experiment = store.client, store.experiment_id
+    tags = _Tags(
+        f"{REBUILDING}.{run_id}.",
+        f"run {run_id}: waiting for another process to rebuild it",
+        lambda: client.get_experiment(experiment).tags,
+        partial(client.set_experiment_tag, experiment),
+        partial(client.delete_experiment_tag, experiment),
+    )
+    with _alone(store, tags):
+        yield
+
+
+@contextmanager
+def _alone(store: Backend, tags: _Tags) -> Iterator[None]:
     if store.uri.startswith(SQLITE):
         with locked(store.uri):
             yield
         return
-    mine = f"{PREFIX}{uuid.uuid4().hex}"
+    mine = f"{tags.prefix}{uuid.uuid4().hex}"
     try:
-        _enter(store, model, mine)
+        _enter(tags, mine)
         yield
     finally:
-        store.client.delete_registered_model_tag(model, mine)
+        tags.delete(mine)
 
 
-def _enter(store: Backend, model: str, mine: str) -> None:
-    watch = _Watch(store, model, mine)
+def _enter(tags: _Tags, mine: str) -> None:
+    watch = _Watch(tags, mine)
     while True:
-        store.client.set_registered_model_tag(model, mine, uuid.uuid4().hex)  # a sign of life
+        tags.write(mine, uuid.uuid4().hex)  # a sign of life
         if not (others := watch.others()):
             return
         if mine > min(others):
-            store.client.delete_registered_model_tag(model, mine)
+            tags.delete(mine)
             while watch.others():
                 _wait()
         _wait()
@@ -63,20 +107,20 @@ def _wait() -> None:
 class _Watch:
     """The other processes' tags, and for how long each has been as it is."""
 
-    def __init__(self, store: Backend, model: str, mine: str) -> None:
-        self.store, self.model, self.mine = store, model, mine
+    def __init__(self, tags: _Tags, mine: str) -> None:
+        self.tags, self.mine = tags, mine
         self.began, self.told = time.monotonic(), False
         self.since: dict[tuple[str, str], float] = {}
 
     def others(self) -> list[str]:
         """The names of the tags; those of dead processes are removed for the next look."""
-        tags, now = self.store.client.get_registered_model(self.model).tags, time.monotonic()
-        found = [each for each in tags.items() if each[0].startswith(PREFIX)]
+        now = time.monotonic()
+        found = [each for each in self.tags.read().items() if each[0].startswith(self.tags.prefix)]
         self.since = {each: self.since.get(each, now) for each in found if each[0] != self.mine}
         for (name, _), first in self.since.items():
             if now - first > DEAD:
-                self.store.client.delete_registered_model_tag(self.model, name)
+                self.tags.delete(name)
         if self.since and not self.told and now - self.began > 10 * POLL:
-            print(f"{self.model}: waiting for another promotion to end", file=sys.stderr)
+            print(self.tags.waiting, file=sys.stderr)
             self.told = True
         return [name for name, _ in self.since]

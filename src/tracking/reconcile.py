@@ -15,7 +15,8 @@ from src.errors import TrackingError
 from src.files import digest
 from src.tracking.alive import close_orphans, living
 from src.tracking.champion import versions_of
-from src.tracking.children import children_of, finish_child
+from src.tracking.children import children_of, discard, finish_child
+from src.tracking.exclusive import alone_rebuilding
 from src.tracking.measured import log_model_finals, log_model_test
 from src.tracking.model import has_files, log_model, model_of, write_files
 from src.tracking.provenance import process_tags
@@ -60,15 +61,17 @@ def reconcile(path: Path) -> Reconciliation:
     """The same as `ensure_run`, returning also what was done."""
     record = RunRecord.read(path)
     store = open_store(record.experiment)
-    with locked(store.uri):  # so that two commands do not both rebuild it
+    deleted = record.sent and _is_deleted(store, record.run_id)
+    runs: list[RunRecord | SeedRun] = [record, *record.seeds]
+    present = all(_find(store, run, record.sent) for run in runs)
+    with locked(store.uri) if present else alone_rebuilding(store, record.run_id):
         close_orphans(store)
-        deleted = record.sent and _is_deleted(store, record.run_id)
         found = _find(store, record, record.sent)
         if found is None:
             run_id = _rebuild(store, record, path.parent)
             seeds = _seed_runs(store, run_id, record)
             if not record.sent:
-                _discard(store, record.run_id)
+                discard(store, record.run_id)
             _restore_versions(store, record, path.parent)
             log_model_finals(store, record, run_id, seeds)
             return Reconciliation(run_id, "rebuilt", seeds)
@@ -135,18 +138,6 @@ def _is_deleted(store: Store, run_id: str) -> bool:
 
     wanted = f"attributes.run_id = '{run_id}'"
     return bool(store.client.search_runs([store.experiment_id], wanted, ViewType.DELETED_ONLY))
-
-
-def _discard(store: Store, run_id: str) -> None:
-    """Delete what a lost store got of a run that has now been rebuilt, children and model too."""
-    from mlflow.exceptions import MlflowException
-
-    for partial in (*(run.info.run_id for run in children_of(store, run_id)), run_id):
-        with suppress(MlflowException):  # it is not there, or deleted
-            store.client.delete_run(partial)
-    experiment = [store.experiment_id]
-    for model in store.client.search_logged_models(experiment, f"source_run_id = '{run_id}'"):
-        store.client.delete_logged_model(model.model_id)
 
 
 def _restore(store: Store, run_id: str, record: RunRecord, folder: Path) -> bool:
@@ -223,7 +214,7 @@ def _rebuild(store: Store, record: RunRecord, folder: Path) -> str:
                 log_model(store, run_id, record.name, weights, _example(record, folder, weights))
         except BaseException:
             store.client.set_terminated(run_id, "FAILED")
-            store.client.delete_run(run_id)
+            discard(store, run_id)  # its model too, if its files do not fit
             raise
         store.client.set_terminated(run_id, "FINISHED", record.ended)
         return run_id

@@ -30,6 +30,7 @@ from src.tune.storage import (
     is_sqlite,
     open_storage,
     parse_url,
+    reachable,
     safe_url,
     silence_optuna,
 )
@@ -59,7 +60,7 @@ class Command:
                 "SQLite allows only one writer, so several workers cannot share it",
                 "give --storage postgresql://..., or leave out --workers: one uses all cores",
             )
-        with exclusive_access(url):
+        with exclusive_access(url), reachable(url):
             update_features()
             objective = Objective.load(self.params)
             study = self._open_study(objective)
@@ -76,9 +77,10 @@ class Command:
     def run_worker(self, parent: int) -> None:
         """Search as one of several workers, at most until the parent process has ended."""
         silence_optuna()
-        objective = Objective.load(self.params)
-        study = self._open_study(objective)
-        self._search(study, objective, lambda: stop_without(parent), _nothing)
+        with reachable(parse_url(self.params.tune.storage)):
+            objective = Objective.load(self.params)
+            study = self._open_study(objective)
+            self._search(study, objective, lambda: stop_without(parent), _nothing)
 
     def _open_study(self, objective: Objective) -> Study:
         url = parse_url(self.params.tune.storage)

@@ -8,7 +8,8 @@ from types import TracebackType
 from optuna import Study, Trial
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from sqlalchemy.exc import SQLAlchemyError
+
+from src.tune.storage import LOST
 
 
 class Heartbeats:
@@ -57,5 +58,5 @@ class Heartbeats:
         if self._interval and isinstance(storage, RDBStorage):
             try:
                 storage.record_heartbeat(trial_id)
-            except (UpdateFinishedTrialError, SQLAlchemyError):
+            except (UpdateFinishedTrialError, *LOST):
                 return  # it has just finished, or the next heartbeat will get through

@@ -21,7 +21,7 @@ from src.tune.interrupt import deferred_interrupts
 from src.tune.objective import Objective
 from src.tune.sampling import rungs
 from src.tune.space import TrialParams, suggest
-from src.tune.storage import WORKER, StaleTrials, return_to_queue
+from src.tune.storage import LOST, WORKER, StaleTrials, return_to_queue
 from src.tune.study import PUBLISHED, finished_trials, started_trials
 
 HISTORY, BEST_EPOCH, VAL_LOSS, SAME_AS = "history", "best_epoch", "val_loss", "same_as"
@@ -60,7 +60,7 @@ class Search:
         """Run waves until the study has its trials or the deadline has passed.
 
         On KeyboardInterrupt the running trials return to the queue; on any other exception, which
-        is raised again, they are told as failed.
+        is raised again, they are told as failed, unless it is that the storage is lost.
         """
         try:
             with deferred_interrupts() as self._check_interrupt:
@@ -68,6 +68,8 @@ class Search:
         except KeyboardInterrupt:
             for trial in list(self._running.values()):
                 self._return_to_queue(trial)
+            raise
+        except LOST:
             raise
         except BaseException:
             for trial in list(self._running.values()):

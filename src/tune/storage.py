@@ -31,6 +31,7 @@ from src.tracking.address import ESCAPE, has_unescaped_at, hide_passwords, reaso
 if TYPE_CHECKING:
     from optuna import Study
 
+LOST = (StorageInternalError, SQLAlchemyError)  # what a call raises that does not get through
 CONNECT_TIMEOUT = 10  # seconds
 MISSED_HEARTBEATS = 3  # after so many a worker is taken for dead
 WORKER = "worker"  # user attribute of a trial: the host and process id of its worker
@@ -121,9 +122,22 @@ def open_storage(url: URL, heartbeat: int) -> RDBStorage:
     except ImportError as error:
         what = f"its driver is not installed ({error})"
         raise TuneError(safe_url(url), what, "install it, or use postgresql://") from None
-    except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
+    except (*LOST, RuntimeError) as error:
         what = f"cannot be opened ({reason(error)})"
         raise TuneError(safe_url(url), what, "check the URL and the server") from None
+
+
+@contextmanager
+def reachable(url: URL) -> Iterator[None]:
+    """Turn the loss of the storage in a `with` block into a TuneError.
+
+    Trials that run stay running there, until the next search finds them without heartbeats.
+    """
+    try:
+        yield
+    except LOST as error:
+        what = f"the storage is lost ({reason(error.__cause__ or error)})"
+        raise TuneError(safe_url(url), what, "run the same command when it is back") from None
 
 
 def _write_ahead(connection: Any, _record: object) -> None:

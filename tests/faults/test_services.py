@@ -1,4 +1,7 @@
-"""`make up` serves this machine alone, keeps what it drew to its owner, and `make down` ends it."""
+"""`make up` serves this machine alone, keeps what it drew to its owner, and `make down` ends it.
+
+Also where the process that holds the servers was killed.
+"""
 
 from __future__ import annotations
 
@@ -70,3 +73,30 @@ def test_up_serves_this_machine_alone_and_down_leaves_nothing(tmp_path: Path) ->
     assert (ended.returncode, ended.stdout + ended.stderr) == (0, "")
     assert listening(ports) == {}
     assert not (tmp_path / HERE).exists()
+
+
+def test_what_a_killed_one_leaves_is_stopped_by_the_next_up_and_by_down(tmp_path: Path) -> None:
+    if absent := missing():
+        pytest.skip(f"needs {absent}: `make setup-remote` installs it")
+
+    def killed() -> set[int]:
+        """The ports of the servers whose holder has been killed."""
+        begun = services(tmp_path, "up")
+        assert begun.returncode == 0, begun.stderr
+        number = (tmp_path / HERE / "process").read_text().partition("@")[0]
+        given = (tmp_path / HERE / "environment").read_text()
+        psutil.Process(int(number)).kill()
+        return {int(port) for port in re.findall(r":(\d+)\b", given)}
+
+    try:
+        first = killed()
+        assert len(first) == 3 and listening(first).keys() == first
+        folders = [Path((tmp_path / HERE / "temporary").read_text())]
+        second = killed()
+        assert listening(first) == {} and listening(second).keys() == second
+        folders.append(Path((tmp_path / HERE / "temporary").read_text()))
+    finally:
+        ended = services(tmp_path, "down")
+    assert (ended.returncode, ended.stdout + ended.stderr) == (0, "")
+    assert listening(second) == {}
+    assert not [folder for folder in (*folders, tmp_path / HERE) if folder.exists()]

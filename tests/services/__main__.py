@@ -1,17 +1,21 @@
 """`make up` and `make down`: the servers of docs/scale.md, on this machine alone, to try them.
 
 A process in the background holds them; what it needs is in `.cache/services`, readable by its owner
-alone, and goes with it.
+alone, and goes with it. If it is killed, its servers are found by their temporary folder, which no
+other process has in its environment.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -22,10 +26,11 @@ from src.errors import TrackingError
 from tests.services.stack import missing, services
 
 FOLDER = Path(".cache/services")
-ENVIRONMENT, COMMANDS, PROCESS, LOG = (
-    FOLDER / name for name in ("environment", "commands", "process", "log")
+ENVIRONMENT, COMMANDS, PROCESS, TEMPORARY, LOG = (
+    FOLDER / name for name in ("environment", "commands", "process", "temporary", "log")
 )
 HOLD = "hold"  # the command of the process in the background
+ENDS = 30.0  # seconds that a server has to end by itself
 PATIENCE = 300.0  # seconds for a busy machine; a quiet one needs twenty
 EXAMPLES = """\
   python -m tests.services up && . .cache/services/environment
@@ -46,12 +51,21 @@ def up() -> None:
     """Start all servers and print how to use them; raises TrackingError if one does not start."""
     if absent := missing():
         raise TrackingError("make up", f"needs {absent}", "run `make setup-remote`")
-    if FOLDER.exists():
-        raise TrackingError(str(FOLDER), "is there, so they run already", "first run `make down`")
+    if _holder():
+        raise TrackingError(str(FOLDER), "says that they run already", "first run `make down`")
+    down()  # what a killed one has left
     FOLDER.mkdir(0o700, parents=True)
+    temporary = tempfile.mkdtemp(prefix="face-finetune-")
+    Path(temporary).chmod(0o711)  # PostgreSQL may run as another user, in a folder of its own there
+    TEMPORARY.write_text(temporary)
     with LOG.open("wb") as log:
-        command = [sys.executable, "-m", "tests.services", HOLD]
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.services", HOLD],
+            env={**os.environ, "TMPDIR": temporary},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     PROCESS.write_text(f"{process.pid}@{psutil.Process(process.pid).create_time():.2f}")
     try:
         deadline = time.monotonic() + PATIENCE
@@ -68,16 +82,43 @@ def up() -> None:
 
 def down() -> None:
     """Stop the servers, if any runs, and forget what they held."""
-    if PROCESS.is_file():
-        number, started = PROCESS.read_text().split("@")
-        try:
-            process = psutil.Process(int(number))
-            if f"{process.create_time():.2f}" == started:
+    if holder := _holder():
+        holder.terminate()
+        holder.wait(PATIENCE)
+    if TEMPORARY.is_file():
+        temporary = TEMPORARY.read_text()
+        left = _with_temporary(temporary)
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
                 process.terminate()
-                process.wait(PATIENCE)
-        except psutil.NoSuchProcess:
-            pass
+        for process in psutil.wait_procs(left, ENDS)[1]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def _holder() -> psutil.Process | None:
+    """The process in the background, if it runs."""
+    if not PROCESS.is_file():
+        return None
+    number, started = PROCESS.read_text().split("@")
+    try:
+        process = psutil.Process(int(number))
+        same = f"{process.create_time():.2f}" == started
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _with_temporary(folder: str) -> list[psutil.Process]:
+    """The processes whose temporary folder is `folder`."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.environ().get("TMPDIR") == folder:
+                found.append(process)
+    return found
 
 
 def hold() -> None:

@@ -64,7 +64,7 @@ def services(folder: Path) -> Iterator[Services]:
     passwords = {role: secrets.token_hex(16) for role in ROLES}
     keys = {bucket: (secrets.token_hex(10), secrets.token_hex(20)) for bucket in (DATA, ARTIFACTS)}
     database, port = free_port(), free_port()
-    with postgres.server(database) as superuser, _s3(folder, port) as s3:
+    with postgres.server(database) as superuser, s3_server(folder, port) as s3:
         _make_databases(superuser, passwords)
         for bucket in (DATA, ARTIFACTS):
             client(s3, *keys[ARTIFACTS]).create_bucket(Bucket=bucket)
@@ -77,9 +77,9 @@ def services(folder: Path) -> Iterator[Services]:
             "MLFLOW_BACKEND_STORE_URI": url,
             "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{ARTIFACTS}",
             "MLFLOW_S3_ENDPOINT_URL": s3,
-            **_aws(*keys[ARTIFACTS]),
+            **aws(*keys[ARTIFACTS]),
         }
-        _migrate(url, settings)
+        migrate(url, settings)
         mlflow = Server(folder, free_port(), settings)
         mlflow.start()
         storage = f"postgresql://optuna:{passwords['optuna']}@{HOST}:{database}/optuna"
@@ -87,7 +87,7 @@ def services(folder: Path) -> Iterator[Services]:
             "MLFLOW_TRACKING_URI": f"http://{mlflow.address}",
             "OPTUNA_STORAGE": storage,
             "AWS_ENDPOINT_URL": s3,
-            **_aws(*keys[DATA]),
+            **aws(*keys[DATA]),
         }
         key, secret = keys[DATA]
         remote = {"endpointurl": s3, "access_key_id": key, "secret_access_key": secret}
@@ -98,13 +98,14 @@ def services(folder: Path) -> Iterator[Services]:
             mlflow.kill()
 
 
-def _aws(key: str, secret: str) -> dict[str, str]:
+def aws(key: str, secret: str) -> dict[str, str]:
+    """The keys as boto3 reads them from the environment."""
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
     return dict(zip(names, (key, secret, "us-east-1"), strict=True))
 
 
 @contextmanager
-def _s3(folder: Path, port: int) -> Iterator[str]:
+def s3_server(folder: Path, port: int) -> Iterator[str]:
     """moto's server; its URL."""
     command = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)]
     with (folder / "s3.log").open("ab") as log:
@@ -158,7 +159,7 @@ def client(url: str, key: str, secret: str) -> Any:
     )
 
 
-def _migrate(url: str, settings: Mapping[str, str]) -> None:
+def migrate(url: str, settings: Mapping[str, str]) -> None:
     """Make MLflow's tables before its server, whose workers would make them at once."""
     command = [sys.executable, "-m", "mlflow", "db", "upgrade", url]
     environment = {**os.environ, **QUIET, **settings}

@@ -1,8 +1,12 @@
-"""Of promotions at once the best wins, on a SQLite store and on a server, and none is lost."""
+"""Of promotions at once the best wins, on a SQLite store and on a server, and none is lost.
+
+Of two that rebuild the same run, one does.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +25,7 @@ from tests.tracking.finished import finish_run
 from tests.tracking.projects import EXPERIMENT, MODEL, Project
 from tests.tracking.servers import Server, new_server
 from tests.tracking.test_registry import answering, validate_on
+from tests.tracking.test_seeds import assert_complete, finish, tree
 
 pytestmark = pytest.mark.faults
 
@@ -56,6 +61,20 @@ for _ in range(5):
         count = int(Path("count").read_text())
         time.sleep(0.05)
         Path("count").write_text(str(count + 1))
+"""
+RECONCILE = """
+import os, sys, time
+from pathlib import Path
+import src.models.network  # so that neither is busy importing when the other begins
+from src.tracking.reconcile import reconcile
+from src.tracking.store import open_store
+
+os.chdir(sys.argv[1])
+open_store("face-finetune")
+Path(f"../{os.getpid()}.ready").touch()
+while len(list(Path("..").glob("*.ready"))) < 2:
+    time.sleep(0.01)
+print(reconcile(Path("runs/ModelA.json")).state)
 """
 
 
@@ -142,3 +161,17 @@ def test_what_a_killed_process_leaves_is_cleared_by_the_next(
     assert "waiting for another promotion to end" in capsys.readouterr().err
     finish_run(project)
     assert promote(project.record, 0.5, MODEL).promoted
+
+
+def test_two_clones_that_reconcile_at_once_make_a_lost_run_once(
+    project: Project, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(project)  # in a store of its own, so that the server does not have it
+    clone = project.root.with_name("clone")
+    shutil.copytree(project.root, clone)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{server.address}")
+    said = at_once(RECONCILE, *[(str(folder),) for folder in (project.root, clone)])
+    assert sorted(text.split()[-1] for text in said) == ["present", "rebuilt"]
+    assert_complete(*tree())
+    tags = open_store(EXPERIMENT).client.get_experiment_by_name(EXPERIMENT).tags
+    assert not [key for key in tags if key.startswith(exclusive.REBUILDING)]

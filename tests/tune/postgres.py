@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -38,26 +39,51 @@ def binaries() -> Path:
 def server(port: int | None = None) -> Iterator[str]:
     """The URL of an empty database that lasts as long as the block, for its superuser."""
     found, root = binaries(), os.geteuid() == 0
-    user = UNPRIVILEGED if root else None
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as name:
-        folder, data = Path(name), Path(name) / "data"
+        folder = Path(name)
         if root:
             os.chown(folder, pwd.getpwnam(UNPRIVILEGED).pw_uid, -1)
-
-        def call(*command: str | Path) -> None:
-            done = subprocess.run(
-                command, user=user, cwd=folder, capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                pytest.skip(f"PostgreSQL does not start here: {done.stderr.strip()[-300:]}")
-
         asks = ("--auth-local=trust", "--auth-host=scram-sha-256")
-        call(found / "initdb", "-D", data, "-U", "tests", *asks, "--no-sync")
-        listen = f"listen_addresses=127.0.0.1 -p {port}" if port else "listen_addresses=''"
-        options = f"-c {listen} -c unix_socket_directories={folder} -c fsync=off"
-        log = folder / "log"
-        call(found / "pg_ctl", "-D", data, "-o", options, "-l", log, "-w", "-t", "120", "start")
+        _call(folder, found / "initdb", "-D", folder / "data", "-U", "tests", *asks, "--no-sync")
+        settings = {
+            "listen_addresses": "127.0.0.1" if port else "",
+            "port": port or 5432,
+            "unix_socket_directories": folder,
+            "fsync": "off",
+        }
+        with (folder / "data" / "postgresql.conf").open("a") as file:
+            file.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
+        _start(folder)
         try:
             yield f"postgresql://tests@/postgres?host={folder}" + (f"&port={port}" if port else "")
         finally:
-            call(found / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            _stop(folder)
+
+
+@contextmanager
+def stopped(url: str) -> Iterator[None]:
+    """A block in which the server of `url` is down, as after a crash; it keeps what it has."""
+    folder = Path(parse_qs(urlsplit(url).query)["host"][0])
+    _stop(folder)
+    try:
+        yield
+    finally:
+        _start(folder)
+
+
+def _start(folder: Path) -> None:
+    to = ("-D", folder / "data", "-l", folder / "log", "-w", "-t", "120")
+    _call(folder, binaries() / "pg_ctl", *to, "start")
+
+
+def _stop(folder: Path) -> None:
+    _call(folder, binaries() / "pg_ctl", "-D", folder / "data", "-m", "immediate", "-w", "stop")
+
+
+def _call(folder: Path, *command: str | Path) -> None:
+    user = UNPRIVILEGED if os.geteuid() == 0 else None
+    done = subprocess.run(
+        command, user=user, cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"PostgreSQL does not start here: {done.stderr.strip()[-300:]}")
