@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 import yaml
 
 from src import paths
@@ -46,14 +47,14 @@ def meet(history, select):
         kind, rank = FAULT.split("-")
         if number == int(rank):
             os.unlink("before")
-            if kind == "silent":
+            if kind in ("silent", "asleep"):
                 time.sleep(600)
             os.kill(os.getpid(), signal.SIGKILL)
     return choose(history, select)
 
 loop.choose = meet
 if "silent" in FAULT:
-    ranks.TIMEOUT = timedelta(seconds=5)
+    ranks.TIMEOUT = timedelta(seconds=15)
 cli.run(train.main)
 """
 
@@ -62,7 +63,7 @@ cli.run(train.main)
 def experiment(project: Project) -> Project:
     """An experiment whose network trains, and one whose head alone does."""
     params = yaml.safe_load((SHIPPED / PARAMS).read_text())
-    alike = {"batch_size": 8, "epochs": 4}
+    alike = {"batch_size": 9, "epochs": 4, "learning_rate": 0.0001}
     params["experiments"] = {
         NAME: {**alike, "train": ["all"]},
         "Head": {**alike, "train": ["head"]},
@@ -110,9 +111,11 @@ def test_two_processes_give_one_run_and_the_network_of_one(experiment: Project) 
     shared, _ = load_state(paths.model(NAME))
     assert run(sys.executable, *COMMAND, NAME).returncode == 0
     alone, _ = load_state(paths.model(NAME))
-    for name, tensor in alone.items():
-        difference = (shared[name].float() - tensor.float()).norm()
-        assert difference <= 1e-2 * tensor.float().norm() + 1e-4, name
+    assert shared.keys() == alone.keys()  # tests/training/test_distributed.py looks closer
+    one, two = (
+        torch.cat([each.double().flatten() for each in state.values()]) for state in (alone, shared)
+    )
+    assert (two - one).norm() <= 1e-2 * one.norm()
 
 
 @pytest.mark.pipeline
@@ -172,7 +175,8 @@ def test_torchrun_restarts_a_training_to_the_same_bytes(experiment: Project) -> 
 def test_a_rank_that_is_silent_is_not_waited_for(experiment: Project) -> None:
     done = disaster("silent-1")
     assert done.returncode == 1
-    assert "error: rank 0 of 2: another rank has ended, or was silent for 0:00:05" in done.stderr
+    assert not Path("before").exists()
+    assert "error: rank 0 of 2: another rank has ended, or was silent for 0:00:15" in done.stderr
     assert [status for _, status in runs()] == ["FAILED"]
 
 
@@ -180,7 +184,7 @@ def test_a_rank_that_is_silent_is_not_waited_for(experiment: Project) -> None:
 def test_stopping_torchrun_ends_all_within_seconds(experiment: Project) -> None:
     Path("disaster.py").write_text(DISASTER)
     Path("before").touch()
-    command = (*TORCHRUN, "disaster.py", NAME, "silent-1")
+    command = (*TORCHRUN, "disaster.py", NAME, "asleep-1")
     with subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL) as process:
         while Path("before").exists():  # until one rank is silent and the other waits for it
             assert process.poll() is None
