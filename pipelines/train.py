@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from src import cli, paths
 from src.config import Params, load_params
 from src.files import all_or_none, write_json, write_text
+from src.training.ranks import Ranks
 
 if TYPE_CHECKING:
     from src.training.job import TrainingJob
@@ -21,27 +22,40 @@ def main(argv: Sequence[str] | None = None) -> None:
         "pipelines.train",
         "Fine-tune one experiment of params.yaml and track it in MLflow.",
         "  python -m pipelines.train ModelA\n  dvc repro train@ModelA\n"
+        "  torchrun --nproc-per-node 4 -m pipelines.train ModelA\n"
         "  dvc exp run -S experiments.ModelA.epochs=20 train@ModelA",
     )
     parser.add_argument("name", help="an entry under `experiments` in params.yaml")
     name = parser.parse_args(argv).name
-    params = load_params()
-    params.experiment(name)
-    run(name, params)
+    ranks = Ranks.launched()
+    with ranks.joined():
+        params = load_params()
+        params.experiment(name)
+        run(name, params, ranks)
 
 
-def run(name: str, params: Params) -> None:
-    """Train and track; files are written only once the training is complete."""
+def run(name: str, params: Params, ranks: Ranks) -> None:
+    """Train and track; files are written only once the training is complete.
+
+    Of several ranks the first alone tracks and writes.
+    """
     from src.tracking.job import job_params, job_tags
     from src.tracking.provenance import dataset_version
     from src.tracking.run import track
-    from src.training.engine import run_seeds
+    from src.training.device import resolve
+    from src.training.engine import check_ranks, run_seeds
     from src.training.features import Features
     from src.training.job import StartingPoint, TrainingJob
     from src.training.progress import epochs_bar
 
     starting_point = StartingPoint.load(paths.FACES, paths.SOURCE)
-    job, seeds = TrainingJob.of(name, params, starting_point, paths.SCRATCH), params.seeds_of(name)
+    compute = resolve(params.engine.device, params.engine.precision, ranks)
+    job = TrainingJob.of(name, params, starting_point, paths.SCRATCH, compute=compute)
+    check_ranks(job)
+    seeds = params.seeds_of(name)
+    if not ranks.first:
+        run_seeds(job, seeds, lambda _epoch, _seed: None)
+        return
     dataset = dataset_version(paths.FACES, starting_point.faces, params.data.origin)
     with (
         track(

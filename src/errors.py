@@ -101,6 +101,10 @@ class DivergedError(UserError):
     """Training whose loss became infinite or no number at all."""
 
 
+class RankError(UserError):
+    """Another process of a training on several has ended, or does not answer."""
+
+
 class TrackingError(UserError):
     """The MLflow store, run or model that a command needs is missing or unusable."""
 

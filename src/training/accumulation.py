@@ -2,6 +2,7 @@
 
 Parts give the gradients of the whole, up to rounding, if every image goes through the network on
 its own. Batch statistics depend on the batch, and dropout and stochastic depth would draw anew.
+Where several ranks train, each has a part of every batch, and their gradients are added up here.
 """
 
 from __future__ import annotations
@@ -32,12 +33,19 @@ class Accumulation:
     part: int
 
     def backward(
-        self, inputs: Inputs, rows: Tensor, views: Tensor, labels: Tensor
+        self,
+        inputs: Inputs,
+        rows: Tensor,
+        views: Tensor,
+        labels: Tensor,
+        images: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Set the gradients of a batch; its mean loss and its `score_sums`, on the device.
 
+        images: in the whole batch, where `rows` are only this rank's.
         Raises the allocator's error if memory has no room and the network takes only whole batches.
         """
+        images = len(rows) if images is None else images
         while True:
             whole = self.part >= len(rows) or not divides(self.network)
             size = len(rows) if whole else self.part
@@ -45,9 +53,9 @@ class Accumulation:
                 parts = zip(
                     *(torch.split(each, size) for each in (rows, views, labels)), strict=True
                 )
-                passes = [self._pass(len(rows), inputs, *part) for part in parts]
+                passes = [self._pass(images, inputs, *part) for part in parts]
                 losses, sums = zip(*passes, strict=True)
-                return reduce(torch.add, losses), reduce(torch.add, sums)
+                return self._over_ranks(reduce(torch.add, losses), reduce(torch.add, sums))
             except RuntimeError as error:  # torch.OutOfMemoryError is one
                 if not is_shortage(error) or size == 1 or not divides(self.network):
                     raise
@@ -64,20 +72,36 @@ class Accumulation:
         with self.compute.autocast():
             logits = self.network(inputs.batch(rows, views), inputs.start)
         logits = logits.float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        if len(rows) < images:
-            loss = loss * (len(rows) / images)
+        if len(rows) == images:
+            loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        else:  # which may be none
+            loss = F.cross_entropy(
+                logits, labels, reduction="sum", label_smoothing=self.label_smoothing
+            )
+            loss = loss / images
         loss.backward()  # type: ignore[no-untyped-call]
         loss = loss.detach()  # on the device: looking at it here would wait for it
         return loss, score_sums(logits.detach(), labels, loss * images)
 
+    def _over_ranks(self, loss: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
+        """Add up the ranks' gradients, and their shares of the batch's loss and sums."""
+        if self.compute.ranks.count > 1:
+            gradients = [each.grad for each in self.network.parameters() if each.grad is not None]
+            self.compute.ranks.add([*gradients, loss, sums])
+        return loss, sums
+
 
 def divides(network: nn.Module) -> bool:
     """Whether each image goes through the network, in its present mode, as it would alone."""
+    norms = (module for module in network.modules() if isinstance(module, Norm))
+    return not draws(network) and not any(norm.training for norm in norms)
+
+
+def draws(network: nn.Module) -> bool:
+    """Whether a module of the network, in its present mode, draws random numbers."""
     from torchvision.ops import StochasticDepth
 
-    draws = (_DropoutNd, StochasticDepth)
-    return not any(
-        module.training and (isinstance(module, Norm) or (isinstance(module, draws) and module.p))
+    return any(
+        module.training and isinstance(module, (_DropoutNd, StochasticDepth)) and module.p
         for module in network.modules()
     )

@@ -20,6 +20,7 @@ from src.config import Augment
 from src.models.network import centre, per_channel, standardize
 from src.training.inputs import ImageInputs, Inputs
 from src.training.order import Purpose, stream
+from src.training.ranks import ALONE, Ranks
 
 ATTEMPTS = 10  # to draw a crop that lies within the image, as many as torchvision makes
 LUMA = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue (ITU-R BT.601)
@@ -66,17 +67,27 @@ class AugmentedImages:
             return standardize(x.contiguous(memory_format=torch.channels_last), spec)
 
 
-def augmented(inputs: Inputs, augment: Augment, seed: int, epoch: int) -> Inputs:
-    """`inputs` with the augmentation of `epoch`; unchanged if nothing is random."""
+def augmented(
+    inputs: Inputs,
+    augment: Augment,
+    seed: int,
+    epoch: int,
+    images: int | None = None,
+    ranks: Ranks = ALONE,
+) -> Inputs:
+    """`inputs` with the augmentation of `epoch`; unchanged if nothing is random.
+
+    images: those of all ranks, where these are one's own; each is drawn as in one process.
+    """
     if not augment.random or not isinstance(inputs, ImageInputs):
         return inputs
+    images = len(inputs) if images is None else images
     drawn = draw_params(
-        augment, len(inputs), inputs.images.shape[-1], stream(Purpose.crops, seed, epoch)
+        augment, images, inputs.images.shape[-1], stream(Purpose.crops, seed, epoch)
     )
     device = inputs.images.device
-    moved = AugmentationParams(
-        drawn.boxes.to(device), drawn.factors.to(device), drawn.orders.to(device)
-    )
+    own = (ranks.own(each).to(device) for each in (drawn.boxes, drawn.factors, drawn.orders))
+    moved = AugmentationParams(*own)
     return AugmentedImages(inputs, augment, moved)
 
 

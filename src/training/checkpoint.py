@@ -7,6 +7,7 @@ import io
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 
 from src.files import atomic
+from src.training.ranks import ALONE, Ranks
 from src.training.result import Epoch
 from src.training.scratch import optional_write
 
@@ -27,11 +29,13 @@ class Checkpoint:
 
     The key is a digest of all that the run is a function of, so a changed parameter starts afresh.
     The seal is a digest of key and content: torch does not notice a flipped bit when it loads.
-    With `keep`, the end of the run is saved too, for the sake of runs that follow it.
+    With `keep`, the end of the run is saved too, for the sake of runs that follow it. Of several
+    ranks the first writes and reads the file, and all resume from what it holds.
     """
 
     path: Path
     key: str
+    ranks: Ranks = ALONE
     keep: bool = False
     saved: float = field(default_factory=time.monotonic)
 
@@ -40,21 +44,33 @@ class Checkpoint:
 
         A file that is none, for whatever reason, is told in one line.
         """
-        if not self.path.exists():
+        content = self.ranks.of_first(self._content() if self.ranks.first else memoryview(b""))
+        if not content:
             return None
         try:
+            found = torch.load(io.BytesIO(content), weights_only=True)
+            return found["state"], tuple(Epoch(**epoch) for epoch in found["history"])
+        except Exception:  # torch raises nearly anything on what is not its own
+            self.ignored()
+            return None
+
+    def _content(self) -> memoryview:
+        """What the file holds after its seal; nothing without an intact file."""
+        nothing = memoryview(b"")
+        if not self.path.exists():
+            return nothing
+        with suppress(OSError):
             data = memoryview(self.path.read_bytes() if self.path.is_file() else b"")
             seal, content = data[:SEAL], data[SEAL:]
-            if seal == self._seal(content):
-                found = torch.load(io.BytesIO(content), weights_only=True)
-                return found["state"], tuple(Epoch(**epoch) for epoch in found["history"])
-        except Exception:  # noqa: S110  # torch raises nearly anything on what is not its own
-            pass
+            if content and seal == self._seal(content):
+                return content
         self.ignored()
-        return None
+        return nothing
 
     def ignored(self) -> None:
         """Tell that training starts anew."""
+        if not self.ranks.first:
+            return
         what = "damaged, or of other settings, so training starts anew"
         print(f"warning: {self.path} is {what}", file=sys.stderr)
 
@@ -63,7 +79,7 @@ class Checkpoint:
     ) -> None:
         """Write atomically, at most every `SECONDS_BETWEEN`; a full disk is only a warning."""
         due = time.monotonic() - self.saved >= SECONDS_BETWEEN
-        if not due and not (ended and self.keep):
+        if not self.ranks.first or (not due and not (ended and self.keep)):
             return
         buffer = io.BytesIO()
         torch.save({"state": dict(state), "history": [asdict(e) for e in history]}, buffer)
@@ -79,6 +95,8 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete the file once the run is complete."""
+        if not self.ranks.first:
+            return
         with optional_write(self.path):
             self.path.unlink(missing_ok=True)
 

@@ -14,16 +14,18 @@ import psutil
 import torch
 
 from src.errors import ConfigError
+from src.training.ranks import ALONE, Ranks
 
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # of glibc's malloc.h
 
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and the precision its matrix products run in."""
+    """A device, the precision its matrix products run in, and the processes that share the work."""
 
     device: torch.device
     dtype: torch.dtype
+    ranks: Ranks = ALONE
 
     def autocast(self) -> AbstractContextManager[object]:
         """Mixed precision: products in `dtype`, parameters and reductions in float32."""
@@ -45,10 +47,11 @@ class Compute:
         return f"{self.processor}, {torch.get_num_threads()} threads"
 
     def free_memory(self) -> int:
-        """Bytes that could be taken now, within a container's limit."""
+        """Bytes that could be taken now, within a container's limit; this rank's part of them."""
         if self.device.type == "cuda":
             return torch.cuda.mem_get_info(self.device)[0]
-        return min(int(psutil.virtual_memory().available), left_in_cgroup())
+        free = min(int(psutil.virtual_memory().available), left_in_cgroup())
+        return free // self.ranks.here
 
 
 def left_in_cgroup(folder: Path = Path("/sys/fs/cgroup")) -> int:
@@ -91,11 +94,19 @@ def products_in(dtype: torch.dtype) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def resolve(device: str, precision: str) -> Compute:
-    """The device and precision that `auto` stands for here; raises ConfigError without CUDA."""
+def resolve(device: str, precision: str, ranks: Ranks = ALONE) -> Compute:
+    """The device and precision that `auto` stands for here, each rank with a GPU of its own.
+
+    Raises ConfigError without CUDA, or with fewer GPUs than ranks.
+    """
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("engine.device", "no CUDA device is here", "use auto or cpu")
     kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    if kind == "cuda" and ranks.count > 1:
+        if ranks.here > (gpus := torch.cuda.device_count()):
+            what = f"{ranks.here} processes were started here, and GPUs there are {gpus}"
+            raise ConfigError("engine.device", what, f"run torchrun --nproc-per-node {gpus}")
+        torch.cuda.set_device(ranks.local)
     if precision == "auto":
         precision = "bfloat16" if _native_bfloat16(kind) else "float32"
     if kind == "cuda":
@@ -104,7 +115,9 @@ def resolve(device: str, precision: str) -> Compute:
     _keep_freed_memory()
     torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms imports a compiler
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    return Compute(torch.device(kind), getattr(torch, precision))
+    numbered = kind == "cuda" and ranks.count > 1
+    where = torch.device(kind, ranks.local) if numbered else torch.device(kind)
+    return Compute(where, getattr(torch, precision), ranks)
 
 
 def _keep_freed_memory() -> None:

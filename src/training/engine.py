@@ -13,10 +13,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from src.errors import DivergedError
+from src.data.faceset import Split
+from src.errors import ConfigError, DivergedError
 from src.models.network import Network
-from src.models.trainable import trained_blocks
+from src.models.trainable import trained_blocks, training_mode
 from src.models.uninitialized import Uninitialized
+from src.training.accumulation import draws
 from src.training.adapting import AdaptingFeatures
 from src.training.classical import fit_classical
 from src.training.features import Features
@@ -49,14 +51,42 @@ def run_seeds(
     return train_networks(jobs, on_epoch)
 
 
+def check_ranks(job: TrainingJob) -> None:
+    """Raise ConfigError if the job's ranks are several and cannot divide its images."""
+    count, entry = job.compute.ranks.count, f"experiments.{job.name}"
+    if count == 1:
+        return
+    if job.experiment.head.classical or _reads_features(job):
+        what = "only its head trains, which takes one process seconds"
+        raise ConfigError(entry, what, f"run python -m pipelines.train {job.name}")
+    network = _described(job)
+    trained = trained_blocks(network, job.experiment.train, job.recipe)
+    training_mode(network, trained, job.recipe.batchnorm)
+    if draws(network.head):
+        what = "dropout draws for whole batches, which several processes divide"
+        raise ConfigError(f"{entry}.head.dropout", what, "set it to 0, or train with one process")
+    if draws(network):
+        what = f"blocks of {job.params.model.backbone} that train drop units or layers at random"
+        mend = "train others, or train with one process"
+        raise ConfigError(f"{entry}.train", f"{what}, for whole batches", mend)
+    images = min(len(job.starting_point.faces.rows(split)) for split in (Split.train, Split.val))
+    if images < count:
+        what = f"{count} processes, and only {images} images in a split"
+        raise ConfigError(entry, what, f"start at most {images}")
+
+
+def _described(job: TrainingJob) -> Network:
+    """The job's network without memory for its weights."""
+    with torch.device("meta"), Uninitialized():
+        return Network(job.spec())
+
+
 def _reads_features(job: TrainingJob) -> bool:
     """Whether the experiment is an MLP head on features that do not depend on it."""
     repeats = job.recipe.batchnorm != "train" and not job.recipe.augment.random
     if not repeats or job.experiment.head.kind != "mlp":
         return False
-    with torch.device("meta"), Uninitialized():
-        network = Network(job.spec())
-    return trained_blocks(network, job.experiment.train, job.recipe) == {"head"}
+    return trained_blocks(_described(job), job.experiment.train, job.recipe) == {"head"}
 
 
 def _train_heads(

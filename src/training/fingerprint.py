@@ -22,7 +22,7 @@ class Fingerprint:
 
     processor: the model's name, or the GPU's. features: what of its instruction set torch's
     kernels are chosen by. threads: of the processor, over which sums are split. torch: version
-    with its build. dtype: what matrices are multiplied in.
+    with its build. dtype: what matrices are multiplied in. ranks: processes that train together.
     """
 
     processor: str
@@ -30,6 +30,7 @@ class Fingerprint:
     threads: int
     torch: str
     dtype: str
+    ranks: int = 1
 
     @classmethod
     def of(cls, compute: Compute) -> Fingerprint:
@@ -40,6 +41,7 @@ class Fingerprint:
             torch.get_num_threads(),
             torch.__version__,
             str(compute.dtype).removeprefix("torch."),
+            compute.ranks.count,
         )
 
     @property
@@ -50,12 +52,18 @@ class Fingerprint:
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Fingerprint | None:
         """The fingerprint in a run's `tags`; None if a part is missing."""
+        tags = {f"{PREFIX}ranks": "1", **tags}  # which older runs do not have
         try:
             own = {key: tags[f"{PREFIX}{key}"] for key in cls.__dataclass_fields__}
         except KeyError:
             return None
         return cls(
-            own["processor"], own["features"], int(own["threads"]), own["torch"], own["dtype"]
+            own["processor"],
+            own["features"],
+            int(own["threads"]),
+            own["torch"],
+            own["dtype"],
+            int(own["ranks"]),
         )
 
     def differences(self, other: Fingerprint) -> tuple[str, ...]:

@@ -29,10 +29,17 @@ EVALUATION_BATCH = 256
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs of N images with their (N,) int64 labels, on one device."""
+    """Inputs of N images with their (N,) int64 labels, on one device.
+
+    all: the number of images of which these are a rank's own; None if these are all.
+    """
 
     inputs: Inputs
     labels: Tensor
+    all: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels) if self.all is None else self.all
 
 
 @dataclass(frozen=True)
@@ -127,19 +134,21 @@ def _epoch(
     passes: Accumulation,
 ) -> Epoch:
     started, compute = time.perf_counter(), passes.compute
+    ranks = compute.ranks
     trained = frozenset({"head"}) if number <= plan.recipe.head_epochs else plan.trained
     unfreeze(network, trained, plan.recipe.batchnorm)
     training_mode(network, trained, plan.recipe.batchnorm)
-    images = len(training.labels)
+    images = len(training)
     rows, views = epoch_order(plan.seed, number, images, plan.recipe.flip)
-    inputs = augmented(training.inputs, plan.recipe.augment, plan.seed, number)
+    inputs = augmented(training.inputs, plan.recipe.augment, plan.seed, number, images, ranks)
     steps = -(-images // plan.batch_size)
     totals, losses = torch.zeros((), device=compute.device), []
     with seeded(compute.device, plan.seed, number):
-        for step, (part, view) in enumerate(_batches(rows, views, plan.batch_size, compute)):
+        batches = ranks.batches(rows, views, plan.batch_size, compute.device)
+        for step, (part, view, size) in enumerate(batches):
             done = (number - 1) * steps + step
             set_rate(optimizer, factor(plan.recipe, done, steps, plan.epochs))
-            loss, sums = passes.backward(inputs, part, view, training.labels[part])
+            loss, sums = passes.backward(inputs, part, view, training.labels[part], size)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             losses.append(loss)
@@ -155,20 +164,17 @@ def _epoch(
     return epoch
 
 
-def _batches(
-    rows: Tensor, views: Tensor, size: int, compute: Compute
-) -> Iterator[tuple[Tensor, Tensor]]:
-    rows, views = rows.to(compute.device), views.to(compute.device)
-    return zip(torch.split(rows, size), torch.split(views, size), strict=True)
-
-
 @torch.no_grad()
 def evaluate(network: Network, examples: Examples, compute: Compute) -> list[float]:
-    """Mean loss (cross-entropy) and accuracy in evaluation mode, as `score_sums` orders them."""
+    """Mean loss (cross-entropy) and accuracy in evaluation mode, as `score_sums` orders them.
+
+    Of the images of all ranks.
+    """
     totals = torch.zeros((), device=compute.device)
     for logits, labels in answers(network, examples, compute):
         totals = totals + score_sums(logits, labels, F.cross_entropy(logits, labels) * len(labels))
-    scores: list[float] = (totals / len(examples.labels)).tolist()
+    compute.ranks.add([totals])
+    scores: list[float] = (totals / len(examples)).tolist()
     return scores
 
 

@@ -22,6 +22,7 @@ from src.training.checkpoint import Checkpoint
 from src.training.inputs import ImageInputs
 from src.training.job import TrainingJob, recalibrate_blocks
 from src.training.loop import Examples, Plan, answers, train
+from src.training.norms import share_norms
 from src.training.prefix import cache_prefix
 from src.training.result import Epoch, OnSeedEpoch, TrainingResult
 from src.training.untrained import Untrained
@@ -37,6 +38,7 @@ def train_networks(
         if number == 0 or not job.freezes_alike:
             frozen = Frozen.of(untrained)
         untrained.network.load_state_dict(frozen.statistics, strict=False)
+        share_norms(untrained.network, job.compute.ranks)
         checkpoint = checkpoint_of(job, *frozen.starts)
         checkpoint.keep = number < len(jobs) - 1
         checkpoints.append(checkpoint)
@@ -62,7 +64,9 @@ def train_networks(
                 checkpoint,
             )
         pairs = answers(untrained.network, frozen.validation, job.compute)
-        results.append(untrained.result(history, torch.cat([logits for logits, _ in pairs])))
+        own = torch.cat([logits for logits, _ in pairs])
+        logits = job.compute.ranks.in_order(own, len(frozen.validation))
+        results.append(untrained.result(history, logits))
     for checkpoint in checkpoints:
         checkpoint.remove()
     return tuple(results)
@@ -72,7 +76,8 @@ def train_networks(
 class Frozen:
     """What training does not change: the inputs of the first block that trains, and statistics.
 
-    `statistics` holds the BatchNorm buffers where the recipe recalibrates them, else nothing.
+    The inputs are those of this rank's own images. `statistics` holds the BatchNorm buffers where
+    the recipe recalibrates them, else nothing.
     """
 
     training: Examples
@@ -83,15 +88,12 @@ class Frozen:
     def of(cls, untrained: Untrained) -> Frozen:
         """Run what is frozen over the training and validation images."""
         job, network, trained = untrained.job, untrained.network, untrained.trained
-        recipe, device = job.recipe, job.compute.device
+        recipe = job.recipe
         statistics = {}
         if recipe.batchnorm == "recalibrate":
             recalibrate_blocks(job, network, frozenset(network.blocks) - trained)
             statistics = {name: buffer.clone() for name, buffer in network.named_buffers()}
-        training, validation = (
-            Examples(ImageInputs(images.to(device), job.spec()), labels.to(device))
-            for images, labels in map(job.starting_point.faces.part, (Split.train, Split.val))
-        )
+        training, validation = (_own(job, split) for split in (Split.train, Split.val))
         stop = frozen_prefix(network, trained, recipe.batchnorm)
         if stop and job.params.engine.cache_prefix and not recipe.augment.random:
             training = _cached(training, network, stop, 2 if recipe.flip else 1, job)
@@ -102,6 +104,15 @@ class Frozen:
     def starts(self) -> tuple[int, int]:
         """The blocks that the training and validation inputs go into, 0 where none is cached."""
         return self.training.inputs.start, self.validation.inputs.start
+
+
+def _own(job: TrainingJob, split: Split) -> Examples:
+    """This rank's images of a split."""
+    faces, device = job.starting_point.faces, job.compute.device
+    rows = faces.rows(split)
+    own = job.compute.ranks.own(rows)
+    images, labels = faces.images[own].to(device), faces.labels[own].to(device)
+    return Examples(ImageInputs(images, job.spec()), labels, len(rows))
 
 
 def _cached(
@@ -120,7 +131,7 @@ def _cached(
         what = "neither memory nor disk has room for what is frozen, so every epoch computes it"
         print(f"warning: {job.name}: {what}; results differ in rounding", file=sys.stderr)
         return examples
-    return Examples(cached, examples.labels)
+    return Examples(cached, examples.labels, examples.all)
 
 
 def checkpoint_of(job: TrainingJob, *starts: int) -> Checkpoint:
@@ -130,4 +141,5 @@ def checkpoint_of(job: TrainingJob, *starts: int) -> Checkpoint:
     """
     experiment = job.experiment.model_copy(update={"seeds": None})
     key = job.key(__name__, experiment, job.recipe, job.seed, starts)
-    return Checkpoint(job.scratch / f"{job.name}-seed{job.seed}.checkpoint", key)
+    path = job.scratch / f"{job.name}-seed{job.seed}.checkpoint"
+    return Checkpoint(path, key, job.compute.ranks)
