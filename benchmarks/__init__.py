@@ -9,6 +9,7 @@
     python -m benchmarks.compiler   training steps with torch.compile, against eager ones
     python -m benchmarks.tuning     the search, against trials trained one after the other
     python -m benchmarks.libraries  augmentation and imports, against the libraries' own
+    python -m benchmarks.peers      other libraries on the same faces, each in its own environment
     python -m benchmarks.startup    every command from its start to its exit
     python -m benchmarks.significance  how often the report's tests and intervals err
     python -m benchmarks.gpu        what to ask a GPU that is there for ten minutes, without data
