@@ -47,10 +47,14 @@ PROMISED = {
     "floor_seconds_per_epoch",
 }
 MODULES = [
-    importlib.import_module(f"benchmarks.{found.name}")
+    importlib.import_module(f"benchmarks.{found.name}" + ".__main__" * found.ispkg)
     for found in pkgutil.iter_modules(benchmarks.__path__)
 ]
-BENCHMARKS = {module.__name__: module for module in MODULES if hasattr(module, "main")}
+BENCHMARKS = {
+    module.__name__.removesuffix(".__main__"): module
+    for module in MODULES
+    if hasattr(module, "main")
+}
 WITHOUT_PARAMS = (libraries, serving, significance, startup)
 DOCUMENTED = [
     line
@@ -111,14 +115,14 @@ def test_a_part_is_timed_beside_the_librarys() -> None:
     assert found.ratio_low <= found.ratio <= found.ratio_high
 
 
-@pytest.mark.parametrize("module", BENCHMARKS.values(), ids=BENCHMARKS)
+@pytest.mark.parametrize(("name", "module"), BENCHMARKS.items(), ids=BENCHMARKS)
 def test_every_benchmark_has_help_with_examples(
-    module: ModuleType, capsys: pytest.CaptureFixture[str]
+    name: str, module: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="0"):
         module.main(["--help"])
-    assert f"python -m {module.__name__}" in capsys.readouterr().out.split("examples:")[1]
-    assert module.__name__ in str(benchmarks.__doc__)
+    assert f"python -m {name}" in capsys.readouterr().out.split("examples:")[1]
+    assert name in str(benchmarks.__doc__)
 
 
 @pytest.mark.long
