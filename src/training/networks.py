@@ -90,7 +90,7 @@ class Frozen:
             statistics = {name: buffer.clone() for name, buffer in network.named_buffers()}
         training, validation = (
             Examples(ImageInputs(images.to(device), job.spec()), labels.to(device))
-            for images, labels in map(job.starting_point.faces.part, (Split.train, Split.val))
+            for images, labels in map(job.starting_point.faces.mapped, (Split.train, Split.val))
         )
         stop = frozen_prefix(network, trained, recipe.batchnorm)
         if stop and job.params.engine.cache_prefix and not recipe.augment.random:

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from pipelines import dataset
 from src import cli, paths
 from src.data import audit
 from src.data.audit import near_pairs
+from src.data.faceset import FaceSet, Split
 from src.data.origins import open_origin
 from src.data.pack import pack
 from src.errors import AuditError
@@ -86,6 +88,12 @@ def peak(origin: Path) -> int:
     return int(done.stdout)
 
 
+def own_memory() -> float:
+    """MiB of this process that are no pages of mapped files."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 2**10 for line in lines if line.startswith("RssAnon"))
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 @pytest.mark.parametrize(
     ("name", "write"), [("a.tar", write_plain_tar), ("a.zip", write_zip), ("a", write_folder)]
@@ -120,6 +128,26 @@ def test_the_packed_bytes_are_those_of_earlier_versions(
     images = {f"{k}é/{n}.png": encoded(drawn(10 * k + n, 32)) for k in range(3) for n in range(7)}
     pack(settings(write(tmp_path / name, images)), seed=0).faces.save(tmp_path / "packed")
     assert hashlib.sha256((tmp_path / "packed").read_bytes()).hexdigest() == GOLDEN
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+def test_a_split_is_read_from_the_file_as_it_is_asked_for(tmp_path: Path) -> None:
+    count = 400
+    images = torch.arange(count).byte().view(-1, 1, 1, 1).expand(-1, 3, SIZE, SIZE)
+    split = torch.tensor([Split.train, Split.train, Split.test, Split.val] * (count // 4))
+    FaceSet(images, torch.arange(count), split.byte(), ("a",)).save(tmp_path / "packed")
+    faces = FaceSet.load(tmp_path / "packed")
+    before = own_memory()
+    mapped, labels = faces.mapped(Split.train)
+    seen = [mapped[start : start + 10].float().mean((1, 2, 3)) for start in range(0, 200, 10)]
+    assert torch.equal(torch.cat(seen).long(), labels % 256) and mapped.shape == (
+        200,
+        3,
+        SIZE,
+        SIZE,
+    )
+    assert torch.equal(mapped[torch.tensor([7, 3])], faces.part(Split.train)[0][[7, 3]])
+    assert own_memory() - before < 200 * SIZE**2 * 3 / 2**20 / 2
 
 
 def test_an_archive_that_is_damaged_in_the_middle_leaves_what_was_there_before(
