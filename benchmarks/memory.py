@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import resource
 import sys
+import threading
+from pathlib import Path
+from typing import Self
 
 import torch
 
@@ -22,3 +25,35 @@ def reset_peak(compute: Compute) -> None:
     """Have `peak_memory` count a GPU's allocations from now on; a process keeps its largest set."""
     if compute.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
+
+
+class OwnMemory:
+    """The largest resident memory of this process's own, sampled within a block, in MiB.
+
+    Without pages of mapped files, of which the kernel leaves as many as there is room for. Needs
+    Linux's /proc; 0 elsewhere.
+    """
+
+    INTERVAL = 0.01  # seconds
+    STATUS = Path("/proc/self/status")
+
+    def __init__(self) -> None:
+        self.peak = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        if self.STATUS.exists():
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(self.INTERVAL):
+            lines = self.STATUS.read_text().splitlines()
+            own = next(line for line in lines if line.startswith("RssAnon"))
+            self.peak = max(self.peak, int(own.split()[1]) / 2**10)

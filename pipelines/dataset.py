@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from src import cli, paths
 from src.config import load_params
-from src.files import atomic, write_json, write_text
+from src.files import all_or_none, atomic, write_json, write_text
 
 SHOWN = 10  # findings printed
 
@@ -33,12 +33,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         held_out=params.unknown.held_out,
     )
     sheet = contact_sheet(packed.faces)
-    packed.faces.save(paths.FACES)
-    packed.strangers.save(paths.STRANGERS)
-    write_text(paths.MANIFEST, packed.manifest_csv())
-    with atomic(paths.CONTACT_SHEET) as temporary:
-        sheet.save(temporary, format="PNG")
-    write_json(paths.AUDIT, packed.report())
+    with all_or_none():
+        packed.faces.save(paths.FACES)
+        packed.strangers.save(paths.STRANGERS)
+        write_text(paths.MANIFEST, packed.manifest_csv())
+        with atomic(paths.CONTACT_SHEET) as temporary:
+            sheet.save(temporary, format="PNG")
+        write_json(paths.AUDIT, packed.report())
     counts = ", ".join(f"{len(packed.faces.rows(split))} for {split.name}" for split in Split)
     print(f"{len(packed.faces.subjects)} subjects, {len(packed.faces)} images: {counts}")
     strangers = packed.strangers

@@ -155,7 +155,7 @@ def predict(params: Params, faces: FaceSet, best: str) -> tuple[Predictions, Kep
     from src.models.classifier import Classifier
     from src.training.device import resolve
 
-    images, labels = faces.part(Split.test)
+    images, labels = faces.mapped(Split.test)
     if not len(images):
         raise OriginError(
             str(paths.FACES), "the test split is empty", "raise data.test_fraction in params.yaml"

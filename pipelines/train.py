@@ -181,7 +181,7 @@ def example_images(job: TrainingJob) -> Any:
     """(2, S, S, 3) uint8: two training images, for the model's input example."""
     from src.data.faceset import Split
 
-    images, _ = job.starting_point.faces.part(Split.train)
+    images, _ = job.starting_point.faces.mapped(Split.train)
     return images[:2].permute(0, 2, 3, 1).contiguous().numpy()
 
 

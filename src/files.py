@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from src.errors import OutputError, StaleInputError
 from src.paths import SCRATCH
@@ -72,6 +72,19 @@ def all_or_none() -> Iterator[None]:
         _waiting.reset(before)
         for temporary, _ in written:
             temporary.unlink(missing_ok=True)
+
+
+def unnamed() -> IO[bytes]:
+    """A file of no name in the project's scratch folder, gone with its process or when closed.
+
+    For more than memory holds: the system's folder for temporary files may itself be in memory.
+    """
+    project = _project(Path.cwd())
+    if project is None:
+        return tempfile.TemporaryFile()
+    folder = project / SCRATCH / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryFile(dir=folder)
 
 
 def _temporary(path: Path) -> Path:

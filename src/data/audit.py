@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ from src.data.split import Splits
 from src.errors import AuditError
 
 Hashes = NDArray[np.uint64]
-CHUNK = 256  # rows compared with all others at a time
+TILE = 1024  # rows compared with as many others at a time
+MAX_PAIRS = 2**20  # of near-duplicates; findings of more would neither fit nor be read
 KINDS = ("unreadable", "empty_subject", "duplicate", "near_duplicate", "conflicting_label")
 
 
@@ -56,7 +58,7 @@ class DecodedImages:
     """N entries with their decoded pixels and their splits."""
 
     entries: Sequence[Entry]
-    pixels: Sequence[Pixels]
+    pixels: Iterable[Pixels]
     splits: Splits
 
     @cached_property
@@ -66,9 +68,13 @@ class DecodedImages:
         return dict(zip(files, self.splits.tolist(), strict=True))
 
     @cached_property
-    def digests(self) -> list[str]:
-        """sha256 of each image's pixels."""
-        return [pixel_digest(pixels) for pixels in self.pixels]
+    def prints(self) -> tuple[list[str], Hashes]:
+        """Each image's sha256 and perceptual hash, for which its pixels are read once."""
+        digests, hashes = [], np.empty(len(self.entries), np.uint64)
+        for row, pixels in enumerate(self.pixels):
+            digests.append(pixel_digest(pixels))
+            hashes[row] = perceptual_hash(pixels)
+        return digests, hashes
 
 
 def pixel_digest(pixels: Pixels) -> str:
@@ -114,7 +120,7 @@ def unusable(kind: str, files: Sequence[tuple[str, str]], policy: Policy) -> lis
 
 def _duplicates(images: DecodedImages) -> Iterator[AuditFinding]:
     groups: dict[str, list[int]] = defaultdict(list)
-    for row, digest in enumerate(images.digests):
+    for row, digest in enumerate(images.prints[0]):
         groups[digest].append(row)
     for rows in groups.values():
         if len(rows) > 1:
@@ -125,8 +131,7 @@ def _duplicates(images: DecodedImages) -> Iterator[AuditFinding]:
 
 def _near_duplicates(images: DecodedImages, distance: int) -> Iterator[AuditFinding]:
     """Pairs in different splits with different pixels and at most `distance` bits apart."""
-    hashes = np.array([perceptual_hash(p) for p in images.pixels], dtype=np.uint64)
-    digests = images.digests
+    digests, hashes = images.prints
     for first, second, bits in near_pairs(hashes, images.splits, distance):
         if digests[first] != digests[second]:
             names = {images.entries[row].subject for row in (first, second)}
@@ -137,13 +142,43 @@ def _near_duplicates(images: DecodedImages, distance: int) -> Iterator[AuditFind
 def near_pairs(
     hashes: Hashes, parts: NDArray[np.integer[Any]], distance: int
 ) -> Iterator[tuple[int, int, int]]:
-    """Rows of pairs in different parts at most `distance` bits apart, and that number of bits."""
-    for start in range(0, len(hashes), CHUNK):
-        rows = slice(start, start + CHUNK)
-        bits = np.bitwise_count(hashes[rows, None] ^ hashes[None, :])
-        near = (bits <= distance) & (parts[rows, None] < parts[None, :])
-        for first, second in np.argwhere(near).tolist():
-            yield start + first, second, int(bits[first, second])
+    """Rows of pairs in different parts at most `distance` bits apart, and that number of bits.
+
+    Two such hashes agree in at least one of `distance` + 1 pieces, so only those that share a piece
+    are compared (Manku et al., 2007). Raises AuditError for more than MAX_PAIRS.
+    """
+    widths = [len(bits) for bits in np.array_split(np.arange(64), distance + 1)]
+    pieces: list[np.uint64] = []  # masks of those done with
+    found, count = [np.empty((0, 3), np.int64)], 0
+    for width, start in zip(widths, np.cumsum([0, *widths]).tolist(), strict=False):
+        mask = np.uint64(((1 << width) - 1) << start)
+        for rows in _alike(hashes & mask):
+            for first, second in product(range(0, len(rows), TILE), repeat=2):
+                ones, others = rows[first : first + TILE], rows[second : second + TILE]
+                differ = hashes[ones, None] ^ hashes[None, others]
+                bits = np.bitwise_count(differ)
+                near = (bits <= distance) & (parts[ones, None] < parts[None, others])
+                for before in pieces:  # pairs that agree in an earlier piece are found already
+                    near &= (differ & before) != 0
+                one, other = near.nonzero()
+                found.append(np.column_stack([ones[one], others[other], bits[one, other]]))
+                if (count := count + len(one)) > MAX_PAIRS:
+                    mend = "lower data.audit.near_distance, or remove what is alike"
+                    what = f"more than {MAX_PAIRS:,} pairs at most {distance} bits apart"
+                    raise AuditError("near-duplicates", what, mend)
+        pieces.append(mask)
+    pairs = np.concatenate(found)
+    for pair in pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]:
+        yield int(pair[0]), int(pair[1]), int(pair[2])
+
+
+def _alike(keys: Hashes) -> Iterator[NDArray[np.int64]]:
+    """The rows of each key that several have, ascending."""
+    order = np.argsort(keys, kind="stable")
+    ends = np.flatnonzero(np.diff(keys[order], append=~keys[order[-1:]]) != 0) + 1
+    starts = np.concatenate([[0], ends[:-1]])
+    for several in np.flatnonzero(ends - starts > 1):
+        yield order[starts[several] : ends[several]]
 
 
 def _apply_policy(finding: AuditFinding, policies: Audit, images: DecodedImages) -> AuditFinding:

@@ -15,7 +15,7 @@ Pixels = NDArray[np.uint8]
 Content = bytes | Pixels | ImageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be millions
 class Entry:
     """One image of an origin.
 

@@ -13,6 +13,7 @@ from src.tensors import MALFORMED, load_tensors, save_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch import device as Device
 
 
 class Split(IntEnum):
@@ -24,10 +25,39 @@ class Split(IntEnum):
 
 
 @dataclass(frozen=True)
+class MappedImages:
+    """Some rows of packed images, of which only those that are indexed are read into memory."""
+
+    packed: Tensor
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, wanted: Tensor | slice) -> Tensor:
+        return self.packed[self.rows[wanted]]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(M, 3, S, S)."""
+        return (len(self.rows), *self.packed.shape[1:])
+
+    @property
+    def device(self) -> Device:
+        """That of the packed images."""
+        return self.packed.device
+
+    def to(self, target: Device) -> MappedImages | Tensor:
+        """Themselves on the CPU; on another device a copy, all of it in its memory."""
+        return self if target == self.packed.device else self[:].to(target)
+
+
+@dataclass(frozen=True)
 class FaceSet:
     """Images with their labels and splits.
 
-    images: (N, 3, S, S) uint8 RGB. labels: (N,) int64, an index into `subjects`.
+    images: (N, 3, S, S) uint8 RGB; as loaded they are mapped from the file and read as needed.
+    labels: (N,) int64, an index into `subjects`.
     split: (N,) uint8, a `Split`. Rows are in manifest order.
     """
 
@@ -47,6 +77,11 @@ class FaceSet:
         """(M, 3, S, S) uint8 images and (M,) int64 labels of one split."""
         rows = self.rows(split)
         return self.images[rows], self.labels[rows]
+
+    def mapped(self, split: Split) -> tuple[MappedImages, Tensor]:
+        """As `part`, without a copy of the images."""
+        rows = self.rows(split)
+        return MappedImages(self.images, rows), self.labels[rows]
 
     def save(self, path: Path) -> None:
         """Write atomically; equal sets give equal bytes."""

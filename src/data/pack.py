@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from src.config import Data
@@ -22,12 +21,13 @@ from src.data.entries import Content, Entry, Origin, Pixels
 from src.data.faceset import FaceSet, Split
 from src.data.origins import open_origin
 from src.data.split import assign, check_remaining
+from src.data.spool import CHANNELS, SpooledImages
 from src.data.strangers import hold_out, in_halves, nobody
 from src.errors import ImageError, OriginError
 from src.progress import tracked
 
 THREADS, BATCH = 4, 256
-BATCH_BYTES = 2**24  # of encoded files; a single one may have more
+BATCH_BYTES = 2**24  # of encoded files or pixels; a single image may have more
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def pack(
     Raises OriginError and AuditError; an unreadable file is a finding, not an error.
     """
     origin = open_origin(data)
-    entries, pixels, unreadable = _decode(origin, data)
+    images, unreadable = _decode(origin, data)
+    entries = images.entries
     if _has_test(origin.entries) and not _has_test(entries):
         raise OriginError(
             data.origin,
@@ -93,11 +94,10 @@ def pack(
         )
     others, note = _strangers(data, strangers, origin.style)
     if not others:
-        items, names = zip(entries, pixels, strict=True), {entry.subject for entry in entries}
-        held = hold_out(data.origin, names, held_out, seed)
-        others = [each for each in items if each[0].subject in held]
-        pixels = [each for each, of in zip(pixels, entries, strict=True) if of.subject not in held]
-        entries = [entry for entry in entries if entry.subject not in held]
+        held = hold_out(data.origin, {entry.subject for entry in entries}, held_out, seed)
+        others = images.chosen(row for row, of in enumerate(entries) if of.subject in held)
+        images = images.chosen(row for row, of in enumerate(entries) if of.subject not in held)
+        entries = images.entries
     policies = data.audit
     findings = [
         *audit.unusable("unreadable", unreadable, policies.unreadable),
@@ -106,63 +106,78 @@ def pack(
         ),
     ]
     splits = assign(data.origin, entries, data.val_fraction, data.test_fraction, seed)
-    found = audit.audit(DecodedImages(entries, pixels, splits), policies)
+    decoded = DecodedImages(entries, images.pixels, splits)
+    found = audit.audit(decoded, policies)
     dropped = {file for finding in found for file in finding.dropped}
     kept = [row for row, entry in enumerate(entries) if entry.file not in dropped]
     kept.sort(key=lambda row: (entries[row].subject, splits[row], entries[row].file))
     check_remaining(data.origin, [entries[row] for row in kept], splits[kept])
     subjects = tuple(sorted({entry.subject for entry in entries}))
     number = {subject: label for label, subject in enumerate(subjects)}
-    images = np.stack([pixels[row] for row in kept]).transpose(0, 3, 1, 2)
     faces = FaceSet(
-        torch.from_numpy(np.ascontiguousarray(images)),
+        images.pixels.chosen(kept).tensor(),
         torch.tensor([number[entries[row].subject] for row in kept]),
         torch.from_numpy(splits[kept]),
         subjects,
     )
     files = tuple(entries[row].file for row in kept)
-    apart = _apart(others, faces)
+    apart = _apart(others, faces, {decoded.prints[0][row] for row in kept})
     return PackedDataset(faces, files, (*findings, *found), apart, note)
 
 
-def _strangers(data: Data, where: str | None, style: str) -> tuple[list[tuple[Entry, Pixels]], str]:
+@dataclass(frozen=True)
+class _Images:
+    """The images of an origin that can be decoded."""
+
+    entries: Sequence[Entry]
+    pixels: SpooledImages
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def chosen(self, rows: Iterable[int]) -> _Images:
+        """Some of them."""
+        some = list(rows)
+        return _Images([self.entries[row] for row in some], self.pixels.chosen(some))
+
+
+def _strangers(data: Data, where: str | None, style: str) -> tuple[_Images, str]:
     """The images of the strangers' origin, of whatever split, and what there is to say of them."""
+    none = _Images([], SpooledImages(data.image_size))
     if where is None:
-        return [], ""
+        return none, ""
     if not Path(where).exists():
         mend = "set unknown.origin to one, or to data/nobody.yaml"
         raise OriginError(where, "no such file or folder", mend)
     theirs = data.model_copy(update={"origin": where, "classes": {}})
     origin = open_origin(theirs)
     if origin.entries and origin.style != style:
-        return [], f"{where} gives no strangers: it holds {origin.style}, the dataset {style}"
-    entries, pixels, unreadable = _decode(origin, theirs)
+        return none, f"{where} gives no strangers: it holds {origin.style}, the dataset {style}"
+    images, unreadable = _decode(origin, theirs)
     note = f"{where}: {len(unreadable)} files are no readable images" if unreadable else ""
-    return [*zip(entries, pixels, strict=True)], note
+    return images, note
 
 
-def _apart(others: Sequence[tuple[Entry, Pixels]], faces: FaceSet) -> FaceSet:
-    """The strangers; raises OriginError where one of them is in the dataset, too."""
+def _apart(others: _Images, faces: FaceSet, digests: Set[str]) -> FaceSet:
+    """The strangers; raises OriginError where one of them is in the dataset, too, by `digests`."""
     if not others:
         return nobody(faces.images.shape[-1])
-    entries, pixels = zip(*others, strict=True)
     where, mend = "strangers", "remove it from one of the two"
-    if known := sorted({entry.subject for entry in entries} & {*faces.subjects}):
+    if known := sorted({entry.subject for entry in others.entries} & {*faces.subjects}):
         what = "a stranger is called like a subject of the dataset"
         raise OriginError(f"{where}: {known[0]}", what, mend)
-    seen = {image.permute(1, 2, 0).contiguous().numpy().tobytes() for image in faces.images}
-    for entry, image in others:
-        if image.tobytes() in seen:
+    for entry, pixels in zip(others.entries, others.pixels, strict=True):
+        if pixel_digest(pixels) in digests:
             raise OriginError(f"{where}: {entry.file}", "the dataset has this image, too", mend)
-    return in_halves(entries, pixels)
+    return in_halves(others.entries, others.pixels)
 
 
 def _has_test(entries: Iterable[Entry]) -> bool:
     return any(entry.split is Split.test for entry in entries)
 
 
-def _decode(origin: Origin, data: Data) -> tuple[list[Entry], list[Pixels], list[tuple[str, str]]]:
-    """Entries that can be decoded, their pixels, and the other files with the reasons."""
+def _decode(origin: Origin, data: Data) -> tuple[_Images, list[tuple[str, str]]]:
+    """The images that can be decoded, and the other files with the reasons."""
 
     def attempt(item: tuple[Entry, Content]) -> tuple[Entry, Pixels | ImageError]:
         entry, content = item
@@ -171,28 +186,43 @@ def _decode(origin: Origin, data: Data) -> tuple[list[Entry], list[Pixels], list
         except ImageError as error:
             return entry, error
 
-    entries, pixels, unreadable = [], [], []
-    with ThreadPoolExecutor(THREADS) as pool:
-        results = (
-            result for batch in _batches(origin.read()) for result in pool.map(attempt, batch)
-        )
+    entries: list[Entry] = []
+    unreadable: list[tuple[str, str]] = []
+
+    def decoded(pool: ThreadPoolExecutor) -> Iterator[Pixels]:
+        batches = _batches(origin.read(), data.image_size**2 * CHANNELS)
+        results = (result for batch in batches for result in pool.map(attempt, batch))
         for entry, result in tracked(results, "reading images", len(origin.entries)):
             if isinstance(result, ImageError):
                 unreadable.append((entry.file, result.what))
             else:
                 entries.append(entry)
-                pixels.append(result)
-    return entries, pixels, unreadable
+                yield result
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        pixels = SpooledImages.of(data.image_size, decoded(pool))
+    return _Images(entries, pixels), unreadable
 
 
-def _batches(items: Iterable[tuple[Entry, Content]]) -> Iterator[list[tuple[Entry, Content]]]:
-    """Lists of few items and few bytes, so that no more encoded files are in memory at once."""
+def _batches(
+    items: Iterable[tuple[Entry, Content]], decoded: int
+) -> Iterator[list[tuple[Entry, Content]]]:
+    """Lists of few items and few bytes, so that no more of them are in memory at once.
+
+    decoded: bytes that each image will have.
+    """
     batch, size = [], 0
     for item in items:
         batch.append(item)
-        size += len(item[1]) if isinstance(item[1], bytes) else 0
+        size += max(decoded, _size(item[1]))
         if len(batch) == BATCH or size >= BATCH_BYTES:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _size(content: Content) -> int:
+    if isinstance(content, ImageError):
+        return 0
+    return len(content) if isinstance(content, bytes) else content.nbytes

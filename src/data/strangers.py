@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 
-import numpy as np
 import torch
 
-from src.data.entries import Entry, Pixels
+from src.data.entries import Entry
 from src.data.faceset import FaceSet, Split
+from src.data.spool import SpooledImages
 from src.errors import OriginError
 
 LEAST = 2  # identities: one for each half
@@ -39,7 +39,7 @@ def nobody(size: int) -> FaceSet:
     return FaceSet(torch.zeros(0, 3, size, size, dtype=torch.uint8), none, none.byte(), ())
 
 
-def in_halves(entries: Sequence[Entry], pixels: Sequence[Pixels]) -> FaceSet:
+def in_halves(entries: Sequence[Entry], pixels: SpooledImages) -> FaceSet:
     """The strangers' images: split `val` sets the threshold, `test` measures it.
 
     Identities take turns, by name. Raises OriginError where there are fewer than two.
@@ -49,7 +49,7 @@ def in_halves(entries: Sequence[Entry], pixels: Sequence[Pixels]) -> FaceSet:
         what = "there is only one, but a threshold takes one to set it and one to measure it"
         raise OriginError("strangers", what, "add some, or set unknown.origin to data/nobody.yaml")
     rows = sorted(range(len(entries)), key=lambda row: (entries[row].subject, entries[row].file))
-    labels = torch.tensor([names.index(entries[row].subject) for row in rows])
-    images = np.stack([pixels[row] for row in rows]).transpose(0, 3, 1, 2)
+    number = {name: label for label, name in enumerate(names)}
+    labels = torch.tensor([number[entries[row].subject] for row in rows])
     split = torch.where(labels % 2 == 0, int(Split.val), int(Split.test)).to(torch.uint8)
-    return FaceSet(torch.from_numpy(np.ascontiguousarray(images)), labels, split, tuple(names))
+    return FaceSet(pixels.chosen(rows).tensor(), labels, split, tuple(names))

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from src.data.faceset import MappedImages
 from src.models.classifier import Classifier
 from src.models.network import normalize
 from src.progress import tracked
@@ -22,7 +23,7 @@ BATCH = 128  # as in `Classifier.logits`, to get the same logits
 @torch.inference_mode()
 def shared_logits(
     seeds: Mapping[str, Sequence[Classifier]],
-    images: Tensor,
+    images: Tensor | MappedImages,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, Tensor]:

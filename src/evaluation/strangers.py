@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+BATCH = 128  # images, as many as `Classifier.outputs` runs at once
 LEVEL = 0.9  # of the sets of candidates
 Scores = Mapping[str, "NDArray[np.float64]"]
 
@@ -74,8 +75,11 @@ def split_halves(
             features, logits = classifier.outputs(images.to(device))
         return features.float().cpu(), logits.float().cpu()
 
-    images, labels = faces.part(Split.train)
-    means = class_means(outputs_for(images)[0], labels, len(faces.subjects))
+    images, labels = faces.mapped(Split.train)
+    # Without their logits, which are images times subjects.
+    parts = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+    features = torch.cat([outputs_for(part)[0] for part in parts])
+    means = class_means(features, labels, len(faces.subjects))
     temperature = classifier.spec.temperature
 
     def scores(outputs: tuple[Tensor, Tensor]) -> dict[str, NDArray[np.float64]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from src.data.faceset import FaceSet, Split
+from src.data.faceset import FaceSet, MappedImages, Split
 from src.models.network import ModelSpec, Network
 from src.progress import tracked
 from src.tensors import MALFORMED, load_tensors, save_tensors
@@ -77,9 +77,9 @@ def adapting_features(
 
     The name of `scratch` must encode all that the features depend on, except the epochs.
     """
-    images, labels = faces.part(Split.train)
-    val_images, val_labels = faces.part(Split.val)
-    images, val_images = images.to(compute.device), val_images.to(compute.device)
+    mapped, labels = faces.mapped(Split.train)
+    val_mapped, val_labels = faces.mapped(Split.val)
+    images, val_images = mapped.to(compute.device), val_mapped.to(compute.device)
     names = [name for name, _ in network.named_buffers()]
     like = {
         "values": _empty_features(network, len(images), compute.dtype, torch.device("meta")),
@@ -136,12 +136,15 @@ def _training_pass(
 
 
 @torch.no_grad()
-def _validation_pass(network: Network, images: Tensor, spec: ModelSpec, compute: Compute) -> Tensor:
+def _validation_pass(
+    network: Network, images: Tensor | MappedImages, spec: ModelSpec, compute: Compute
+) -> Tensor:
     network.eval()
     values = _empty_features(network, len(images), compute.dtype, compute.device)
-    for part, part_values in zip(torch.split(images, 128), torch.split(values, 128), strict=True):
+    for start in range(0, len(images), 128):
         with compute.autocast():
-            part_values.copy_(network.run(normalized(part, spec), 0, len(network.blocks)))
+            part = normalized(images[start : start + 128], spec)
+            values[start : start + 128] = network.run(part, 0, len(network.blocks))
     return values
 
 

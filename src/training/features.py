@@ -170,13 +170,16 @@ def embed(
     compute: Compute,
 ) -> Features:
     """Run the frozen backbone once; its BatchNorm statistics must be final."""
-    images, labels = (tensor.to(compute.device) for tensor in faces.part(Split.train))
-    val_images, val_labels = (tensor.to(compute.device) for tensor in faces.part(Split.val))
+    images, labels = faces.mapped(Split.train)
+    val_images, val_labels = faces.mapped(Split.val)
     prefix = folded(network, compute.dtype)
-    values = _pooled(prefix, ImageInputs(images, spec), 2 if flip else 1, compute.dtype)
-    val_values = _pooled(prefix, ImageInputs(val_images, spec), 1, compute.dtype)
+    values = _pooled(
+        prefix, ImageInputs(images.to(compute.device), spec), 2 if flip else 1, compute.dtype
+    )
+    val_values = _pooled(prefix, ImageInputs(val_images.to(compute.device), spec), 1, compute.dtype)
     blocks = {name: BlockFeatures(values[name], val_values[name][0]) for name in network.blocks}
     buffers = dict(network.named_buffers()) if provenance.batchnorm == "recalibrate" else {}
+    labels, val_labels = labels.to(compute.device), val_labels.to(compute.device)
     return Features(blocks, labels, val_labels, buffers, faces.subjects, provenance, key)
 
 

@@ -64,6 +64,7 @@ class FeatureSource(Protocol):
         """(M, D) float32."""
 
 
+VALIDATED = 2**24  # logits of validation images that are in memory at once
 OnHeadEpoch = Callable[[int, Epoch], bool]
 
 
@@ -264,13 +265,16 @@ class _Group:
 
     def _validate(self, number: int) -> list[list[float]]:
         """Mean scores of each head."""
-        features = self.features.validation(number)
-        labels = self.features.val_labels
-        logits = self._forward(features.expand(len(self.tasks), -1, -1), None)[-1]
-        loss = nn.functional.cross_entropy(
-            logits.flatten(0, 1), labels.repeat(len(self.tasks)), reduction="none"
-        )
-        sums = score_sums(logits, labels, loss.view(len(self.tasks), -1).sum(1))
+        heads, labels = len(self.tasks), self.features.val_labels
+        at_once = max(1, VALIDATED // (heads * self.classes))  # images; all of them, unless many
+        sums = torch.zeros((), device=self.device)
+        parts = torch.split(self.features.validation(number), at_once)
+        for features, actual in zip(parts, torch.split(labels, at_once), strict=True):
+            logits = self._forward(features.expand(heads, -1, -1), None)[-1]
+            loss = nn.functional.cross_entropy(
+                logits.flatten(0, 1), actual.repeat(heads), reduction="none"
+            )
+            sums = sums + score_sums(logits, actual, loss.view(heads, -1).sum(1))
         scores: list[list[float]] = (sums / len(labels)).T.tolist()
         return scores
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from io import RawIOBase
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from src.models.network import ModelSpec, normalize
+
+if TYPE_CHECKING:
+    from src.data.faceset import MappedImages
 
 
 class Inputs(Protocol):
@@ -30,7 +33,7 @@ class Inputs(Protocol):
 class ImageInputs:
     """(N, 3, S, S) uint8 images on the device, flipped and normalised as they are drawn."""
 
-    images: Tensor
+    images: Tensor | MappedImages
     spec: ModelSpec
     start: int = 0
 

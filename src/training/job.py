@@ -203,7 +203,7 @@ def make_features(job: TrainingJob) -> Features:
 
 def recalibrate_blocks(job: TrainingJob, network: Network, blocks: frozenset[str]) -> None:
     """Re-estimate the BatchNorm statistics of `blocks` on the experiment's training images."""
-    images, _ = job.starting_point.faces.part(Split.train)
+    images, _ = job.starting_point.faces.mapped(Split.train)
     recalibrate(network, blocks, images.to(job.compute.device), job.spec(), job.compute)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from src.data.faceset import Split
+from src.data.faceset import MappedImages, Split
 from src.models.imports import without_dynamo
 from src.models.network import Network
 from src.models.trainable import frozen_prefix
@@ -111,8 +111,8 @@ def _own(job: TrainingJob, split: Split) -> Examples:
     faces, device = job.starting_point.faces, job.compute.device
     rows = faces.rows(split)
     own = job.compute.ranks.own(rows)
-    images, labels = faces.images[own].to(device), faces.labels[own].to(device)
-    return Examples(ImageInputs(images, job.spec()), labels, len(rows))
+    images = MappedImages(faces.images, own).to(device)
+    return Examples(ImageInputs(images, job.spec()), faces.labels[own].to(device), len(rows))
 
 
 def _cached(

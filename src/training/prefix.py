@@ -11,6 +11,7 @@ import copy
 import itertools
 import shutil
 import tempfile
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from src.models.network import ModelSpec, Network, Norm
 from src.training.device import Compute
 from src.training.inputs import Activations, ActivationsOnDisk, ImageInputs
+
+if TYPE_CHECKING:
+    from src.data.faceset import MappedImages
 
 BATCH = 64
 
@@ -46,7 +50,11 @@ def _fold_children(module: nn.Module) -> None:
 
 @torch.no_grad()
 def recalibrate(
-    network: Network, blocks: frozenset[str], images: Tensor, spec: ModelSpec, compute: Compute
+    network: Network,
+    blocks: frozenset[str],
+    images: Tensor | MappedImages,
+    spec: ModelSpec,
+    compute: Compute,
 ) -> None:
     """Re-estimate the running statistics of `blocks` as the mean over batches of `images`.
 
@@ -67,9 +75,9 @@ def recalibrate(
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
-    for part in torch.split(images, BATCH):
+    for start in range(0, len(images), BATCH):
         with compute.autocast():
-            network.run(normalized(part, spec), 0, len(network.blocks))
+            network.run(normalized(images[start : start + BATCH], spec), 0, len(network.blocks))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()

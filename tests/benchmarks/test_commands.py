@@ -275,6 +275,16 @@ def test_scaling_projects_the_epochs_it_was_told_to_leave(
     assert capsys.readouterr().out.rstrip().endswith("from 1")
 
 
+def test_scaling_packs_an_archive_of_the_size_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scaling.main(["--packing", "--images", "48", "--subjects", "4", "--json"])
+    cost = json.loads(capsys.readouterr().out)
+    assert (cost["images"], cost["subjects"]) == (48, 4) and cost["archive_mb"] > 0
+    assert cost["seconds"] > cost["load_seconds"] > 0
+    assert 0 < cost["peak_own_mb"] <= cost["peak_memory_mb"]
+
+
 def test_the_enlarged_dataset_has_the_size_asked_for(project: Path) -> None:
     faces = scaling.enlarge(FaceSet.load(project / "data/faces.safetensors"), 50, 7)
     assert [len(faces.rows(split)) for split in Split] == [50, 5, 0]

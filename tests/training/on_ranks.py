@@ -107,7 +107,7 @@ def held(job: TrainingJob) -> list[int]:
     inputs = Frozen.of(Untrained.of(job)).training.inputs
     assert isinstance(inputs, (Activations, ImageInputs))
     kept = inputs.values if isinstance(inputs, Activations) else inputs.images
-    return [len(inputs), kept.nbytes]
+    return [len(inputs), kept[:].nbytes]
 
 
 def tensors_of(results: tuple[TrainingResult, ...]) -> dict[str, Tensor]:

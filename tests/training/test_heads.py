@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from src.config import Head, Recipe
 from src.models.head import build_head, initialize_head
+from src.training import heads
 from src.training.device import products_in
 from src.training.dropout import counters, keep_mask, thresholds
 from src.training.grouping import group_tasks
@@ -177,6 +178,17 @@ def test_products_are_summed_in_float32_whatever_they_are_multiplied_in(
         found = a @ b
     nearest = min((found - other).abs().max() for other in (a @ b, rounded))
     assert nearest < 1e-3
+
+
+def test_validating_few_images_at_a_time_scores_the_same(
+    recipe: Recipe, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train_heads(tasks(recipe), blobs, CLASSES)
+    monkeypatch.setattr(heads, "VALIDATED", 7 * CLASSES)
+    for one, other in zip(whole, train_heads(tasks(recipe), blobs, CLASSES), strict=True):
+        for before, after in zip(one.history, other.history, strict=True):
+            assert before.val_accuracy == after.val_accuracy
+            assert before.val_loss == pytest.approx(after.val_loss, rel=1e-5)
 
 
 def test_dropping_a_head_leaves_the_others_unchanged(recipe: Recipe, blobs: Blobs) -> None:

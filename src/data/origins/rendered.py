@@ -7,6 +7,7 @@ size. Its results then show that the study works, not how well anything does on 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -45,11 +46,12 @@ class Synthetic(OriginFile):
         def read() -> Iterator[tuple[Entry, Content]]:
             from src.data.synthetic.render import render_subjects
 
-            each = self.train_per_subject + self.test_per_subject
-            images = render_subjects(
-                self.subjects, each, data.image_size, self.seed, difficulty=self.difficulty
-            )
-            return zip(entries, images, strict=True)
+            rows, each = iter(entries), self.train_per_subject + self.test_per_subject
+            for subject in range(self.subjects):
+                images = render_subjects(
+                    1, each, data.image_size, self.seed, subject, self.difficulty
+                )
+                yield from zip(islice(rows, each), images, strict=True)
 
         return Origin(entries, read, style="rendered faces")
 
