@@ -177,7 +177,9 @@ class _Group:
         rows = self._orders(number, images, features.shape[0])
         table = features.flatten(0, 1)
         labels = self.features.labels.repeat(features.shape[0])
-        totals, losses = torch.zeros((), device=self.device), []
+        totals = torch.zeros((), device=self.device)
+        # At once: small tensors kept one by one between a step's larger ones leave holes in memory.
+        losses = torch.empty(steps, heads, device=self.device)
         drops = any(below is not None for below in self.stacked.below)
         layers = len(first.head.hidden) if drops else 0
         done = range((number - 1) * steps, number * steps)
@@ -185,7 +187,7 @@ class _Group:
         for step, part in enumerate(torch.split(rows, first.batch_size, 1)):
             scale = factor(first.recipe, done[step], steps, first.epochs)
             sums = self._step(table[part], labels[part], keys[step], scale)
-            losses.append(sums[0])
+            losses[step] = sums[0]
             totals = totals + sums
         scores = (totals / images).T.tolist()
         speed = images * heads / (time.perf_counter() - started)
@@ -202,7 +204,7 @@ class _Group:
             )
             for slot, task in enumerate(self.tasks)
         ]
-        return epochs, torch.stack(losses)
+        return epochs, losses
 
     def _orders(self, number: int, images: int, views: int) -> Tensor:
         """(H, N) rows of the flattened (views x N) table, in each head's own order."""
