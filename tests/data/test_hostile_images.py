@@ -27,8 +27,8 @@ from src.data.pack import _decode
 data = Data(origin=sys.argv[1], image_size=32)
 origin = open_origin(data)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-entries, _, unreadable = _decode(origin, data)
-print(len(entries), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+images, unreadable = _decode(origin, data)
+print(len(images), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
