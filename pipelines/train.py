@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from src import cli, paths
 from src.config import Params, load_params
 from src.files import all_or_none, write_json, write_text
-from src.training.ranks import Ranks
+from src.training.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from src.training.job import TrainingJob
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         run(name, params, ranks)
 
 
-def run(name: str, params: Params, ranks: Ranks) -> None:
+def run(name: str, params: Params, ranks: Ranks = ALONE) -> None:
     """Train and track; files are written only once the training is complete.
 
     Of several ranks the first alone tracks and writes.

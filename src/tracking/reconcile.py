@@ -61,8 +61,8 @@ def reconcile(path: Path) -> Reconciliation:
     """The same as `ensure_run`, returning also what was done."""
     record = RunRecord.read(path)
     store = open_store(record.experiment)
-    deleted = record.sent and _is_deleted(store, record.run_id)
     runs: list[RunRecord | SeedRun] = [record, *record.seeds]
+    deleted = record.sent and _has_deleted(store, runs)
     present = all(_find(store, run, record.sent) for run in runs)
     with locked(store.uri) if present else alone_rebuilding(store, record.run_id):
         close_orphans(store)
@@ -132,11 +132,11 @@ def _find(store: Store, record: RunRecord | SeedRun, sent: bool) -> str | None:
     return str(run.info.run_id)
 
 
-def _is_deleted(store: Store, run_id: str) -> bool:
-    """Whether a run was deleted in MLflow's pages, and can be restored."""
+def _has_deleted(store: Store, runs: Sequence[RunRecord | SeedRun]) -> bool:
+    """Whether one of the runs was deleted in MLflow's pages, and can be restored."""
     from mlflow.entities import ViewType
 
-    wanted = f"attributes.run_id = '{run_id}'"
+    wanted = "attributes.run_id IN ({})".format(", ".join(f"'{run.run_id}'" for run in runs))
     return bool(store.client.search_runs([store.experiment_id], wanted, ViewType.DELETED_ONLY))
 
 
