@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.optim import Optimizer
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as every peer takes
 NATIVE = 64  # pixels of the exported images
@@ -127,6 +128,23 @@ def load_backbone(network: Any, path: Path) -> None:
     wrong = [name for name in missing if not name.startswith("fc.") and "num_batches" not in name]
     if wrong or unexpected:
         raise SystemExit(f"{path}: not a ResNet-18 of torchvision: {[*wrong, *unexpected][:3]}")
+
+
+def train_epoch(
+    network: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    criterion: Callable[[Tensor, Tensor], Tensor],
+    optimizer: Optimizer,
+    autocast: Callable[[], AbstractContextManager[object]],
+) -> None:
+    """The plain loop over all batches, for the libraries that leave it to their users."""
+    network.train()
+    for images, labels in batches:
+        with autocast():
+            loss = criterion(network(images), labels)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
 
 
 def accuracy(

@@ -23,6 +23,7 @@ from benchmarks.peers.measure import (
     arguments,
     autocast_of,
     load_backbone,
+    train_epoch,
 )
 
 
@@ -61,13 +62,7 @@ def main() -> None:
     measurement = Measurement(options)
     measurement.start()
     for epoch in range(epochs):
-        network.train()
-        for images, labels in training:
-            with autocast():
-                loss = criterion(network(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+        train_epoch(network, training, criterion, optimizer, autocast)
         measurement.epoch(accuracy(network, validation, autocast))
         scheduler.step(epoch + 1)
     measurement.stop()

@@ -27,6 +27,7 @@ from benchmarks.peers.measure import (
     arguments,
     autocast_of,
     load_backbone,
+    train_epoch,
 )
 
 BATCHES = {"reference": 32, "tutorial": 4}
@@ -65,13 +66,7 @@ def main() -> None:
     measurement = Measurement(options)
     measurement.start()
     for epoch in range(1, options.epochs + 1):
-        network.train()
-        for images, labels in training:
-            with autocast():
-                loss = criterion(network(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+        train_epoch(network, training, criterion, optimizer, autocast)
         scheduler.step()
         found = accuracy(network, validation, autocast)
         if not tutorial or found > best:

@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,9 +46,9 @@ def write_folder(root: Path, files: Mapping[str, bytes]) -> Path:
     return root
 
 
-def write_tar(path: Path, files: Mapping[str, bytes]) -> Path:
-    """Write the files as a gzipped tar archive."""
-    with tarfile.open(path, "w:gz") as archive:
+def write_tar(path: Path, files: Mapping[str, bytes], mode: Literal["w", "w:gz"] = "w:gz") -> Path:
+    """Write the files as a tar archive, gzipped or plain."""
+    with tarfile.open(path, mode) as archive:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
