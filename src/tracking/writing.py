@@ -59,6 +59,7 @@ def fill_run(
 
 def _log_dataset(store: Store, run_id: str, dataset: DatasetVersion) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.exceptions import MlflowException
 
     profile = {
         "images": dataset.images,
@@ -69,8 +70,14 @@ def _log_dataset(store: Store, run_id: str, dataset: DatasetVersion) -> None:
     entity = Dataset(
         dataset.name, dataset.md5, "local", source, schema=None, profile=json.dumps(profile)
     )
-    context = InputTag("mlflow.data.context", "training")
-    store.client.log_inputs(run_id, [DatasetInput(entity, [context])])
+    inputs = [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])]
+    try:
+        store.client.log_inputs(run_id, inputs)
+    except MlflowException as error:
+        if error.error_code != "BAD_REQUEST":
+            raise
+        # MLflow looks for the dataset, then adds it: another process may have added it in between.
+        store.client.log_inputs(run_id, inputs)
 
 
 def log_points(

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from src.data.faceset import FaceSet
 from src.files import digest
 from src.tracking import live, writing
-from src.tracking.provenance import provenance
+from src.tracking.provenance import dataset_version, provenance
 from src.tracking.record import MetricPoint
 from src.tracking.run import track
 from src.tracking.store import Store, open_store
-from src.tracking.writing import flatten
+from src.tracking.writing import fill_run, flatten, start_run
 from tests.tracking.finished import EPOCH_KEYS, finish_run
 from tests.tracking.projects import EXPERIMENT, Project
 
@@ -267,3 +268,25 @@ def test_nested_parameters_are_flattened() -> None:
         "g": "{}",
         "h": "x y",
     }
+
+
+def test_a_dataset_that_another_process_has_just_logged_is_logged_too(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's store looks for the dataset, draws an id, and adds it; here the other is in between."""
+    from mlflow.store.tracking import sqlalchemy_store
+
+    store = open_store(EXPERIMENT)
+    version = dataset_version(project.faces, FaceSet.load(project.faces), "faces.tar.gz")
+    first, second = (start_run(store, name, 1, {}, {}, None) for name in ("first", "second"))
+    draw = sqlalchemy_store.uuid.uuid4
+
+    def draw_late() -> object:
+        monkeypatch.setattr(sqlalchemy_store.uuid, "uuid4", draw)
+        fill_run(store, second, {}, version)
+        return draw()
+
+    monkeypatch.setattr(sqlalchemy_store.uuid, "uuid4", draw_late)
+    fill_run(store, first, {}, version)
+    logged = [store.client.get_run(run_id).inputs.dataset_inputs for run_id in (first, second)]
+    assert [[each.dataset.digest for each in inputs] for inputs in logged] == 2 * [[version.md5]]
