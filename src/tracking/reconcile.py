@@ -22,7 +22,7 @@ from src.tracking.model import has_files, log_model, model_of, write_files
 from src.tracking.provenance import process_tags
 from src.tracking.record import MetricPoint, ModelFile, RunRecord, SeedRun, now
 from src.tracking.seeds import seed_name, seed_params
-from src.tracking.store import Store, locked, open_store, reachable
+from src.tracking.store import Store, open_store, reachable
 from src.tracking.writing import PARENT, log_file, log_points, start_run
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ def reconcile(path: Path) -> Reconciliation:
     store = open_store(record.experiment)
     runs: list[RunRecord | SeedRun] = [record, *record.seeds]
     deleted = record.sent and _has_deleted(store, runs)
-    present = all(_find(store, run, record.sent) for run in runs)
-    with locked(store.uri) if present else alone_rebuilding(store, record.run_id):
+    with alone_rebuilding(store, record.run_id):
         close_orphans(store)
         found = _find(store, record, record.sent)
         if found is None:
