@@ -111,8 +111,8 @@ def test_what_does_not_fit_is_left_out_and_what_was_found_by_then_is_kept(
     started = time.monotonic()
     names = ["bits", "heads", "table", "tests"]
     monkeypatch.setitem(MEASURES, "tests", (endless, 1))
-    code = gpu.main([*SMALL, "--minutes", "0.02", "--measure", *names])
-    assert code == 1 and time.monotonic() - started < 5
+    code = gpu.main([*SMALL, "--minutes", "0.1", "--measure", *names])  # setting up included
+    assert code == 1 and time.monotonic() - started < 10
     written = json.loads((project / "gpu.json").read_text(encoding="utf-8"))
     assert written["left_out"].keys() == {"bits", "table", "tests"}
     assert written["failed"] == {"heads": "RuntimeError: no kernel image"}

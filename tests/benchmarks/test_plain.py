@@ -58,11 +58,12 @@ def test_a_run_on_stored_outputs_ends_with_the_weights_of_the_whole_run(
     finished.train_on_outputs(rest, prefix_outputs(job, project / "faces", Split.train, Split.val))
     assert finished.step == whole.step == 4
     after = finished.network.state_dict()
-    moved = 0
-    for key, value in whole.network.state_dict().items():
-        torch.testing.assert_close(after[key], value, rtol=1e-3, atol=1e-5)
-        moved += not torch.equal(value, before[key])
-    assert moved, "something has trained"
+    # By whole tensors: Adam makes steps of a weight whose gradient is next to nothing out of rounding.
+    ended = {key: value.double() for key, value in whole.network.state_dict().items()}
+    moved = {key: (value - before[key]).norm() for key, value in ended.items()}
+    for key, value in ended.items():
+        assert (after[key] - value).norm() <= 1e-3 * moved[key], key
+    assert any(moved.values()), "something has trained"
 
 
 def test_of_epochs_with_equal_accuracy_both_loops_keep_the_one_with_the_lowest_loss(
