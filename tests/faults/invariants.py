@@ -23,6 +23,7 @@ RUNS = f"""
 MODELS = (
     "SELECT source_run_id, artifact_location FROM logged_models WHERE lifecycle_stage = 'active'"
 )
+CHAMPIONS = "SELECT version FROM registered_model_aliases WHERE alias = 'champion'"
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Invariants:
         doubled = [run.name for run in finished if logged_by[run.run_id] > 1]
         without = [run.name for run in finished if not (logged_by[run.run_id] or run.parent)]
         assert not doubled + without, f"models: doubled {doubled}, without {without}"
-        champions = self.project.rows("SELECT version FROM registered_model_aliases")
+        champions = self.project.rows(CHAMPIONS)
         assert len(champions) == 1, f"champions: {champions}"
         versions = self.project.rows("SELECT run_id FROM model_versions")
         assert len(versions) == len(set(versions)), f"versions: {versions}"
