@@ -160,7 +160,7 @@ def tables_note(comparison: Comparison) -> str:
         )
     return (
         f"{said} Times are of one seed, from the start of its run to the end; a row is on the "
-        f"front if no other is both faster and more accurate on test. {cost_note(comparison)}"
+        "front if no other is both faster and more accurate on test."
     )
 
 
