@@ -244,6 +244,7 @@ def test_compiled_steps_give_the_logits_of_eager_ones(capsys: pytest.CaptureFixt
     )
 
 
+@pytest.mark.long
 def test_both_layouts_are_timed(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--experiment", "ModelA", "--steps", "2", "--layouts"]
     compiler.main(options)
@@ -266,6 +267,7 @@ def test_scaling_trains_every_size_asked_for(capsys: pytest.CaptureFixture[str])
         assert 50 < cost["peak_memory_mb"] < 6000
 
 
+@pytest.mark.long
 def test_scaling_projects_the_epochs_it_was_told_to_leave(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -275,6 +277,7 @@ def test_scaling_projects_the_epochs_it_was_told_to_leave(
     assert capsys.readouterr().out.rstrip().endswith("from 1")
 
 
+@pytest.mark.long
 def test_scaling_packs_an_archive_of_the_size_asked_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -299,6 +302,7 @@ def test_a_size_that_is_none_is_refused(images: str, capsys: pytest.CaptureFixtu
     assert "whole number" in capsys.readouterr().err or images.startswith("-")
 
 
+@pytest.mark.long
 def test_steps_are_timed_with_and_without_unfolding(capsys: pytest.CaptureFixture[str]) -> None:
     limit = unfolding.UNFOLD
     convolutions.main(["--experiment", "ModelA", "--repeats", "2", "--json"])
@@ -308,6 +312,7 @@ def test_steps_are_timed_with_and_without_unfolding(capsys: pytest.CaptureFixtur
     assert limit == unfolding.UNFOLD, "both ways are timed, and it is left as it was"
 
 
+@pytest.mark.long
 def test_heads_are_timed_together_and_one_by_one(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -90,6 +90,7 @@ def test_everything_is_measured_with_torch_and_few_other_libraries(project: Path
     assert [*found["steps"]] == ["layouts", "default", "reduce-overhead"]
 
 
+@pytest.mark.long
 def test_what_does_not_fit_is_left_out_and_what_was_found_by_then_is_kept(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

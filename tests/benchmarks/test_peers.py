@@ -46,6 +46,7 @@ def test_the_table_has_means_ranges_ratios_by_seed_and_the_time_to_the_goal() ->
     assert "| 35.0 (30.0 to 40.0) | 2.50 |" in second and "| never |" in second
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("project")
 def test_a_peer_without_environment_or_that_fails_is_named_and_the_others_go_on(
     capsys: pytest.CaptureFixture[str],

@@ -28,7 +28,7 @@ from src.training.engine import run_job
 from src.training.job import TrainingJob
 from tests.benchmarks.projects import job_of
 
-pytestmark = pytest.mark.usefixtures("project")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("project")]
 EVERY_IMAGE = 24  # as one batch, so that the order of the images does not matter
 
 
@@ -58,7 +58,7 @@ def test_a_run_on_stored_outputs_ends_with_the_weights_of_the_whole_run(
     finished.train_on_outputs(rest, prefix_outputs(job, project / "faces", Split.train, Split.val))
     assert finished.step == whole.step == 4
     after = finished.network.state_dict()
-    # By whole tensors: Adam makes steps of a weight whose gradient is next to nothing out of rounding.
+    # By whole tensors: where a gradient is next to nothing, Adam makes steps out of rounding.
     ended = {key: value.double() for key, value in whole.network.state_dict().items()}
     moved = {key: (value - before[key]).norm() for key, value in ended.items()}
     for key, value in ended.items():

@@ -84,6 +84,7 @@ def own_memory() -> float:
     return next(int(line.split()[1]) / 2**10 for line in lines if line.startswith("RssAnon"))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 @pytest.mark.parametrize(
     ("name", "write"),

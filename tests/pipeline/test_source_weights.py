@@ -11,7 +11,7 @@ from src.files import write_json
 from src.models.weights import SourceWeights, random_weights
 from tests.pipeline.repository import Repository
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.long, pytest.mark.pipeline]
 ORIGIN = Path("weights/own.safetensors")
 BACKBONE = "mobilenet_v3_small"
 

@@ -98,6 +98,7 @@ def outputs() -> dict[str, bytes]:
     return {path(NAME).as_posix(): path(NAME).read_bytes() for path in files}
 
 
+@pytest.mark.long
 @pytest.mark.pipeline
 def test_two_processes_give_one_run_and_the_network_of_one(experiment: Project) -> None:
     done = run(*TORCHRUN, *COMMAND, NAME)
@@ -118,6 +119,7 @@ def test_two_processes_give_one_run_and_the_network_of_one(experiment: Project) 
     assert (two - one).norm() <= 1e-2 * one.norm()
 
 
+@pytest.mark.long
 @pytest.mark.pipeline
 def test_an_experiment_of_a_head_is_refused_on_one_line_before_a_run_starts(
     experiment: Project,

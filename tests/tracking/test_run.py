@@ -273,7 +273,7 @@ def test_nested_parameters_are_flattened() -> None:
 def test_a_dataset_that_another_process_has_just_logged_is_logged_too(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MLflow's store looks for the dataset, draws an id, and adds it; here the other is in between."""
+    """MLflow looks for the dataset, draws an id, and adds it; here the other is in between."""
     from mlflow.store.tracking import sqlalchemy_store
 
     store = open_store(EXPERIMENT)

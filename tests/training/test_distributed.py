@@ -50,6 +50,7 @@ def left_by(rank: int, folder: Path, name: str) -> dict[str, Tensor]:
     return tensors
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_two_ranks_end_where_one_process_does(
     folder: Path, params: Params, tmp_path: Path, case: str

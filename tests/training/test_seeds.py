@@ -19,7 +19,7 @@ from src.training.result import TrainingResult
 from src.training.temperature import fit_temperature
 from tests.training.conftest import make_job
 
-SEEDS = (3, 4, 7)
+SEEDS, TWO = (3, 4, 7), (3, 7)
 HEAD, TOP = ("head",), ("head", "conv5_x")
 MLP = {"hidden": (32, 16), "dropout": (0.5, 0.0)}
 
@@ -75,8 +75,8 @@ def test_a_seed_among_others_is_the_seed_alone(
     changed = recipe.model_copy(update=changes)
     job = job_of(faces, params, changed, tmp_path / "all", **experiment)
     seen: list[tuple[int, int]] = []
-    results = run_seeds(job, SEEDS, lambda epoch, seed: seen.append((seed, epoch.number)))
-    for place, seed in enumerate(SEEDS):
+    results = run_seeds(job, TWO, lambda epoch, seed: seen.append((seed, epoch.number)))
+    for place, seed in enumerate(TWO):
         own = params.model_copy(update={"seed": seed})
         alone = job_of(faces, own, changed, tmp_path / f"{seed}", **experiment)
         assert_same(results[place], run_job(alone, lambda _epoch: None))
