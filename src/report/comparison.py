@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -58,7 +59,9 @@ class ExperimentResult:
         if self.experiment.start == "scratch":
             said.append("from scratch")
         factors = self.experiment.multipliers or {}
-        said += [f"{block} × {factor:g}" for block, factor in factors.items()]
+        for factor, blocks in groupby(factors, factors.__getitem__):
+            first, *others = blocks
+            said.append(f"{first}{f' to {others[-1]}' if others else ''} × {factor:g}")
         if self.experiment.features:
             said.append(f"on {self.experiment.features}")
         return ", ".join(said)

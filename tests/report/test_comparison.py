@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -111,6 +113,13 @@ def test_a_single_experiment_is_reported_without_comparisons() -> None:
     found = compare_experiments(experiments, {"ModelC": fabricate.trained(0.9)}, scores, made)
     assert words.headline(found).startswith("Unfreeze everything")
     assert len(words.findings(found)) == 1
+
+
+def test_blocks_in_a_row_with_one_learning_rate_are_named_together() -> None:
+    rates = {"head": 1.0, "conv5_x": 0.6, "conv4_x": 0.6, "conv3_x": 0.6, "base": 0.4}
+    layerwise = Experiment(train=("all",), multipliers=rates, batch_size=8, epochs=1)
+    row = replace(results(Baseline=0.5).best, experiment=layerwise)
+    assert row.trains == "everything, head × 1, conv5_x to conv3_x × 0.6, base × 0.4"
 
 
 @pytest.mark.parametrize(
