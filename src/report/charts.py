@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANELS = 5  # charts side by side
+LEGEND_INCHES = 2.2  # width of the longest entry
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, INK, MUTED)
 MARKERS = ("o", "s", "D", "^", "v")  # with six colours, thirty different lines
 
@@ -269,6 +270,7 @@ def _legend(drawn: Any, entries: Sequence[tuple[str, dict[str, Any]]]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], label=label, **look) for label, look in entries]
+    beside = max(1, int(drawn.get_figwidth() // LEGEND_INCHES))
     drawn.legend(
-        handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=8
+        handles=handles, loc="outside upper center", ncols=beside, frameon=False, fontsize=8
     )

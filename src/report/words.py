@@ -153,11 +153,11 @@ def tables_note(comparison: Comparison) -> str:
     several = any(row.test.seeds > 1 for row in comparison.rows)
     over = ", over images and seeds where there are several seeds" if several else ""
     said = f"Intervals are Wilson score intervals{over}."
-    if len(comparison.rows) > 1:
-        said += (
-            f" Differences are in points, on the same images. {tested(comparison)} Their p values "
-            f"are adjusted for {len(comparison.rows) - 1} comparisons by Holm's method."
-        )
+    others = len(comparison.rows) - 1
+    if others:
+        said += f" Differences are in points, on the same images. {tested(comparison)}"
+    if others > 1:
+        said += f" Their p values are adjusted for {others} comparisons by Holm's method."
     return (
         f"{said} Times are of one seed, from the start of its run to the end; a row is on the "
         "front if no other is both faster and more accurate on test."
