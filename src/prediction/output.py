@@ -77,17 +77,20 @@ class Tables(Writer):
         from rich.table import Table
         from rich.text import Text
 
+        console = Console(file=self.out)
         for prediction in predictions:
-            # As Text, since rich would take `[ann]` in a string for markup.
             title = f"{prediction.photo}: {UNKNOWN}" if prediction.unknown else prediction.photo
-            table = Table("subject", title=Text(printable(title)), title_justify="left")
+            table = Table("subject")
             table.add_column("probability", justify="right")
-            if prediction.candidates is not None:
-                said = f"candidates: {', '.join(prediction.candidates) or 'none'}"
-                table.caption, table.caption_justify = Text(printable(said)), "left"
+            # As Text, since rich would take `[ann]` in a string for markup.
             for subject, probability in prediction.subjects:
                 table.add_row(Text(printable(subject)), f"{probability:.1%}")
-            Console(file=self.out).print(table)
+            # Not the table's own title and caption, which would break at its width.
+            console.print(Text(printable(title)), soft_wrap=True)
+            console.print(table)
+            if prediction.candidates is not None:
+                said = f"candidates: {', '.join(prediction.candidates) or 'none'}"
+                console.print(Text(printable(said)), soft_wrap=True)
 
 
 @dataclass

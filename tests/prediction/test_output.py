@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from src.prediction.output import Csv, Json, Rows, Writer
+from src.prediction.output import Csv, Json, Rows, Tables, Writer
 from src.prediction.stream import Prediction
 
 NAMES = (
@@ -88,3 +88,12 @@ def test_what_an_encoding_lacks_is_escaped() -> None:
     Rows(out, NAMES, True).write(ANSWERS)
     assert isinstance(out.buffer, io.BytesIO)
     assert rb"\u540d\u524d.jpg" in out.buffer.getvalue()
+
+
+def test_a_table_leaves_the_path_and_what_is_said_of_it_on_one_line() -> None:
+    path, names = "photos/of/a/holiday/long/ago/0001.jpg", ("ann", "bob", "eve")
+    answer = Prediction(path, (("ann", 0.5), ("bob", 0.3)), True, names)
+    out = io.StringIO()
+    Tables(out).write([answer])
+    lines = out.getvalue().splitlines()
+    assert lines[0] == f"{path}: unknown" and lines[-1] == "candidates: ann, bob, eve"
