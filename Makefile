@@ -14,7 +14,7 @@ MINUTES ?= 60
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-remote repro study test test-faults soak lint audit licences ui serve up down clean
+.PHONY: help setup setup-remote repro study test test-faults soak lint audit licences ui plots serve up down clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -97,6 +97,9 @@ licences: setup-remote ## write docs/licences.md, the licence of each package of
 ui: setup ## serve the MLflow UI on http://127.0.0.1:5000
 	$(RUN) python -m src.tracking reconcile
 	$(RUN) python -m mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000
+
+plots: setup ## write dvc_plots/index.html, what `dvc plots show` draws, readable without a network
+	$(RUN) python -m src.plots
 
 serve: setup ## serve the champion on http://127.0.0.1:5001, to this machine alone
 	$(RUN) python -m src.serve
