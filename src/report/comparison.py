@@ -67,6 +67,11 @@ class ExperimentResult:
         return ", ".join(said)
 
     @property
+    def improving(self) -> bool:
+        """Whether it was still learning when its epochs ended; a classical head is fitted once."""
+        return self.trained.improving and not self.experiment.head.classical
+
+    @property
     def unfrozen(self) -> tuple[str, ...]:
         """Blocks that it trains besides the head; `all` where it trains everything."""
         return tuple(block for block in self.experiment.train if block != "head")
@@ -110,7 +115,7 @@ class Comparison:
     @property
     def improving(self) -> tuple[ExperimentResult, ...]:
         """Experiments that were still learning when their epochs ended."""
-        return tuple(row for row in self.rows if row.trained.improving)
+        return tuple(row for row in self.rows if row.improving)
 
     @property
     def front(self) -> tuple[ExperimentResult, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from src.config import Experiment
+from src.config import Experiment, Head
 from src.config.presets import read_preset
 from src.evaluation.metrics import score
 from src.evaluation.predictions import Predictions
@@ -277,3 +277,10 @@ def test_still_learning_is_a_last_epoch_that_was_kept_and_gained(
     train: tuple[float, ...], best: int, improving: bool
 ) -> None:
     assert LearningCurve(train, train, best).improving == improving
+
+
+def test_a_head_that_is_fitted_once_was_not_stopped_while_it_learned() -> None:
+    row = results(Baseline=0.5).best
+    learning = replace(row, trained=replace(row.trained, improving=True))
+    svm = Experiment(train=("head",), head=Head(kind="svm"), batch_size=8, epochs=1)
+    assert learning.improving and not replace(learning, experiment=svm).improving
