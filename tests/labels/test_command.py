@@ -112,14 +112,20 @@ def test_test_images_are_never_listed(project: Path, truth: torch.Tensor) -> Non
     assert not {each.file for each in listed()} & {f"{row}.png" for row in (10, 11, 22, 23, 34, 35)}
 
 
-def test_what_a_person_decided_to_keep_is_not_listed_again(
-    project: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "kept",
+    [
+        Correction(ORIGIN, f"{WRONG}.png", "ann", "keep"),
+        Correction(ORIGIN, f"{WRONG}.png", "cem", "rename", "ann"),
+    ],
+)
+def test_an_image_whose_subject_a_person_decided_is_not_listed_again(
+    project: Path, capsys: pytest.CaptureFixture[str], kept: Correction
 ) -> None:
-    kept = Correction(ORIGIN, f"{WRONG}.png", "ann", "keep")
     write_corrections(Path("data/corrections.csv"), [kept])
     main([])
     assert f"{WRONG}.png" not in {each.file for each in listed()}
-    assert "and 1 that you decided to keep" in capsys.readouterr().err
+    assert "and 1 whose subject was decided" in capsys.readouterr().err
     write_corrections(Path("data/corrections.csv"), [replace(kept, origin="elsewhere")])
     main([])
     assert f"{WRONG}.png" in {each.file for each in listed()}
