@@ -18,8 +18,9 @@ from src import paths
 from src.config import Data
 from src.data.corrections import Correction, Decision, read_corrections, write_corrections
 from src.data.faceset import FaceSet
-from src.errors import ConfigError, StaleInputError, UserError
+from src.errors import ConfigError, StaleInputError
 from src.files import digest, read_rows
+from src.labels.suspects import read_suspects
 from src.tensors import MALFORMED
 
 MOST = 500  # images of the page
@@ -88,11 +89,11 @@ class _Dataset:
 
 
 class Doubts:
-    """The project's images in doubt; read anew whenever the page asks, so that it is never stale."""
+    """The project's images in doubt, read anew whenever the page asks."""
 
     def __init__(self, project: Path, data: Data) -> None:
         self.project, self.origin = project, data.origin
-        self.corrections = project / getattr(data, "corrections", "data/corrections.csv")
+        self.shown, self.corrections = data.corrections, project / data.corrections
         self._read: tuple[tuple[int, ...], _Dataset] | None = None
 
     def listing(self) -> dict[str, Any]:
@@ -103,7 +104,7 @@ class Doubts:
             notes.append(f"The first {MOST} of {len(found)} images are shown.")
         return {
             "origin": self.origin,
-            "file": self.corrections.relative_to(self.project).as_posix(),
+            "file": self.shown,
             "version": dataset.md5,
             "subjects": dataset.faces.subjects,
             "notes": notes,
@@ -179,8 +180,14 @@ class Doubts:
                 yield _with(doubt, decided.get(doubt.file))
 
     def _suspects(self, dataset: _Dataset, notes: list[str]) -> Iterator[Doubt]:
-        notes.append("Suspects are not listed yet: run `python -m src.labels`.")
-        yield from ()
+        suspects = read_suspects(self.project / paths.LABELS, dataset.md5)
+        if suspects is None:
+            notes.append("No suspects are listed for this dataset yet: run python -m src.labels.")
+        for each in suspects or ():
+            if each.file in dataset.rows:
+                row, subject, split = dataset.rows[each.file]
+                why = f"{each.suggested} with probability {each.probability:.0%}"
+                yield Doubt("suspect", each.file, subject, row, split, why, each.suggested)
 
     def _findings(self, dataset: _Dataset) -> Iterator[Doubt]:
         for finding in _audit(self.project / paths.AUDIT):
@@ -231,6 +238,3 @@ def _audit(path: Path) -> list[dict[str, Any]]:
         return [each for each in found if each["kind"] in KINDS]
     except MALFORMED:
         raise StaleInputError(str(paths.AUDIT), "not an audit", "run `dvc repro dataset`") from None
-
-
-__all__ = ["Doubt", "Doubts", "UserError"]
