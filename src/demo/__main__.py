@@ -44,10 +44,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     from src.demo.doubts import Doubts
 
     answers = Answers.of(model, project)
-    if answers.note:
-        print(
-            f"note: explained without the nearest training faces: {answers.note}", file=sys.stderr
-        )
     app = application(answers, Doubts(project, data), data.max_bytes, port)
     config = uvicorn.Config(
         app, log_level="error", limit_concurrency=CONNECTIONS, server_header=False

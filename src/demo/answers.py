@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from src.data.entries import Pixels
 from src.plotting import to_hwc
@@ -26,17 +27,26 @@ PHOTO = "photo"  # what errors call it; its name stays in the browser
 
 @dataclass(frozen=True)
 class Answers:
-    """A network that answers, with the faces it was trained on, or a note why not."""
+    """A network that answers, and the faces it was trained on, or in words why they are not known.
+
+    These take a minute to read where there are many, so that answers do not wait for them.
+    """
 
     model: Model
-    training: TrainingFaces | None
-    note: str = ""
+    training: Future[TrainingFaces | str]
 
     @classmethod
     def of(cls, model: Model, project: Path) -> Answers:
-        """Read the training faces, if they are those of the network."""
-        training = training_faces(model.classifier, project)
-        return cls(model, None, training) if isinstance(training, str) else cls(model, training)
+        """Begin to read the training faces."""
+        made = cls(model, Future())
+        Thread(target=made._read, args=(project,), daemon=True, name="training faces").start()
+        return made
+
+    def _read(self, project: Path) -> None:
+        try:
+            self.training.set_result(training_faces(self.model.classifier, project))
+        except BaseException as error:
+            self.training.set_exception(error)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -46,7 +56,6 @@ class Answers:
             "model": self.model.name,
             "subjects": len(self.model.classifier.subjects),
             "knows_strangers": bool(threshold and threshold.score),
-            "note": self.note,
         }
 
     def answer(self, content: bytes) -> dict[str, Any]:
@@ -67,21 +76,28 @@ class Answers:
             ],
             "seen": png(to_hwc(batch.images[0])),
             "heat": png(overlay(to_hwc(batch.images[0]), heat)),
-            "nearest": self._nearest(batch.images),
         }
 
-    def _nearest(self, images: Tensor) -> list[dict[str, Any]]:
-        if self.training is None:
-            return []
-        features = self.model.classifier.outputs(images)[0]
-        return [
+    def nearest(self, content: bytes) -> dict[str, Any]:
+        """The training faces nearest to a photo, once they are read, or a note why there are none.
+
+        Raises as `answer` does.
+        """
+        training = self.training.result()
+        if isinstance(training, str):
+            return {"nearest": [], "note": training}
+        classifier = self.model.classifier
+        images = answer_content(classifier, None, PHOTO, content, TOP).images
+        found = training.nearest(classifier.outputs(images)[0], NEAREST)[0]
+        shown = [
             {
                 "subject": face.subject,
                 "distance": round(face.distance, 4),
                 "image": png(to_hwc(face.image)),
             }
-            for face in self.training.nearest(features, NEAREST)[0]
+            for face in found
         ]
+        return {"nearest": shown, "note": ""}
 
 
 def png(pixels: Pixels) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -47,9 +47,19 @@ class Site:
 
     async def answer(self, request: Request) -> Response:
         """Whose face is in the photo that is the request's content."""
+        return await self._about_photo(request, self.answers.answer)
+
+    async def nearest(self, request: Request) -> Response:
+        """The nearest training faces, once they have been read."""
+        await asyncio.wait([asyncio.wrap_future(self.answers.training)])
+        return await self._about_photo(request, self.answers.nearest)
+
+    async def _about_photo(
+        self, request: Request, compute: Callable[[bytes], dict[str, Any]]
+    ) -> Response:
         async with self.room:
             content = await body(request, self.max_bytes)
-            return JSONResponse(await self._computed(lambda: self.answers.answer(content)))
+            return JSONResponse(await self._computed(lambda: compute(content)))
 
     async def listing(self) -> Response:
         """The images in doubt."""
@@ -84,6 +94,7 @@ def application(answers: Answers, doubts: Doubts, max_bytes: int, port: int) -> 
     app.get("/")(site.page)
     app.get("/api/about")(site.about)
     app.post("/api/answer")(site.answer)
+    app.post("/api/nearest")(site.nearest)
     app.get("/api/doubts")(site.listing)
     app.get("/api/images/{row}")(site.image)
     app.post("/api/decisions")(site.save)

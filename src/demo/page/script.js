@@ -63,7 +63,7 @@ tabs.forEach((tab, index) => {
 
 // Whose face?
 
-let about = { max_bytes: Infinity, knows_strangers: true, note: "", model: "" };
+let about = { max_bytes: Infinity, knows_strangers: true, model: "" };
 let asked = 0;
 
 async function answerFor(photo) {
@@ -76,13 +76,29 @@ async function answerFor(photo) {
   }
   $("busy").hidden = false;
   try {
-    const headers = { "Content-Type": "application/octet-stream" };
-    const answer = await ask("/api/answer", { method: "POST", headers, body: photo });
+    const answer = await askAbout(photo, "/api/answer");
     if (number === asked) showAnswer(answer);
   } catch (error) {
     if (number === asked) show("face-error", error.message);
   }
-  if (number === asked) $("busy").hidden = true;
+  if (number !== asked) return;
+  $("busy").hidden = true;
+  if ($("answer").hidden) return;
+  try {
+    const found = await askAbout(photo, "/api/nearest");
+    if (number === asked) showNearest(found.nearest, found.note && `Not shown: ${found.note}.`);
+  } catch (error) {
+    if (number === asked) showNearest([], error.message);
+  }
+}
+
+function askAbout(photo, path) {
+  return ask(path, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: photo });
+}
+
+function showNearest(faces, note) {
+  $("nearest").replaceChildren(...faces.map(neighbour));
+  show("nearest-note", note);
 }
 
 const percent = (share) => `${(100 * share).toFixed(1)}%`;
@@ -101,8 +117,7 @@ function showAnswer(answer) {
   $("bars").replaceChildren(...answer.subjects.map(bar));
   const candidates = answer.candidates && answer.candidates.length > 1 ? answer.candidates : [];
   show("candidates", candidates.length ? `It may well be any of: ${candidates.join(", ")}.` : "");
-  $("nearest").replaceChildren(...answer.nearest.map(neighbour));
-  show("nearest-note", about.note ? `Not shown: ${about.note}.` : "");
+  showNearest([], "Reading the training faces …");
   $("by").textContent = `Answered by ${about.model}.`;
   $("answer").hidden = false;
 }
