@@ -116,7 +116,8 @@ function showAnswer(answer) {
   $("verdict").textContent = verdict;
   $("bars").replaceChildren(...answer.subjects.map(bar));
   const candidates = answer.candidates && answer.candidates.length > 1 ? answer.candidates : [];
-  show("candidates", candidates.length ? `It may well be any of: ${candidates.join(", ")}.` : "");
+  const introduction = answer.unknown ? "If it is one of them after all, it may be any of" : "It may well be any of";
+  show("candidates", candidates.length ? `${introduction}: ${candidates.join(", ")}.` : "");
   showNearest([], "Reading the training faces …");
   $("by").textContent = `Answered by ${about.model}.`;
   $("answer").hidden = false;
@@ -169,6 +170,7 @@ async function startCamera() {
   }
   $("video").srcObject = stream;
   $("live").hidden = false;
+  $("drop").hidden = true;
   $("take").focus();
 }
 
@@ -177,6 +179,7 @@ function stopCamera() {
   for (const track of stream ? stream.getTracks() : []) track.stop();
   stream = $("video").srcObject = null;
   $("live").hidden = true;
+  $("drop").hidden = false;
   if (used && !$("face").hidden) $("camera").focus();
 }
 
