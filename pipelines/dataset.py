@@ -44,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"{len(packed.faces.subjects)} subjects, {len(packed.faces)} images: {counts}")
     strangers = packed.strangers
     print(f"{len(strangers.subjects) or 'no'} strangers, {len(strangers)} images")
+    if any(packed.corrections.values()):
+        decided = (f"{count} {what}" for what, count in packed.corrections.items() if count)
+        print(f"corrections: {', '.join(decided)}")
     if packed.note:
         print(f"note: {packed.note}", file=sys.stderr)
     for finding in packed.findings[:SHOWN]:

@@ -45,7 +45,7 @@ class Data(Section):
     """A file with more bytes is refused before it is read."""
     classes: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
     """Patterns of subjects for each class; `{}` makes every subject a class of its own."""
-    corrections: str = "data/corrections.csv"
+    corrections: Annotated[str, Field(min_length=1)] = "data/corrections.csv"
     """Decisions about single images whose label is in doubt, which `dataset` applies."""
     audit: Audit = Audit()
     """What to do about each kind of finding."""

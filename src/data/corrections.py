@@ -41,10 +41,10 @@ def read_corrections(path: Path) -> tuple[Correction, ...]:
     if not path.is_file():
         return ()
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header, *rows = [*csv.reader(file)] or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(str(path), f"cannot be read ({error})", "restore it with git") from None
-    header, *rows = [*csv.reader(io.StringIO(text))] or [[]]
     if tuple(header) != HEADER:
         what = f"its first line is not {','.join(HEADER)}"
         raise ConfigError(str(path), what, "restore it with git")
@@ -59,11 +59,15 @@ def read_corrections(path: Path) -> tuple[Correction, ...]:
 
 def write_corrections(path: Path, corrections: Iterable[Correction]) -> None:
     """Write them in the order of origin and file, so that git shows what changed."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
-    writer.writerows(astuple(each) for each in sorted(corrections, key=astuple))
-    write_text(path, text.getvalue())
+    rows = (astuple(each) for each in sorted(corrections, key=astuple))
+    write_text(path, "".join(map(_line, (HEADER, *rows))))
+
+
+def _line(row: Iterable[str]) -> str:
+    """A line of CSV; a `\\r` in a name is quoted only where lines are to end in it."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerow(row)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _correction(path: Path, number: int, row: list[str]) -> Correction:

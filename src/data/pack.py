@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,11 +16,12 @@ import torch
 from src.config import Data
 from src.data import audit
 from src.data.audit import KINDS, AuditFinding, DecodedImages, pixel_digest
+from src.data.corrected import Corrections
 from src.data.decode import decode
 from src.data.entries import Content, Entry, Origin, Pixels
 from src.data.faceset import FaceSet, Split
 from src.data.origins import open_origin
-from src.data.split import assign, check_remaining
+from src.data.split import Splits, assign, check_remaining, check_subjects
 from src.data.spool import CHANNELS, SpooledImages
 from src.data.strangers import hold_out, in_halves, nobody
 from src.errors import ImageError, OriginError
@@ -34,13 +35,15 @@ BATCH_BYTES = 2**24  # of encoded files or pixels; a single image may have more
 class PackedDataset:
     """A dataset, the file that each row came from, and the findings of the audit.
 
-    strangers: in two halves (`src.data.strangers`). note: why there are none or fewer than given.
+    strangers: in two halves (`src.data.strangers`). corrections: how many images were renamed,
+    dropped and kept by a person. note: why there are no strangers, or fewer than given.
     """
 
     faces: FaceSet
     files: tuple[str, ...]
     findings: tuple[AuditFinding, ...]
     strangers: FaceSet
+    corrections: Mapping[str, int]
     note: str = ""
 
     def manifest_csv(self) -> str:
@@ -69,6 +72,7 @@ class PackedDataset:
             "images": {split.name: len(self.faces.rows(split)) for split in Split},
             "images_per_subject": {"least": int(sizes.min()), "most": int(sizes.max())},
             "strangers": len(self.strangers.subjects),
+            "corrections": dict(self.corrections),
             "found": {kind: counts[kind] for kind in KINDS},
             "dropped": len(dropped),
             "findings": [asdict(finding) for finding in self.findings],
@@ -80,10 +84,12 @@ def pack(
 ) -> PackedDataset:
     """Read, decode, split and audit the origin, and read that of the strangers.
 
-    Where `strangers` gives none, they are a share `held_out` of the origin's own subjects.
+    Where `strangers` gives none, they are a share `held_out` of the origin's own subjects. A
+    correction leaves the split of its image and of all others as it was.
     Raises OriginError and AuditError; an unreadable file is a finding, not an error.
     """
     origin = open_origin(data)
+    corrections = Corrections.of(data, origin.entries)
     images, unreadable = _decode(origin, data)
     entries = images.entries
     if _has_test(origin.entries) and not _has_test(entries):
@@ -95,7 +101,11 @@ def pack(
     others, note = _strangers(data, strangers, origin.style)
     if not others:
         held = hold_out(data.origin, {entry.subject for entry in entries}, held_out, seed)
-        others = images.chosen(row for row, of in enumerate(entries) if of.subject in held)
+        others = images.chosen(
+            row
+            for row, of in enumerate(entries)
+            if of.subject in held and not corrections.change(of.file)  # then it may show a subject
+        )
         images = images.chosen(row for row, of in enumerate(entries) if of.subject not in held)
         entries = images.entries
     policies = data.audit
@@ -106,6 +116,8 @@ def pack(
         ),
     ]
     splits = assign(data.origin, entries, data.val_fraction, data.test_fraction, seed)
+    images, splits = _corrected(data.origin, images, splits, corrections)
+    entries = images.entries
     decoded = DecodedImages(entries, images.pixels, splits)
     found = audit.audit(decoded, policies)
     dropped = {file for finding in found for file in finding.dropped}
@@ -122,7 +134,7 @@ def pack(
     )
     files = tuple(entries[row].file for row in kept)
     apart = _apart(others, faces, {decoded.prints[0][row] for row in kept})
-    return PackedDataset(faces, files, (*findings, *found), apart, note)
+    return PackedDataset(faces, files, (*findings, *found), apart, corrections.counts(), note)
 
 
 @dataclass(frozen=True)
@@ -139,6 +151,20 @@ class _Images:
         """Some of them."""
         some = list(rows)
         return _Images([self.entries[row] for row in some], self.pixels.chosen(some))
+
+
+def _corrected(
+    where: str, images: _Images, splits: Splits, corrections: Corrections
+) -> tuple[_Images, Splits]:
+    """The images under the subjects that were decided, without those that were dropped."""
+    if not corrections.by_file:
+        return images, splits
+    subjects = {entry.subject for entry in images.entries}
+    decided = [corrections.applied(entry, subjects) for entry in images.entries]
+    left = [row for row, entry in enumerate(decided) if entry]
+    entries = [entry for entry in decided if entry]
+    check_subjects(where, entries)
+    return _Images(entries, images.pixels.chosen(left)), splits[left]
 
 
 def _strangers(data: Data, where: str | None, style: str) -> tuple[_Images, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -32,7 +32,7 @@ def assign(
     has at least one image in each split. Raises OriginError where a subject has too few images,
     or is in only one of the origin's splits.
     """
-    _check_subjects(where, entries)
+    check_subjects(where, entries)
     splits = np.full(len(entries), Split.train, dtype=np.uint8)
     rows_of = defaultdict(list)
     for row, entry in enumerate(entries):
@@ -52,20 +52,22 @@ def assign(
 
 
 def check_remaining(where: str, entries: Sequence[Entry], splits: Splits) -> None:
-    """Raise OriginError where the audit left a subject nothing to train or validate on."""
-    for name in (Split.train, Split.val):
+    """Raise OriginError where the audit or the corrections left a subject no image of a split."""
+    for name in Split:
         left = {
             entry.subject for entry, split in zip(entries, splits, strict=True) if split == name
         }
         for subject in sorted({entry.subject for entry in entries} - left):
             raise OriginError(
                 f"{where}: {subject}",
-                f"the audit dropped its last image of the {name.name} split",
-                "add images, remove the subject, or set the policies of data.audit to warn",
+                f"the audit or a correction took its last image of the {name.name} split",
+                "add images, remove the subject, set the policies of data.audit to warn, or take "
+                "back the correction",
             )
 
 
-def _check_subjects(where: str, entries: Iterable[Entry]) -> None:
+def check_subjects(where: str, entries: Sequence[Entry]) -> None:
+    """Raise OriginError for fewer than two subjects, or one in only one of the origin's splits."""
     train = {entry.subject for entry in entries if entry.split is not Split.test}
     test = {entry.subject for entry in entries if entry.split is Split.test}
     if test and train != test:

@@ -1,7 +1,7 @@
 """Which labels disagree with confident predictions of images that no classifier was fitted on.
 
-Confident learning: Northcutt, Jiang and Chuang (2021), "Confident Learning: Estimating Uncertainty in
-Dataset Labels", Journal of Artificial Intelligence Research 70. Written from the paper.
+Confident learning: Northcutt, Jiang and Chuang (2021), "Confident Learning: Estimating Uncertainty
+in Dataset Labels", Journal of Artificial Intelligence Research 70. Written from the paper.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ def test_dropping_a_subjects_last_training_image_is_refused(tmp_path: Path) -> N
     files = split_files(each=3)
     for n in range(3):
         files[f"train/a/{n}.png"] = files["test/a/0.png"]
-    with pytest.raises(OriginError, match="the audit dropped its last image"):
+    with pytest.raises(OriginError, match="the audit or a correction took its last image"):
         packed(tmp_path, files)
 
 

@@ -1,0 +1,135 @@
+"""Probabilities of training and validation images by classifiers that were not fitted on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.errors import ConfigError, StaleInputError
+from src.files import digest, read_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from src.data.faceset import FaceSet
+    from src.training.features import Features
+
+FOLDS = 5
+EMBED = "run `dvc repro embed`"
+STRENGTH = 0.01  # C of the logistic regression, that of the probes of `src.advise`
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Training and validation images with what a classifier says that has not seen them.
+
+    rows: (N,) int64, row numbers in the packed dataset. labels: (N,) int64, an index into
+    `subjects`. probabilities: (N, C).
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.floating]
+    subjects: tuple[str, ...]
+
+    @property
+    def agreement(self) -> float:
+        """The share of the images of which the likeliest subject is the given one."""
+        return float((self.probabilities.argmax(axis=1) == self.labels).mean())
+
+
+def by_features(faces: FaceSet, features: Features, seed: int) -> Judged:
+    """By logistic regression on the last block's features of the images as they are, not flipped.
+
+    Each image is judged by a classifier that was fitted on the other folds.
+    """
+    import numpy as np
+
+    from src.data.faceset import Split
+
+    rows = np.concatenate([faces.rows(split).numpy() for split in (Split.train, Split.val)])
+    values = np.concatenate([features.values[0].numpy(), features.val_values.numpy()])
+    labels = faces.labels.numpy()[rows]
+    return Judged(rows, labels, out_of_fold(values, labels, seed), faces.subjects)
+
+
+def out_of_fold(
+    features: NDArray[np.floating], labels: NDArray[np.int64], seed: int
+) -> NDArray[np.float64]:
+    """(N, C) probabilities by stratified cross-validation; each label needs two images or more."""
+    import warnings
+
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    count = min(FOLDS, int(np.bincount(labels).max()))
+    folds = StratifiedKFold(count, shuffle=True, random_state=seed)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=1000))
+    with warnings.catch_warnings():  # of a subject with fewer images than folds, which may be
+        warnings.simplefilter("ignore", UserWarning)
+        found: NDArray[np.float64] = cross_val_predict(
+            classifier, features, labels, cv=folds, method="predict_proba"
+        )
+    return found
+
+
+def by_crossvalidation(faces: FaceSet, experiment: str, path: Path) -> Judged:
+    """By the networks of `python -m src.crossvalidate`, which each tested one fold.
+
+    Raises StaleInputError where it did not see these labels, ConfigError where the experiment was
+    not among its own.
+    """
+    import numpy as np
+
+    from src.data.faceset import Split
+    from src.evaluation.predictions import Predictions
+
+    again = "run `python -m src.crossvalidate`"
+    if not path.is_file():
+        raise StaleInputError(str(path), "no such file", again)
+    found = Predictions.load(path)
+    if experiment not in found.logits:
+        mend = f"it has {', '.join(found.logits)}"
+        raise ConfigError("--folds", f"{path} has no experiment {experiment}", mend)
+    labels = faces.labels.numpy()
+    same = len(found.rows) == len(labels) and np.array_equal(labels[found.rows], found.labels)
+    if found.subjects != faces.subjects or not same:
+        raise StaleInputError(str(path), "made from other faces or labels", again)
+    ours = faces.split.numpy()[found.rows] != Split.test.value
+    probabilities = found.probabilities(experiment)[ours]
+    return Judged(found.rows[ours], found.labels[ours], probabilities, faces.subjects)
+
+
+def load_faces(path: Path) -> FaceSet:
+    """The packed images; raises StaleInputError where there are none."""
+    from src.data.faceset import FaceSet
+
+    if not path.is_file():
+        raise StaleInputError(str(path), "no such file", EMBED)
+    return FaceSet.load(path)
+
+
+def load_features(path: Path, faces: Path) -> Features:
+    """The features of these packed images; raises StaleInputError where there are none."""
+    from src.training.features import Features
+
+    if not path.is_file():
+        raise StaleInputError(str(path), "no such file", EMBED)
+    features = Features.load(path)
+    if features.provenance.faces != digest(faces):
+        raise StaleInputError(str(path), f"not made from {faces}", EMBED)
+    return features
+
+
+def files_of(faces: FaceSet, manifest: Path) -> list[str]:
+    """The file that each row of the packed dataset came from; raises StaleInputError."""
+    rows = read_rows(manifest)
+    named = [faces.subjects[label] for label in faces.labels.tolist()]
+    if [row.get("subject") for row in rows] != named:
+        raise StaleInputError(str(manifest), "of another dataset", "run `dvc repro dataset`")
+    return [row["file"] for row in rows]
