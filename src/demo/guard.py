@@ -95,7 +95,7 @@ class Guard:
 
 async def body(request: Request, most: int) -> bytes:
     """A request's content; raises RefusedError for more than `most` bytes, without reading on."""
-    too_large = RefusedError(413, f"too large: more than {most:,} bytes; choose a smaller file")
+    too_large = RefusedError(413, f"photo: too large: more than {most:,} bytes; choose a smaller file")
     stated = request.headers.get("content-length", "")
     if stated.isdigit() and int(stated) > most:
         raise too_large
