@@ -261,7 +261,7 @@ def test_a_photo_that_is_too_large_is_refused_before_it_is_read(served: Served) 
     answer = connection.getresponse()
     assert answer.status == 413
     assert json.loads(answer.read()) == {
-        "error": "photo: too large: more than 100,000 bytes; choose a smaller file"
+        "error": "photo: too large: more than 100,000 bytes; send less"
     }
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
-from src.demo.answers import Answers, png_bytes
+from src.demo.answers import PHOTO, Answers, png_bytes
 from src.demo.doubts import Doubts
 from src.demo.guard import Guard, RefusedError, body, refusal
 from src.errors import UserError, shortage
@@ -58,7 +58,7 @@ class Site:
         self, request: Request, compute: Callable[[bytes], dict[str, Any]]
     ) -> Response:
         async with self.room:
-            content = await body(request, self.max_bytes)
+            content = await body(request, PHOTO, self.max_bytes)
             return JSONResponse(await self._computed(lambda: compute(content)))
 
     async def listing(self) -> Response:
@@ -74,7 +74,7 @@ class Site:
         """Write decisions about labels."""
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
             raise RefusedError(415, f"decisions are sent as {JSON}")
-        content = await body(request, LARGEST)
+        content = await body(request, "decisions", LARGEST)
         return JSONResponse({"decisions": await self._computed(lambda: self.doubts.save(content))})
 
     async def _computed(self, compute: Callable[[], T]) -> T:

@@ -93,9 +93,10 @@ class Guard:
         return None
 
 
-async def body(request: Request, most: int) -> bytes:
+async def body(request: Request, what: str, most: int) -> bytes:
     """A request's content; raises RefusedError for more than `most` bytes, without reading on."""
-    too_large = RefusedError(413, f"photo: too large: more than {most:,} bytes; choose a smaller file")
+    line = f"{what}: too large: more than {most:,} bytes; send less"
+    too_large = RefusedError(413, line)
     stated = request.headers.get("content-length", "")
     if stated.isdigit() and int(stated) > most:
         raise too_large
@@ -107,6 +108,6 @@ async def body(request: Request, most: int) -> bytes:
                 if len(content) > most:
                     raise too_large
     except TimeoutError:
-        line = f"not complete after {PATIENCE} seconds; send it again"
+        line = f"{what}: not complete after {PATIENCE} seconds; send it again"
         raise RefusedError(408, line) from None
     return bytes(content)

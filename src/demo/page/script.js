@@ -71,7 +71,7 @@ async function answerFor(photo) {
   $("answer").hidden = true;
   show("face-error", "");
   if (photo.size > about.max_bytes) {
-    show("face-error", `photo: too large: more than ${about.max_bytes.toLocaleString("en")} bytes; choose a smaller file`);
+    show("face-error", `photo: too large: more than ${about.max_bytes.toLocaleString("en")} bytes; send less`);
     return;
   }
   $("busy").hidden = false;
