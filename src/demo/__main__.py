@@ -6,6 +6,7 @@ import argparse
 import socket
 import sys
 from collections.abc import Sequence
+from errno import EADDRINUSE
 from pathlib import Path
 
 from src.cli import parser, run
@@ -67,7 +68,7 @@ def _listener(port: int) -> socket.socket:
     try:
         return socket.create_server((HOST, port))
     except (OSError, OverflowError) as error:
-        what = (getattr(error, "strerror", None) or "not a port").lower()
+        what = "already in use" if getattr(error, "errno", None) == EADDRINUSE else "cannot be used"
         raise ConfigError(f"port {port}", what, "choose another with --port") from None
 
 

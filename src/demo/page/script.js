@@ -240,7 +240,7 @@ function doubt(item, number, listing) {
     else changes.set(item.file, { file: item.file, decision, to });
     unsaved();
   };
-  for (const decision of ["keep", "rename", "drop"]) {
+  for (const decision of ["keep", "drop", "rename"]) {
     const label = element("label", "", "choice");
     const input = element("input");
     input.type = "radio";
