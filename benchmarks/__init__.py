@@ -1,4 +1,4 @@
-"""Benchmarks: docs/performance.md and docs/statistics.md show what they measured.
+"""Benchmarks: docs/performance.md, docs/statistics.md and docs/labels.md show what they measured.
 
     python -m benchmarks.speed      one experiment, against a plain PyTorch loop and the floor
     python -m benchmarks.accuracy   whether the engine is as accurate as that loop, over many seeds
@@ -14,8 +14,9 @@
     python -m benchmarks.startup    every command from its start to its exit
     python -m benchmarks.serving    a running server, asked by one client and by many at once
     python -m benchmarks.significance  how often the report's tests and intervals err
+    python -m benchmarks.labels     how many planted wrong labels are found
     python -m benchmarks.gpu        what to ask a GPU that is there for ten minutes, without data
 
-Each has `--help`; all but the last four run on the data of the project in the working directory,
-which `dvc repro embed` makes.
+Each has `--help`; all but startup, serving, significance and gpu run on the data of the project in
+the working directory, which `dvc repro embed` makes.
 """

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     files = files_of(faces, paths.MANIFEST)
     judged = judge(params, faces, options.folds)
     found = find_suspects(
-        judged.probabilities, judged.labels, judged.subjects, [files[row] for row in judged.rows]
+        judged.probabilities, judged.labels, faces.subjects, [files[row] for row in judged.rows]
     )
     left = undecided(found, params)
     about = {"origin": params.data.origin, "faces_md5": digest(paths.FACES)}
@@ -90,7 +90,7 @@ def summary(judged: Judged, suspects: Sequence[Suspect], kept: int) -> str:
     return (
         f"{len(suspects)} of {len(judged.rows)} training and validation images are suspect"
         + (f", and {kept} that you decided to keep" if kept else "")
-        + f"; the classifiers agree with {judged.agreement:.0%} of all labels; "
+        + f"; classifiers by {judged.by} agree with {judged.agreement:.0%} of all labels; "
         f"written to {paths.LABELS}"
     )
 

@@ -34,15 +34,16 @@ def doubts(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> Doubts:
 
     A label's threshold is the mean probability that it has among the images that bear it, so that
     a classifier which is surer of some labels than of others does not accuse the others. Of the
-    labels that reach their threshold for an image, the likeliest is the one to believe; where none
-    does, nothing is known. Ranked by the margin between the two labels.
+    labels that reach their threshold for an image, the likeliest is the one to believe, and the
+    given one if none is likelier; where none does, nothing is known. Ranked by the margin between
+    the two labels.
 
     probabilities: (N, C), each row of a classifier that has not seen the image. labels: (N,).
     """
     shares = np.asarray(probabilities, np.float64)
     confident = np.where(shares >= thresholds(shares, labels), shares, -1.0)
     believed = confident.argmax(axis=1)
-    rows = np.flatnonzero((confident.max(axis=1) >= 0) & (believed != labels))
+    rows = np.flatnonzero(confident.max(axis=1) > confident[np.arange(len(labels)), labels])
     margins = shares[rows, believed[rows]] - shares[rows, labels[rows]]
     order = np.argsort(-margins, kind="stable")
     return Doubts(rows[order], believed[rows][order], margins[order])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from src.errors import ConfigError, StaleInputError
 from src.files import digest, read_rows
+from src.progress import tracked
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from src.data.faceset import FaceSet
@@ -25,14 +28,14 @@ STRENGTH = 0.01  # C of the logistic regression, that of the probes of `src.advi
 class Judged:
     """Training and validation images with what a classifier says that has not seen them.
 
-    rows: (N,) int64, row numbers in the packed dataset. labels: (N,) int64, an index into
-    `subjects`. probabilities: (N, C).
+    rows: (N,) int64, row numbers in the packed dataset. labels: (N,) int64, an index into the C
+    subjects. probabilities: (N, C). by: what the classifiers are, in words.
     """
 
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.floating]
-    subjects: tuple[str, ...]
+    by: str
 
     @property
     def agreement(self) -> float:
@@ -41,27 +44,35 @@ class Judged:
 
 
 def by_features(faces: FaceSet, features: Features, seed: int) -> Judged:
-    """By logistic regression on the last block's features of the images as they are, not flipped.
+    """By logistic regressions on features, each image by one that was fitted on other folds.
 
-    Each image is judged by a classifier that was fitted on the other folds.
+    On those of the block whose classifiers agree with most labels; of several, the highest.
     """
-    import numpy as np
-
     from src.data.faceset import Split
 
     rows = np.concatenate([faces.rows(split).numpy() for split in (Split.train, Split.val)])
-    values = np.concatenate([features.values[0].numpy(), features.val_values.numpy()])
     labels = faces.labels.numpy()[rows]
-    return Judged(rows, labels, out_of_fold(values, labels, seed), faces.subjects)
+    judged = [
+        Judged(rows, labels, out_of_fold(values, labels, seed), f"features of {name}")
+        for name, values in tracked(
+            unflipped(features), "classifying features", len(features.blocks)
+        )
+    ]
+    return max(reversed(judged), key=lambda each: each.agreement)
+
+
+def unflipped(features: Features) -> list[tuple[str, NDArray[np.float32]]]:
+    """Each block's (N, D) features of training, then of validation images as they are."""
+    return [
+        (name, np.concatenate([block.values[0].numpy(), block.val_values.numpy()]))
+        for name, block in features.blocks.items()
+    ]
 
 
 def out_of_fold(
     features: NDArray[np.floating], labels: NDArray[np.int64], seed: int
 ) -> NDArray[np.float64]:
     """(N, C) probabilities by stratified cross-validation; each label needs two images or more."""
-    import warnings
-
-    import numpy as np
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
@@ -84,8 +95,6 @@ def by_crossvalidation(faces: FaceSet, experiment: str, path: Path) -> Judged:
     Raises StaleInputError where it did not see these labels, ConfigError where the experiment was
     not among its own.
     """
-    import numpy as np
-
     from src.data.faceset import Split
     from src.evaluation.predictions import Predictions
 
@@ -102,7 +111,8 @@ def by_crossvalidation(faces: FaceSet, experiment: str, path: Path) -> Judged:
         raise StaleInputError(str(path), "made from other faces or labels", again)
     ours = faces.split.numpy()[found.rows] != Split.test.value
     probabilities = found.probabilities(experiment)[ours]
-    return Judged(found.rows[ours], found.labels[ours], probabilities, faces.subjects)
+    by = f"networks of {experiment}"
+    return Judged(found.rows[ours], found.labels[ours], probabilities, by)
 
 
 def load_faces(path: Path) -> FaceSet:
