@@ -127,7 +127,7 @@ def planted(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.in
 def show(findings: Sequence[Finding]) -> None:
     """Print the mean and range over the seeds of each share."""
     planted, images = findings[0].planted, findings[0].images
-    print(f"{planted} of {images} labels planted, {len(findings)} seeds: mean (range)")
+    print(f"{planted} of {images} labels planted, seeds: {len(findings)}; mean (range)")
     for name in findings[0].shares:
         values = [each.shares[name] for each in findings]
         form = "{:.0f} ({:.0f} to {:.0f})" if name == "flagged" else "{:.0%} ({:.0%} to {:.0%})"

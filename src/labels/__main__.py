@@ -74,22 +74,22 @@ def judge(params: Params, faces: FaceSet, experiment: str | None) -> Judged:
 
 
 def undecided(found: Sequence[Suspect], params: Params) -> tuple[Suspect, ...]:
-    """Those that nobody has decided to keep as they are."""
+    """Those whose subject nobody has decided on, be it to keep it or to give it."""
     from src.data.corrections import read_corrections
 
-    kept = {
-        (each.file, each.subject)
+    decided = {
+        (each.file, each.to or each.subject)
         for each in read_corrections(Path(params.data.corrections))
-        if each.origin == params.data.origin and each.decision == "keep"
+        if each.origin == params.data.origin
     }
-    return tuple(each for each in found if (each.file, each.subject) not in kept)
+    return tuple(each for each in found if (each.file, each.subject) not in decided)
 
 
-def summary(judged: Judged, suspects: Sequence[Suspect], kept: int) -> str:
+def summary(judged: Judged, suspects: Sequence[Suspect], decided: int) -> str:
     """How many there are, and how far those who say so are to be trusted."""
     return (
         f"{len(suspects)} of {len(judged.rows)} training and validation images are suspect"
-        + (f", and {kept} that you decided to keep" if kept else "")
+        + (f", and {decided} whose subject was decided" if decided else "")
         + f"; classifiers by {judged.by} agree with {judged.agreement:.0%} of all labels; "
         f"written to {paths.LABELS}"
     )

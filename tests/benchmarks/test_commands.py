@@ -21,6 +21,7 @@ from benchmarks import (
     compiler,
     convolutions,
     heads,
+    labels,
     libraries,
     scaling,
     serving,
@@ -61,6 +62,7 @@ DOCUMENTED = [
     for text in (
         (SHIPPED / "docs/performance.md").read_text(encoding="utf-8"),
         (SHIPPED / "docs/tuning.md").read_text(encoding="utf-8"),
+        (SHIPPED / "docs/labels.md").read_text(encoding="utf-8"),
         *(module.EXAMPLES for module in BENCHMARKS.values() if module not in WITHOUT_PARAMS),
     )
     for line in re.findall(r"^\s*python -m (benchmarks\..*)$", text, re.MULTILINE)
@@ -324,3 +326,30 @@ def test_heads_are_timed_together_and_one_by_one(
     assert found["ratio_low"] <= found["ratio"] <= found["ratio_high"]
     with pytest.raises(ConfigError, match="none has an MLP head"):
         heads.main([])
+
+
+def test_planted_labels_are_found_and_counted(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On images whose colours tell both subjects apart."""
+    make_features(job_of("Baseline", project)).save(project / "data/features.safetensors")
+    labels.main(["--seeds", "2", "--share", "0.1", "--json"])
+    for seed, line in enumerate(capsys.readouterr().out.splitlines()):
+        found = json.loads(line)
+        assert (found["seed"], found["planted"], found["images"]) == (seed, 3, 32)
+        assert found["first"] <= found["found"] <= min(found["planted"], found["flagged"])
+        assert found["recall of all"] == pytest.approx(found["found"] / 3)
+        assert found["recall of all"] > 0.5 and found["classifiers' agreement"] > 0.9
+    labels.main(["--seeds", "1"])
+    printed = capsys.readouterr().out
+    assert printed.startswith("2 of 32 labels planted, seeds: 1; mean (range)\n")
+    assert printed.count("\n") == 7
+
+
+@pytest.mark.parametrize(("share", "number"), [(0.05, 5), (0.3, 30), (0.001, 1)])
+def test_as_many_labels_as_asked_for_are_replaced_by_others(share: float, number: int) -> None:
+    before = np.arange(100) % 4
+    after = labels.planted(before, share, seed=3)
+    assert (after != before).sum() == number and {*after.tolist()} <= {0, 1, 2, 3}
+    assert (labels.planted(before, share, seed=3) == after).all()
+    assert (labels.planted(before, share, seed=4) != after).any()
