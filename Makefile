@@ -14,7 +14,7 @@ MINUTES ?= 60
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-remote repro study test test-faults soak lint audit licences ui plots serve up down clean
+.PHONY: help setup setup-remote repro study test test-faults soak lint audit licences ui plots serve demo up down clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -103,6 +103,9 @@ plots: setup ## write dvc_plots/index.html, what `dvc plots show` draws, readabl
 
 serve: setup ## serve the champion on http://127.0.0.1:5001, to this machine alone
 	$(RUN) python -m src.serve
+
+demo: setup ## open a page on http://127.0.0.1:5002: whose face a photo shows, and labels in doubt
+	$(RUN) python -m src.demo
 
 up: setup-remote ## try docs/scale.md: PostgreSQL, S3 and MLflow servers, for this machine alone
 	@$(RUN) python -m tests.services up

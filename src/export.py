@@ -26,7 +26,7 @@ from src.files import atomic
 from src.models.head import NeighbourHead
 from src.models.network import normalize
 from src.models.threshold import known_scores
-from src.predict import load_classifier
+from src.prediction.loading import load_model
 
 if TYPE_CHECKING:
     from src.models.classifier import Classifier
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     threshold below which a face is unknown, and what the score is. docs/serving.md shows their use.
     """
     arguments = _arguments(argv)
-    classifier, threshold = load_classifier(arguments.model)
+    classifier, threshold = load_model(arguments.model).announced()
     if isinstance(classifier.network.head, NeighbourHead):
         what = "nearest neighbours are not exported"
         raise WeightsError(str(arguments.model or "the champion"), what, "choose another head")

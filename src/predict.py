@@ -9,9 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src import paths
 from src.cli import parser, run
-from src.config import PARAMS, load_params
 from src.prediction.inputs import STDIN, Found, photos
 from src.progress import tracked
 
@@ -45,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     answer, 1 if some have none, and 2 if none has one.
     """
     options = _arguments(argv)
-    classifier, threshold = load_classifier(options.model)
+    from src.prediction.loading import load_model
+
+    classifier, threshold = load_model(options.model).announced()
     explainer = _explainer(options.explain, classifier) if options.explain else None
     found = photos(options.photos, b"\0" if options.null else b"\n")
     first = [*(found if STDIN not in options.photos else islice(found, 2))]
@@ -78,37 +78,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if parsed.top < 1:
         arguments.error("--top must be 1 or more")
     return parsed
-
-
-def load_classifier(model: Path | None) -> tuple[Classifier, Threshold | None]:
-    """The network in a model file, or registered as `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
-
-    By default the champion. Which version answers is printed to stderr, with its experiment and
-    dataset. Each comes with its threshold if it has one: a file's is that of the last `evaluate`,
-    if it was for it.
-
-    Raises WeightsError, StaleInputError, ConfigError or TrackingError.
-    """
-    from src.models.classifier import Classifier
-    from src.models.threshold import Threshold
-    from src.tracking.champion import URI, champion_of, version_at
-    from src.tracking.unchanged import check_unchanged
-
-    address = model.as_posix() if model else ""
-    if model is not None and not address.startswith(URI):
-        if model.resolve() == paths.model(model.stem).resolve():
-            check_unchanged(model.stem, further=False)
-        return Classifier.load(model), Threshold.of_model(paths.THRESHOLD, model)
-    from src.tracking.store import project_root
-
-    if address:
-        champion = version_at(address)
-    else:
-        champion = champion_of(load_params(project_root() / PARAMS).tracking.model)
-    print(f"answered by {champion.name}", file=sys.stderr)
-    path = champion.threshold
-    threshold = Threshold.of_model(path, champion.path) if path else None
-    return Classifier.load(champion.path), threshold
 
 
 def _explainer(folder: Path, classifier: Classifier) -> Explainer:

@@ -65,7 +65,10 @@ def test_an_environment_that_was_made_elsewhere_is_said_to_be_on_one_line(folder
 
 @pytest.mark.parametrize(
     "target",
-    ["ui", "serve", "repro", "test", "test-faults", "soak", "lint", "licences", "up", "down"],
+    [
+        *("ui", "serve", "demo", "repro", "test", "test-faults", "soak", "lint", "licences"),
+        *("up", "down"),
+    ],
 )
 def test_every_command_is_started_by_the_python_of_this_folder(folder: Path, target: str) -> None:
     prefix = f'PATH="{folder}/.venv/bin:$PATH"'

@@ -69,8 +69,8 @@ def answers(
     Raises WeightsError where the network's answers are not finite.
     """
     side = classifier.image_size
-    data = Data(origin="-", fit=classifier.spec.fit, image_size=side)
-    decoded = _decoded(photos, data, size := max(1, min(BATCH, BATCH_PIXELS // side**2)))
+    size = max(1, min(BATCH, BATCH_PIXELS // side**2))
+    decoded = _decoded(photos, _settings(classifier), size)
     while batch := [*islice(decoded, size)]:
         broken = tuple(each for _, each in batch if isinstance(each, ImageError))
         sound = [(name, each) for name, each in batch if not isinstance(each, ImageError)]
@@ -78,6 +78,23 @@ def answers(
         images = torch.from_numpy(pixels).to(torch.uint8).permute(0, 3, 1, 2)
         names = [name for name, _ in sound]
         yield Batch(images, _predictions(classifier, threshold, names, images, top), broken)
+
+
+def answer_content(
+    classifier: Classifier, threshold: Threshold | None, photo: str, content: bytes, top: int
+) -> Batch:
+    """The same of one photo whose file's content is at hand; `photo` is what errors call it.
+
+    Raises ImageError where it cannot be decoded, and WeightsError.
+    """
+    pixels = decode(photo, content, _settings(classifier))
+    images = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
+    return Batch(images, _predictions(classifier, threshold, [photo], images, top), ())
+
+
+def _settings(classifier: Classifier) -> Data:
+    """How photos are decoded: within the same bounds as a dataset's, to what the network takes."""
+    return Data(origin="-", fit=classifier.spec.fit, image_size=classifier.image_size)
 
 
 def _predictions(

@@ -1,0 +1,76 @@
+"""`python -m src.demo`: a page for this machine that names faces and corrects labels."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+from collections.abc import Sequence
+from errno import EADDRINUSE
+from pathlib import Path
+
+from src.cli import parser, run
+from src.errors import ConfigError
+
+HOST, PORT = "127.0.0.1", 5002  # `make ui` has 5000, `make serve` 5001
+CONNECTIONS = 64  # further ones are sent away with status 503
+EXAMPLES = """\
+  python -m src.demo
+  python -m src.demo --port 8080
+  python -m src.demo --model models/ModelC.safetensors"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serve a page to this machine that says whose face a photo shows, and lists labels in doubt.
+
+    The network is the champion, the best one registered in MLflow, unless --model names a file.
+    Photos come from a file or the camera and are not kept. What is decided about labels is written
+    to the file of data.corrections. docs/demo.md describes the page.
+    """
+    options = _arguments(argv)
+    from src.config import PARAMS, load_params
+    from src.prediction.loading import load_model
+    from src.tracking.store import project_root
+
+    project = project_root()
+    data = load_params(project / PARAMS).data
+    model = load_model(options.model)
+    listener = _listener(options.port)
+    port = listener.getsockname()[1]
+
+    import uvicorn
+
+    from src.demo.answers import Answers
+    from src.demo.app import application
+    from src.demo.doubts import Doubts
+
+    answers = Answers.of(model, project)
+    app = application(answers, Doubts(project, data), data.max_bytes, port)
+    config = uvicorn.Config(
+        app, log_level="error", limit_concurrency=CONNECTIONS, server_header=False
+    )
+    print(f"answered by {model.name}", file=sys.stderr)
+    print(f"open http://{HOST}:{port}; Ctrl-C ends it", file=sys.stderr, flush=True)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    arguments = parser("src.demo", str(main.__doc__), EXAMPLES)
+    arguments.add_argument(
+        "--port", type=int, default=PORT, help=f"port ({PORT}); 0 for a free one"
+    )
+    arguments.add_argument("--model", type=Path, help="model file; by default the champion")
+    return arguments.parse_args(argv)
+
+
+def _listener(port: int) -> socket.socket:
+    """A socket of this machine alone, so that a port that is taken is known before work begins."""
+    try:
+        return socket.create_server((HOST, port))
+    except (OSError, OverflowError) as error:
+        what = "already in use" if getattr(error, "errno", None) == EADDRINUSE else "cannot be used"
+        raise ConfigError(f"port {port}", what, "choose another with --port") from None
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,240 @@
+"""Images whose label is in doubt, and what was decided about them.
+
+Three lists name them: suspects (`python -m src.labels`), findings of the audit, and decisions that
+were made before, so that each can be taken back. An image is in the page once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from src import paths
+from src.config import Data
+from src.data.corrections import Correction, Decision, read_corrections, write_corrections
+from src.data.faceset import FaceSet
+from src.errors import ConfigError, StaleInputError
+from src.files import digest, read_rows
+from src.labels.suspects import read_suspects
+from src.tensors import MALFORMED
+
+MOST = 500  # images of the page
+KINDS = {
+    "near_duplicate": "nearly the same image in training and in test",
+    "conflicting_label": "the same image under two subjects",
+}
+MEND = "reload the page"
+
+
+class Decided(BaseModel):
+    """What the page sends about one image; without a decision, an earlier one is taken back."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    file: Annotated[str, Field(min_length=1, max_length=4096)]
+    decision: Decision | None
+    to: Annotated[str, Field(max_length=4096)] = ""
+
+
+_DECIDED: TypeAdapter[list[Decided]] = TypeAdapter(Annotated[list[Decided], Field(max_length=MOST)])
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """An image, why its label is in doubt, and what was decided.
+
+    row: of the packed dataset; None where the image is no longer in it. also: files of the finding.
+    """
+
+    kind: Literal["suspect", "near_duplicate", "conflicting_label", "decided"]
+    file: str
+    subject: str
+    row: int | None
+    split: str
+    why: str
+    suggested: str = ""
+    also: tuple[str, ...] = ()
+    decision: Decision | None = None
+    to: str = ""
+
+
+@dataclass(frozen=True)
+class _Dataset:
+    """The packed images with their file names."""
+
+    faces: FaceSet
+    md5: str
+    rows: dict[str, tuple[int, str, str]]  # file to row, subject and split
+
+    @classmethod
+    def read(cls, project: Path) -> _Dataset:
+        packed = project / paths.FACES
+        if not packed.is_file():
+            raise StaleInputError(str(paths.FACES), "not here", "run `dvc repro dataset`")
+        faces, manifest = FaceSet.load(packed), read_rows(project / paths.MANIFEST)
+        try:
+            rows = {
+                row["file"]: (n, row["subject"], row["split"]) for n, row in enumerate(manifest)
+            }
+        except KeyError:
+            rows = {}
+        if len(rows) != len(faces):
+            what = f"not the files of {paths.FACES}"
+            raise StaleInputError(str(paths.MANIFEST), what, "run `dvc repro dataset`")
+        return cls(faces, digest(packed), rows)
+
+
+class Doubts:
+    """The project's images in doubt, read anew whenever the page asks."""
+
+    def __init__(self, project: Path, data: Data) -> None:
+        self.project, self.origin = project, data.origin
+        self.shown, self.corrections = data.corrections, project / data.corrections
+        self._read: tuple[tuple[int, ...], _Dataset] | None = None
+
+    def listing(self) -> dict[str, Any]:
+        """What the page shows; raises UserError where there is no dataset."""
+        dataset, notes = self._dataset(), list[str]()
+        found = [*self._found(dataset, notes)]
+        if len(found) > MOST:
+            notes.append(f"The first {MOST} of {len(found)} images are shown.")
+        return {
+            "origin": self.origin,
+            "file": self.shown,
+            "version": dataset.md5,
+            "subjects": dataset.faces.subjects,
+            "notes": notes,
+            "items": [asdict(each) for each in found[:MOST]],
+        }
+
+    def image(self, row: int) -> Any:
+        """(3, S, S) uint8, an image of the dataset."""
+        faces = self._dataset().faces
+        if not 0 <= row < len(faces):
+            raise StaleInputError(f"image {row}", "no such image", MEND)
+        return faces.images[row]
+
+    def save(self, content: bytes) -> int:
+        """Write what the page decided into the file of corrections; returns how many it holds.
+
+        Other decisions in it, and those about other origins, stay. Raises ConfigError.
+        """
+        try:
+            decided = _DECIDED.validate_json(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            what = f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
+            raise ConfigError("decisions", what, MEND) from None
+        dataset, held = self._dataset(), read_corrections(self.corrections)
+        kept = {(each.origin, each.file): each for each in held}
+        for each in decided:
+            place = (self.origin, each.file)
+            made = self._correction(dataset, kept.get(place), each)
+            kept.pop(place, None)
+            if made:
+                kept[place] = made
+        write_corrections(self.corrections, kept.values())
+        return len(kept)
+
+    def _correction(
+        self, dataset: _Dataset, before: Correction | None, decided: Decided
+    ) -> Correction | None:
+        if before is None and decided.file not in dataset.rows:
+            raise ConfigError(decided.file, f"no image of {self.origin}", MEND)
+        if decided.decision is None:
+            return None
+        # A name that an earlier decision gave is not what the origin says.
+        subject = before.subject if before else dataset.rows[decided.file][1]
+        to = decided.to if decided.decision == "rename" else ""
+        known = (*dataset.faces.subjects, before.to if before else "")
+        if decided.decision == "rename" and (not to or to not in known or to == subject):
+            what = f"cannot be renamed from {subject} to {to or 'nobody'}"
+            raise ConfigError(decided.file, what, "choose another subject of the dataset")
+        return Correction(self.origin, decided.file, subject, decided.decision, to)
+
+    def _dataset(self) -> _Dataset:
+        signature = tuple(
+            number
+            for path in (paths.FACES, paths.MANIFEST)
+            for number in _signature(self.project / path)
+        )
+        if self._read is None or self._read[0] != signature:
+            self._read = signature, _Dataset.read(self.project)
+        return self._read[1]
+
+    def _found(self, dataset: _Dataset, notes: list[str]) -> Iterator[Doubt]:
+        held = read_corrections(self.corrections)
+        decided = {each.file: each for each in held if each.origin == self.origin}
+        seen = set[str]()
+        for doubt in (
+            *self._suspects(dataset, notes),
+            *self._findings(dataset),
+            *_earlier(dataset, decided.values()),
+        ):
+            if doubt.file not in seen:
+                seen.add(doubt.file)
+                yield _with(doubt, decided.get(doubt.file))
+
+    def _suspects(self, dataset: _Dataset, notes: list[str]) -> Iterator[Doubt]:
+        suspects = read_suspects(self.project / paths.LABELS, dataset.md5)
+        if suspects is None:
+            notes.append("No suspects are listed for this dataset yet: run python -m src.labels.")
+        for each in suspects or ():
+            if each.file in dataset.rows:
+                row, subject, split = dataset.rows[each.file]
+                why = f"{each.suggested} with probability {each.probability:.0%}"
+                yield Doubt("suspect", each.file, subject, row, split, why, each.suggested)
+
+    def _findings(self, dataset: _Dataset) -> Iterator[Doubt]:
+        for finding in _audit(self.project / paths.AUDIT):
+            files = [file for file in finding["files"] if file in dataset.rows]
+            names = {dataset.rows[file][1] for file in files}
+            for file in files:
+                row, subject, split = dataset.rows[file]
+                others = sorted(names - {subject})
+                yield Doubt(
+                    kind=finding["kind"],
+                    file=file,
+                    subject=subject,
+                    row=row,
+                    split=split,
+                    why=f"{KINDS[finding['kind']]} ({finding['note']})",
+                    suggested=others[0] if others else "",
+                    also=tuple(other for other in finding["files"] if other != file),
+                )
+
+
+def _with(doubt: Doubt, made: Correction | None) -> Doubt:
+    if made is None:
+        return doubt
+    shown = {**vars(doubt), "subject": made.subject, "decision": made.decision, "to": made.to}
+    return Doubt(**shown)
+
+
+def _earlier(dataset: _Dataset, decided: Iterable[Correction]) -> Iterator[Doubt]:
+    for each in decided:
+        row, _, split = dataset.rows.get(each.file, (None, "", "left out"))
+        yield Doubt("decided", each.file, each.subject, row, split, "decided earlier")
+
+
+def _signature(path: Path) -> tuple[int, int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _audit(path: Path) -> list[dict[str, Any]]:
+    """The findings about labels; none where there is no report."""
+    if not path.is_file():
+        return []
+    try:
+        found = json.loads(path.read_text("utf-8"))["findings"]
+        return [each for each in found if each["kind"] in KINDS]
+    except MALFORMED:
+        raise StaleInputError(str(paths.AUDIT), "not an audit", "run `dvc repro dataset`") from None
