@@ -95,7 +95,7 @@ audit: setup ## ask which versions of the locks have known vulnerabilities (need
 licences: setup-remote ## write docs/licences.md, the licence of each package of the locks
 	$(RUN) python -m src.licences
 
-ui: setup ## serve the MLflow UI on http://127.0.0.1:5000, or on PORT=5002
+ui: setup ## serve the MLflow UI on http://127.0.0.1:5000, or on PORT=5003
 	$(RUN) python -m src.tracking reconcile
 	$(RUN) python -m src.tracking pages --port $(PORT)
 	$(RUN) python -m mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port $(PORT)

@@ -25,7 +25,7 @@ KEY = "comparison"  # of the view; a changed view needs another, as the old one 
 VIEW, NOTE, KIND = f"mlflow.sharedViewState.{KEY}", "mlflow.note.content", "mlflow.experimentKind"
 TRAINING = "custom_model_development"  # the kind whose page shows runs, not traces
 PREFIX = "deflate;"
-WIDTH = 150  # pixels of a column, or the names of metrics are cut off
+WIDTH = 130  # pixels of a column, or the names of metrics are cut off
 METRICS = (
     *("test/accuracy", "test/accuracy_low", "test/accuracy_high", "val/accuracy"),
     "seconds_per_epoch",
