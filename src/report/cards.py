@@ -54,7 +54,7 @@ class Card:
 
     def render(self, template: str) -> str:
         """`model_card.md` or `dataset_card.md`; names in it are data and never markup."""
-        return environment().get_template(f"{template}.jinja").render(card=self)
+        return environment().get_template(f"{template}.jinja").render(card=self) + "\n"
 
     @property
     def best(self) -> ExperimentResult:
@@ -109,6 +109,13 @@ class Card:
                 share = wilson(int(mine.sum()), len(mine))
                 rows.append(SubjectAccuracy(name, int(mine.sum()), len(mine), share))
         return tuple(sorted(rows, key=lambda row: row.accuracy.value))
+
+    @property
+    def kept(self) -> SubjectAccuracy:
+        """The same of all test images together, under the experiment's name."""
+        right = self.inputs.predictions.correct(self.best.name)[0]
+        share = wilson(int(right.sum()), len(right))
+        return SubjectAccuracy(self.best.name, int(right.sum()), len(right), share)
 
     @property
     def counts(self) -> tuple[SubjectCount, ...]:

@@ -92,6 +92,9 @@ def test_the_model_card_has_the_figures_of_the_files(root: Path, model_card: str
         f"{scores['accuracy']:.1%}, 95% interval {100 * scores['accuracy_low']:.1f}" in model_card
     )
     assert "mean of 3 seeds" in model_card
+    made = Predictions.load(root / paths.PREDICTIONS)
+    right = int((made.logits[BEST][0].argmax(axis=1) == made.labels).sum())
+    assert f"is right on {right} of them: {right / len(made.labels):.1%} (" in model_card
     assert f"is {scores['ece']:.3f}, and {scores['ece_uncalibrated']:.3f} without" in model_card
     assert f"T = {scores['temperature']:.2f}" in model_card
     found = json.loads((root / paths.UNKNOWN_METRICS).read_text())
