@@ -12,6 +12,7 @@ KILLS ?= 1
 FAULTS ?= tests/faults tests --kills $(KILLS)
 MINUTES ?= 60
 SEED ?=
+PORT ?= 5000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-remote repro study test test-faults soak lint audit licences ui plots serve demo up down clean
@@ -94,9 +95,10 @@ audit: setup ## ask which versions of the locks have known vulnerabilities (need
 licences: setup-remote ## write docs/licences.md, the licence of each package of the locks
 	$(RUN) python -m src.licences
 
-ui: setup ## serve the MLflow UI on http://127.0.0.1:5000
+ui: setup ## serve the MLflow UI on http://127.0.0.1:5000, or on PORT=5003
 	$(RUN) python -m src.tracking reconcile
-	$(RUN) python -m mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000
+	$(RUN) python -m src.tracking pages --port $(PORT)
+	$(RUN) python -m mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port $(PORT)
 
 plots: setup ## write dvc_plots/index.html, what `dvc plots show` draws, readable without a network
 	$(RUN) python -m src.plots

@@ -10,6 +10,7 @@
     python -m benchmarks.tuning     the search, against trials trained one after the other
     python -m benchmarks.workers    one search by several workers on PostgreSQL
     python -m benchmarks.libraries  augmentation and imports, against the libraries' own
+    python -m benchmarks.screenshots  no measurement: the images of pages that docs/ shows
     python -m benchmarks.peers      other libraries on the same faces, each in its own environment
     python -m benchmarks.startup    every command from its start to its exit
     python -m benchmarks.serving    a running server, asked by one client and by many at once

@@ -10,6 +10,7 @@ from src.cli import parser, run
 from src.config import load_params
 from src.files import write_csv, write_text
 from src.plotting import save_png
+from src.report.cards import Card
 from src.report.charts import draw_charts
 from src.report.curves import LEARNING_COLUMNS, learning_rows
 from src.report.inputs import ReportInputs
@@ -21,7 +22,10 @@ SUMMARY_FOLLOWS = "SUMMARY_FOLLOWS"  # set by `make repro`, which prints the sum
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write index.html, results.md and summary.json in reports/, and every chart as a PNG file."""
+    """Write the page, the text, two cards and a summary in reports/, and each chart as a PNG file.
+
+    The cards describe the best model and its dataset to whoever is handed them.
+    """
     parser("pipelines.report", str(main.__doc__), EXAMPLES).parse_args(argv)
     inputs = ReportInputs.load(load_params())
     comparison = inputs.compare()
@@ -29,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     page = Page.of(inputs, comparison, charts)
     # Rendered before anything is written, so that an error leaves the last report as it was.
     texts = {path: page.render(path.name) for path in (paths.REPORT_PAGE, paths.REPORT_TEXT)}
+    card = Card(inputs, comparison)
+    texts |= {path: card.render(path.name) for path in (paths.MODEL_CARD, paths.DATASET_CARD)}
     for name, chart in charts.items():
         save_png(chart.figure, paths.chart(name))
     write_csv(paths.LEARNING, LEARNING_COLUMNS, learning_rows(inputs.curves))

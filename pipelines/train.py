@@ -103,7 +103,7 @@ def final_metrics(fitted: TrainingResult) -> dict[str, float]:
     """What the training with one seed ended with."""
     return {
         "best_epoch": fitted.chosen.number,
-        "best_val/accuracy": fitted.chosen.val_accuracy,
+        "best_val/accuracy": fitted.chosen.metrics["val/accuracy"],
         "trainable_parameters": fitted.trainable_parameters,
         "total_parameters": fitted.total_parameters,
     }

@@ -45,6 +45,7 @@ class ReportInputs:
     findings: tuple[AuditFinding, ...]
     contact_sheet: bytes
     commits: tuple[str, ...]
+    records: Mapping[str, RunRecord]
     unknown: Mapping[str, Any]  # metrics/unknown.json; empty where it is missing
 
     @classmethod
@@ -87,7 +88,8 @@ class ReportInputs:
                 for found in _read_json(paths.AUDIT)["findings"]
             ),
             contact_sheet=paths.CONTACT_SHEET.read_bytes(),
-            commits=tuple(sorted({_commit(record) for record in records.values()})),
+            commits=tuple(sorted({commit(record) for record in records.values()})),
+            records=records,
             unknown=_read_json(paths.UNKNOWN_METRICS) if paths.UNKNOWN_METRICS.exists() else {},
         )
 
@@ -151,7 +153,8 @@ def _read_changes(name: str, params: Params) -> dict[str, float]:
     return by_layer(norms, BACKBONES[params.model.backbone])
 
 
-def _commit(record: RunRecord) -> str:
+def commit(record: RunRecord) -> str:
+    """The commit that trained an experiment, in short."""
     tags = record.tags
     dirty = " with uncommitted changes" if tags.get("git.dirty") == "true" else ""
     return f"{tags.get('git.commit', 'unknown')[:12]}{dirty}"

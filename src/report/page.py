@@ -117,10 +117,11 @@ class Page:
 
     def render(self, template: str) -> str:
         """`index.html` or `results.md`; names in it are data and never markup."""
-        return _environment().get_template(f"{template}.jinja").render(page=self)
+        return environment().get_template(f"{template}.jinja").render(page=self)
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates in which names are data and never markup."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -139,5 +140,5 @@ def escape_markdown(text: str) -> Markup:
     """Text that a Markdown table cell shows as it is."""
     from markupsafe import Markup
 
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
-    return Markup("".join(f"\\{sign}" if sign in "\\`*_[]|" else sign for sign in escaped))  # noqa: S704
+    escaped = " ".join(text.splitlines()).replace("&", "&amp;").replace("<", "&lt;")
+    return Markup("".join(f"\\{sign}" if sign in "\\`*_[]|$~" else sign for sign in escaped))  # noqa: S704

@@ -281,3 +281,21 @@ def changes_alt(changes: Mapping[str, Mapping[str, float]]) -> str:
         for name, change in changes.items()
     )
     return f"L2 norm of the weight change by layer; {listed(rows)}."
+
+
+def biometric_data(shown: str) -> str:
+    """What faces are; `shown` says what the reader has of them."""
+    return (
+        f"Faces are biometric data. If these are photographs of people, {shown}: protect it like "
+        "the photographs themselves, and observe their terms of use."
+    )
+
+
+def biometric(strangers: bool, shown: str) -> str:
+    """The same, and what the networks do with people whom they do not know."""
+    rest = (
+        ", and how they take strangers was measured on few strangers of one kind."
+        if strangers
+        else ", and give a stranger one of their names."
+    )
+    return f"{biometric_data(shown)} The networks know only these subjects{rest}"

@@ -1,4 +1,4 @@
-"""`python -m src.tracking reconcile`: rebuild MLflow runs from outputs that DVC restored."""
+"""`python -m src.tracking`: rebuild runs that DVC restored, and make MLflow's pages readable."""
 
 from __future__ import annotations
 
@@ -14,25 +14,31 @@ from src.config import PARAMS, load_params
 from src.config.tracking import Tracking
 from src.errors import UserError
 from src.models.threshold import Threshold
+from src.tracking.pages import address, describe_model, dress
 from src.tracking.reconcile import log_test, reconcile
 from src.tracking.record import RunRecord
 from src.tracking.registry import promote
 from src.tracking.seeds import SEEDS
+from src.tracking.store import open_store
 from src.tracking.version import DIGITS
 
 ACCURACY = "best_val/accuracy"  # among a record's final metrics
 EXAMPLES = """\
   dvc pull && python -m src.tracking reconcile
-  python -m src.tracking reconcile ../other-clone"""
+  python -m src.tracking reconcile ../other-clone
+  python -m src.tracking pages --port 5000"""
+PORT = 5000  # of MLflow's own server
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Rebuild the runs that are missing in MLflow, and lost files of others, from runs/*.json.
 
     After `dvc pull` on a fresh clone, MLflow then has the runs, the test scores and the champion.
+    `pages` gives MLflow's pages a table of the runs with their accuracies, and descriptions where
+    there are none, and prints the table's address; `make ui` does both.
     """
     arguments = parser("src.tracking", str(main.__doc__), EXAMPLES)
-    arguments.add_argument("command", choices=["reconcile"])
+    arguments.add_argument("command", choices=["reconcile", "pages"])
     arguments.add_argument(
         "folder",
         nargs="?",
@@ -40,7 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=Path(),
         help="folder that holds runs/; by default this one",
     )
-    folder, code = arguments.parse_args(argv).folder, 0
+    arguments.add_argument(
+        "--port", type=int, default=PORT, help="where `pages` will be served (%(default)s)"
+    )
+    given = arguments.parse_args(argv)
+    if given.command == "pages":
+        dress_pages(load_params(given.folder / PARAMS).tracking, given.port)
+        return 0
+    folder, code = given.folder, 0
     pattern = paths.run_record("*")
     records = sorted(folder.glob(str(pattern)))
     if not records:
@@ -52,6 +65,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"error: {error}", file=sys.stderr)
             code = 2
     return code
+
+
+def dress_pages(tracking: Tracking, port: int) -> None:
+    """Give MLflow's pages our view and descriptions, and print the address of the view."""
+    store = open_store(tracking.experiment)
+    dress(store)
+    describe_model(store, tracking.model)
+    print(f"the runs, the best on test first: {address(store.experiment_id, port)}")
 
 
 def reconcile_one(path: Path, folder: Path) -> None:

@@ -10,11 +10,21 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from src.errors import TrackingError
 from src.files import write_text
+
+RENAMED = {"seconds/epoch": "seconds_per_epoch", "images/second": "images_per_second"}
+
+
+def _renamed(metrics: object) -> object:
+    """Metrics under today's names, for records of earlier releases."""
+    if not isinstance(metrics, dict):
+        return metrics
+    return {RENAMED.get(key, key): value for key, value in metrics.items()}
 
 
 class RecordPart(BaseModel):
@@ -42,7 +52,7 @@ class MetricPoint(RecordPart):
 
     step: int
     time: int
-    metrics: dict[str, float]
+    metrics: Annotated[dict[str, float], BeforeValidator(_renamed)]
 
 
 class ArtifactFile(RecordPart):

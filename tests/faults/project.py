@@ -46,7 +46,7 @@ SMALL = {
 }
 FOLDERS = ("data", "metrics", "models", "plots", "runs", "tune")
 ENDS = 20  # seconds in which all processes of a killed command end, on a busy machine
-VARY = {"seconds/epoch", "images/second"}  # metrics that are no result
+VARY = {"seconds_per_epoch", "images_per_second"}  # metrics that are no result
 History = dict[tuple[str, str], list[tuple[str, int, float]]]
 
 

@@ -36,6 +36,8 @@ WRITTEN = {
     "report": {
         paths.REPORT_PAGE,
         paths.REPORT_TEXT,
+        paths.MODEL_CARD,
+        paths.DATASET_CARD,
         paths.SUMMARY,
         paths.chart(KEY).parent,
         paths.LEARNING,

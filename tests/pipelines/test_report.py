@@ -164,7 +164,7 @@ def test_the_same_files_give_the_same_bytes(
     monkeypatch.chdir(tmp_path)
     main([])
     made = sorted(path.relative_to(root) for path in (root / "reports").rglob("*.*"))
-    assert len(made) == 9
+    assert len(made) == 11
     for path in (*made, paths.LEARNING):
         assert (tmp_path / path).read_bytes() == (root / path).read_bytes(), path
 

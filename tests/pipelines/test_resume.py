@@ -29,7 +29,7 @@ from tests.tracking.projects import Project
 pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
 WHOLE, KILLED, SEEDS, BACKBONE = "Whole", "Killed", "Seeds", "mobilenet_v3_small"
-TIMES = {"seconds/epoch", "images/second"}
+TIMES = {"seconds_per_epoch", "images_per_second"}
 KILL_AFTER_TWO = """
 import os, signal, sys
 from pipelines import train

@@ -262,3 +262,17 @@ def test_a_stored_model_that_was_changed_is_written_again(project: Project) -> N
         file.write(b"x")
     ensure_run(project.record)
     assert champion_of(MODEL).path.read_bytes() == project.model.read_bytes()
+
+
+def test_a_record_with_the_old_names_of_metrics_gives_a_run_with_the_new_ones(
+    project: Project, restored: RunRecord
+) -> None:
+    content = json.loads(project.record.read_text())
+    for epoch in content["epochs"]:
+        epoch["metrics"] |= {"seconds/epoch": 2.0, "images/second": 30.0}
+    project.record.write_text(json.dumps(content))
+    ensure_run(project.record)
+    (run,) = all_runs()
+    assert run.data.metrics["seconds_per_epoch"] == 2
+    assert run.data.metrics["images_per_second"] == 30
+    assert not {"seconds/epoch", "images/second"} & set(run.data.metrics)

@@ -22,6 +22,8 @@ class OriginFile(Section, ABC):
 
     kind: str
     """Which kind of origin file this is."""
+    licence: str = ""
+    """Licence or terms of use of the images, for the dataset's card."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:

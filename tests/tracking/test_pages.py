@@ -1,0 +1,118 @@
+"""MLflow's pages show accuracies and say what the runs are; what a user wrote in them stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from src.tracking import __main__ as command
+from src.tracking.pages import KIND, NOTE, OF_MODEL, VIEW, address, decode, describe_model, dress
+from src.tracking.reconcile import log_test
+from src.tracking.registry import promote
+from src.tracking.store import open_backend, open_store
+from tests.tracking.finished import finish_run
+from tests.tracking.projects import EXPERIMENT, MODEL, Project
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment
+
+SCORES = {"accuracy": 0.5, "accuracy_low": 0.4, "accuracy_high": 0.625}
+
+
+def experiment() -> Experiment:
+    store = open_store(EXPERIMENT)
+    return store.client.get_experiment(store.experiment_id)
+
+
+def note(run_id: str) -> str | None:
+    return open_store(EXPERIMENT).client.get_run(run_id).data.tags.get(NOTE)
+
+
+def test_the_view_has_the_accuracies_as_columns_and_the_best_first(project: Project) -> None:
+    dress(open_store(EXPERIMENT))
+    state = decode(experiment().tags[VIEW])
+    assert state["orderByKey"] == "metrics.`test/accuracy`"
+    assert state["orderByAsc"] is False
+    wanted = {f"metrics.`test/accuracy{end}`" for end in ("", "_low", "_high")}
+    wanted |= {"metrics.`val/accuracy`", "metrics.`seconds_per_epoch`"}
+    wanted |= {"params.`experiment.head.hidden`"}
+    assert wanted <= set(state["selectedColumns"])
+    assert experiment().tags[KIND] == "custom_model_development"
+    assert "reports/index.html" in experiment().tags[NOTE]
+
+
+def test_the_filter_of_the_view_finds_parents_alone(project: Project) -> None:
+    record = finish_run(project)
+    store = open_store(EXPERIMENT)
+    dress(store)
+    child = {"mlflow.parentRunId": record.run_id}
+    store.client.create_run(store.experiment_id, tags=child)
+    state = decode(experiment().tags[VIEW])
+    found = store.client.search_runs(
+        [store.experiment_id], state["searchFilter"], order_by=[f"{state['orderByKey']} DESC"]
+    )
+    assert [run.info.run_id for run in found] == [record.run_id]
+
+
+def test_the_address_names_the_view_and_this_machine() -> None:
+    parts = urlsplit(address("7", 5002))
+    assert (parts.hostname, parts.port) == ("127.0.0.1", 5002)
+    page, _, query = parts.fragment.partition("?")
+    assert page == "/experiments/7/runs"
+    assert f"mlflow.sharedViewState.{parse_qs(query)['viewStateShareKey'][0]}" == VIEW
+
+
+def test_a_run_says_what_it_trains_and_its_test_accuracy_once_it_has_one(project: Project) -> None:
+    record = finish_run(project)
+    dress(open_store(EXPERIMENT))
+    before = "Trains head with a linear head by recipe `default` on `data/synthetic.yaml`."
+    assert note(record.run_id) == before
+    log_test(project.record, SCORES)
+    said = (note(record.run_id) or "").split("\n\n")
+    assert said[0] == before
+    assert said[1] == "Test accuracy 50.0%, 95% interval 40.0% to 62.5%."
+    log_test(project.record, SCORES | {"accuracy": 0.6})
+    assert "Test accuracy 60.0%" in (note(record.run_id) or "")
+
+
+def test_what_a_user_wrote_stays(project: Project) -> None:
+    record = finish_run(project)
+    promote(project.record, 0.5, MODEL)
+    store = open_store(EXPERIMENT)
+    client = store.client
+    client.set_tag(record.run_id, NOTE, "mine")
+    client.set_experiment_tag(store.experiment_id, NOTE, "mine")
+    client.set_experiment_tag(store.experiment_id, VIEW, "mine")
+    client.update_registered_model(MODEL, "mine")
+    client.update_model_version(MODEL, "1", "mine")
+    dress(store)
+    describe_model(store, MODEL)
+    log_test(project.record, SCORES)
+    assert note(record.run_id) == "mine"
+    assert (experiment().tags[NOTE], experiment().tags[VIEW]) == ("mine", "mine")
+    assert client.get_registered_model(MODEL).description == "mine"
+    assert client.get_model_version(MODEL, "1").description == "mine"
+
+
+def test_a_registered_model_and_its_versions_are_described(project: Project) -> None:
+    describe_model(open_store(EXPERIMENT), MODEL)  # of none there is nothing to say
+    finish_run(project)
+    promote(project.record, 0.5, MODEL)
+    client = open_backend().client
+    assert client.get_registered_model(MODEL).description == OF_MODEL
+    said = client.get_model_version(MODEL, "1").description
+    assert said == "ModelA on data/synthetic.yaml. Source weights: unknown"
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_command_prints_the_address_however_often_it_runs(
+    project: Project, times: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finish_run(project)
+    for _ in range(times):
+        assert command.main(["pages", "--port", "5002"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == times
+    assert lines[-1].endswith(address(experiment().experiment_id, 5002))
