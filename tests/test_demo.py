@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -74,12 +75,10 @@ class Served:
         if method == "POST":
             given = {"Origin": self.address, **given}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request(
-            method,
-            path,
-            body,
-            {key.replace("_", "-"): value for key, value in given.items() if value is not None},
-        )
+        sent = {key.replace("_", "-"): value for key, value in given.items() if value is not None}
+        # A server that refuses what is too large may hang up before all of it is sent.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(method, path, body, sent)
         answer = connection.getresponse()
         return answer.status, answer.headers, answer.read()
 

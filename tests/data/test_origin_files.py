@@ -160,7 +160,7 @@ def test_a_download_that_fails_says_what_to_do(tmp_path: Path) -> None:
         ),
         (
             "kind: olivetti\ncolour: true\n",
-            "colour is not a key of olivetti; use kind, data_home",
+            "colour is not a key of olivetti; use kind, licence, data_home",
         ),
     ],
 )
