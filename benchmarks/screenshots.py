@@ -56,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for page in pages(given.port, given.demo):
         path = given.to / f"{page.name}.png"
         with atomic(path) as temporary:
-            temporary.write_bytes(small(shoot(browser, page)))
+            shown = shoot_answer(page) if page.name == "demo" else shoot(browser, page)
+            temporary.write_bytes(small(shown))
         print(f"{path}: {path.stat().st_size} bytes of {page.address}")
 
 
@@ -104,6 +105,25 @@ def shoot(browser: str, page: Page) -> bytes:
         subprocess.run(command, check=False, capture_output=True, timeout=300)  # noqa: S603
         if not image.is_file():
             raise UserError(page.address, "chromium made no image of it", "open it by hand")
+        return image.read_bytes()
+
+
+def shoot_answer(page: Page) -> bytes:
+    """The page of `make demo` with its answer about a test image, as a PNG file."""
+    from PIL import Image
+
+    from src.data.faceset import FaceSet, Split
+    from src.plotting import to_hwc
+    from tests.chromium import chromium
+
+    faces = FaceSet.load(paths.FACES)
+    with tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as browser:
+        photo, image = Path(folder) / "photo.png", Path(folder) / "page.png"
+        Image.fromarray(to_hwc(faces.images[int(faces.rows(Split.test)[0])])).save(photo)
+        browser.open(page.address)
+        browser.choose("#file", photo)
+        browser.wait("document.querySelectorAll('#nearest > li').length > 0")
+        browser.screenshot(image, page.width, page.height)
         return image.read_bytes()
 
 
