@@ -67,13 +67,7 @@ class Answers:
         number = torch.tensor([classifier.subjects.index(likeliest)])
         (heat,) = heat_maps(classifier, batch.images, number)
         return {
-            "name": prediction.name,
-            "unknown": prediction.unknown,
-            "candidates": prediction.candidates,
-            "subjects": [
-                {"subject": subject, "probability": round(share, 6)}
-                for subject, share in prediction.subjects
-            ],
+            **prediction.answer,
             "seen": png(to_hwc(batch.images[0])),
             "heat": png(overlay(to_hwc(batch.images[0]), heat)),
         }

@@ -102,16 +102,7 @@ class Json(Writer):
     def write(self, predictions: Sequence[Prediction]) -> None:
         """Write objects."""
         for prediction in predictions:
-            value = {
-                "photo": prediction.photo,
-                "name": prediction.name,
-                "unknown": prediction.unknown,
-                "candidates": prediction.candidates,
-                "subjects": [
-                    {"subject": subject, "probability": round(probability, 6)}
-                    for subject, probability in prediction.subjects
-                ],
-            }
+            value = {"photo": prediction.photo, **prediction.answer}
             self._put(f"{',' if self.begun else '['}\n{json.dumps(value)}")
             self.begun = True
 

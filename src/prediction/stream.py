@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,6 +51,19 @@ class Prediction:
     def name(self) -> str:
         """The answer in a word."""
         return UNKNOWN if self.unknown else self.subjects[0][0]
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """All but the photo's name, as JSON has it for programs and for the page."""
+        return {
+            "name": self.name,
+            "unknown": self.unknown,
+            "candidates": self.candidates,
+            "subjects": [
+                {"subject": subject, "probability": round(probability, 6)}
+                for subject, probability in self.subjects
+            ],
+        }
 
 
 @dataclass(frozen=True)
