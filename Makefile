@@ -47,8 +47,10 @@ $(VENV)/.remote: requirements-remote.lock $(VENV)/.ready
 
 # The report stage ends with the summary, but it runs only if something changed. So here it leaves the
 # summary to the last line, which prints it whether or not any stage ran.
+# A DVC that was killed while it wrote its list of locks leaves it empty, and every later one refuses that.
 repro: export SUMMARY_FOLLOWS = 1
 repro: setup ## run the pipeline; with PRESET=NAME, as a DVC experiment with a preset of conf/
+	@find .dvc/tmp -name rwlock -empty -delete 2>/dev/null || true
 ifeq ($(PRESET),)
 	$(RUN) python -m dvc repro
 else

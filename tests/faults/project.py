@@ -104,7 +104,14 @@ class Project(Repository):
         while left := group(process.pid):
             assert time.monotonic() < limit, f"still running {how.name}: {left}"
             time.sleep(0.02)
+        self.remove_empty_list_of_locks()
         return True
+
+    def remove_empty_list_of_locks(self) -> None:
+        """As docs/troubleshooting.md says: DVC empties its list of locks before it writes it."""
+        locks = self.folder / ".dvc/tmp/rwlock"
+        if locks.is_file() and not locks.read_bytes():
+            locks.unlink()
 
     def succeeds(self, *command: str) -> bool:
         """Run a command; whether it succeeds, for it may fail but not crash."""
