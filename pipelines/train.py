@@ -12,6 +12,8 @@ from src.files import all_or_none, write_json, write_text
 from src.training.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from src.training.job import TrainingJob
     from src.training.result import Epoch, TrainingResult
 
@@ -82,8 +84,8 @@ def run(name: str, params: Params, ranks: Ranks = ALONE) -> None:
             write_outputs(job, seeds, results)
         for seed, fitted in enumerate(results):
             tracked.log_finals(final_metrics(fitted), seed)
-        for path, folder in artifacts(name):
-            tracked.log_artifact(path, folder)
+        for path, folder, common in artifacts(name):
+            tracked.log_artifact(path, folder, common)
         tracked.log_model(paths.model(name), example_images(job))
     print(f"{name}: {summary(results)}")
 
@@ -109,12 +111,12 @@ def final_metrics(fitted: TrainingResult) -> dict[str, float]:
     }
 
 
-def artifacts(name: str) -> list[tuple[Any, str]]:
-    """Files of a run, with the folder each goes to."""
+def artifacts(name: str) -> list[tuple[Path, str, str]]:
+    """Files of a run, with the folder each goes to and its name there, the same in every run."""
     return [
-        (paths.curves(name), "curves"),
-        (paths.weight_change(name), "weights"),
-        (paths.layers(name), "weights"),
+        (paths.curves(name), "curves", "curves.csv"),
+        (paths.weight_change(name), "weights", "weight_change.csv"),
+        (paths.layers(name), "weights", "layers.txt"),
     ]
 
 

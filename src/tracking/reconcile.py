@@ -21,7 +21,7 @@ from src.tracking.measured import log_model_finals, log_model_test
 from src.tracking.model import has_files, log_model, model_of, write_files
 from src.tracking.pages import describe_run, dress_experiment
 from src.tracking.provenance import process_tags
-from src.tracking.record import MetricPoint, ModelFile, RunRecord, SeedRun, now
+from src.tracking.record import ArtifactFile, MetricPoint, ModelFile, RunRecord, SeedRun, now
 from src.tracking.seeds import seed_name, seed_params
 from src.tracking.store import Store, open_store, reachable
 from src.tracking.writing import PARENT, log_file, log_points, start_run
@@ -143,14 +143,10 @@ def _has_deleted(store: Store, runs: Sequence[RunRecord | SeedRun]) -> bool:
 def _restore(store: Store, run_id: str, record: RunRecord, folder: Path) -> bool:
     """Log missing files of a run and its model again; returns whether there were any."""
     logged = _artifacts(store, run_id, {file.folder for file in record.artifacts})
-    missing = [
-        file
-        for file in record.artifacts
-        if _artifact_path(folder / file.path, file.folder) not in logged
-    ]
+    missing = [file for file in record.artifacts if file.artifact not in logged]
     restored = [file for file in missing if (folder / file.path).is_file()]
     for file in restored:
-        log_file(store, run_id, folder / file.path, file.folder)
+        log_file(store, run_id, folder / file.path, file.folder, file.name)
     return _restore_model(store, run_id, record, folder) or bool(restored)
 
 
@@ -194,11 +190,6 @@ def _artifacts(store: Store, run_id: str, folders: Iterable[str]) -> set[str]:
     return {file.path for files in listed for file in files}
 
 
-def _artifact_path(path: Path, folder: str) -> str:
-    """The path of a file among a run's artifacts."""
-    return f"{folder}/{path.name}" if folder else path.name
-
-
 def _rebuild(store: Store, record: RunRecord, folder: Path) -> str:
     """A new run with everything from the record but the id."""
     weights = _checked_model(record.model, record.name, folder) if record.model else None
@@ -224,7 +215,7 @@ def _log_files(store: Store, run_id: str, record: RunRecord, folder: Path) -> No
     missing = []
     for file in record.artifacts:
         if (folder / file.path).is_file():
-            log_file(store, run_id, folder / file.path, file.folder)
+            log_file(store, run_id, folder / file.path, file.folder, file.name)
         else:
             missing.append(file.path)
     if missing:
@@ -276,7 +267,7 @@ def log_test(
     scored = missing is None
     logged = _artifacts(store, run_id, {folder for _, folder in artifacts})
     for file, folder in artifacts:
-        if not scored or _artifact_path(file, folder) not in logged:
+        if not scored or ArtifactFile(path=str(file), folder=folder).artifact not in logged:
             log_file(store, run_id, file, folder)
     if missing:
         log_points(store, run_id, [missing])

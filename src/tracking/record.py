@@ -56,10 +56,16 @@ class MetricPoint(RecordPart):
 
 
 class ArtifactFile(RecordPart):
-    """A file, and the folder among the run's artifacts that it is copied to ("" for the root)."""
+    """A file, and the folder ("" for the root) and name ("" for its own) it has as an artifact."""
 
     path: str
     folder: str = ""
+    name: str = ""
+
+    @property
+    def artifact(self) -> str:
+        """The path among the run's artifacts."""
+        return (Path(self.folder) / (self.name or Path(self.path).name)).as_posix()
 
 
 class ModelFile(RecordPart):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from src.errors import redacted
@@ -105,9 +107,14 @@ def log_points(
         store.client.log_batch(run_id, metrics=batch)
 
 
-def log_file(store: Store, run_id: str, path: Path, folder: str) -> None:
-    """Copy a file to a run's artifacts."""
-    store.client.log_artifact(run_id, str(path), folder or None)
+def log_file(store: Store, run_id: str, path: Path, folder: str, name: str = "") -> None:
+    """Copy a file to a run's artifacts, under its own name unless it gets another."""
+    if name in ("", path.name):
+        store.client.log_artifact(run_id, str(path), folder or None)
+        return
+    with TemporaryDirectory() as temporary:  # MLflow's client takes no other name
+        copy = shutil.copyfile(path, Path(temporary) / name)
+        store.client.log_artifact(run_id, str(copy), folder or None)
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

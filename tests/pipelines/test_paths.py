@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from pipelines.train import artifacts
 from src import paths
 from tests.shipped import ROOT, SHIPPED
 
@@ -75,3 +76,8 @@ def test_every_dependency_in_the_repository_exists() -> None:
         for dep in stage["deps"]:
             if dep.startswith(("src/", "pipelines/")):
                 assert (ROOT / dep).exists(), dep
+
+
+def test_mlflow_has_each_kind_of_file_under_one_name_whatever_the_experiment() -> None:
+    ours, others = ([at for _, *at in artifacts(name)] for name in ("ModelA", "ModelB"))
+    assert ours == others

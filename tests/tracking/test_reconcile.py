@@ -71,7 +71,7 @@ def test_a_missing_run_is_rebuilt_as_it_was(project: Project, restored: RunRecor
     assert [(p.step, p.value, p.timestamp) for p in history] == [
         (point.step, point.metrics["val/accuracy"], point.time) for point in restored.epochs
     ]
-    assert [file.path for file in client.list_artifacts(run_id, "curves")] == ["curves/ModelA.csv"]
+    assert [file.path for file in client.list_artifacts(run_id, "curves")] == ["curves/curves.csv"]
     assert len(run.outputs.model_outputs) == 1
 
 
@@ -253,6 +253,19 @@ def test_files_that_were_deleted_from_the_store_come_back_to_the_same_run_and_ch
 
 def stored_files(project: Project) -> set[Path]:
     return {path for path in project.root.glob("mlruns/artifacts/**/*") if path.is_file()}
+
+
+def test_files_of_a_record_without_names_for_them_come_back_under_their_own(
+    project: Project, restored: RunRecord
+) -> None:
+    content = json.loads(project.record.read_text())
+    for file in content["artifacts"]:
+        del file["name"]
+    project.record.write_text(json.dumps(content))
+    for _ in range(2):
+        run_id = ensure_run(project.record)
+        files = open_store(EXPERIMENT).client.list_artifacts(run_id, "curves")
+        assert [file.path for file in files] == ["curves/ModelA.csv"]
 
 
 def test_a_stored_model_that_was_changed_is_written_again(project: Project) -> None:

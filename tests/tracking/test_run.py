@@ -77,6 +77,16 @@ def test_a_finished_run_is_all_there(project: Project) -> None:
     assert [(point.step, point.value) for point in history] == [(1, 0.1), (2, 0.2), (3, 0.3)]
 
 
+def test_runs_of_different_experiments_have_a_file_under_one_name(project: Project) -> None:
+    record = Path("runs/ModelB.json")
+    for each in (finish_run(project), finish_run(project, record)):
+        client = open_store(EXPERIMENT).client
+        (file,) = client.list_artifacts(each.run_id, "curves")
+        assert file.path == "curves/curves.csv"
+        stored = client.download_artifacts(each.run_id, file.path)
+        assert Path(stored).read_bytes() == project.curves.read_bytes()
+
+
 def test_the_run_names_its_dataset_code_and_stage(project: Project) -> None:
     finish_run(project)
     run = only_run("ModelA")

@@ -93,7 +93,7 @@ def test_artifacts_are_found_after_the_project_moved(
     assert run.info.artifact_uri.startswith(str(moved))
     assert model.artifact_location.startswith(str(moved))
     assert [file.path for file in store.client.list_artifacts(record.run_id, "curves")] == [
-        "curves/ModelA.csv"
+        "curves/curves.csv"
     ]
 
 
