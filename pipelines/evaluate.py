@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if not (drawn and name == best):
             paths.strangers_figure(name).unlink(missing_ok=True)  # of an earlier evaluation
         if not params.tracking.offline:
-            files = [(path, "test") for path in sorted(paths.evaluation(name).iterdir())]
+            files = sorted(paths.evaluation(name).iterdir())
             log_test(paths.run_record(name), figures[name], files, seeds=of_seeds[name])
         low, high = result.accuracy_low, result.accuracy_high
         seeds = f", mean of {result.seeds} seeds" if result.seeds > 1 else ""

@@ -84,8 +84,8 @@ def run(name: str, params: Params, ranks: Ranks = ALONE) -> None:
             write_outputs(job, seeds, results)
         for seed, fitted in enumerate(results):
             tracked.log_finals(final_metrics(fitted), seed)
-        for path, folder, common in artifacts(name):
-            tracked.log_artifact(path, folder, common)
+        for path, common in artifacts(name):
+            tracked.log_artifact(path, name=common)
         tracked.log_model(paths.model(name), example_images(job))
     print(f"{name}: {summary(results)}")
 
@@ -111,12 +111,12 @@ def final_metrics(fitted: TrainingResult) -> dict[str, float]:
     }
 
 
-def artifacts(name: str) -> list[tuple[Path, str, str]]:
-    """Files of a run, with the folder each goes to and its name there, the same in every run."""
+def artifacts(name: str) -> list[tuple[Path, str]]:
+    """Files of a run, with the name that each has in MLflow, the same in every run."""
     return [
-        (paths.curves(name), "curves", "curves.csv"),
-        (paths.weight_change(name), "weights", "weight_change.csv"),
-        (paths.layers(name), "weights", "layers.txt"),
+        (paths.curves(name), "curves.csv"),
+        (paths.weight_change(name), "weight_change.csv"),
+        (paths.layers(name), "layers.txt"),
     ]
 
 

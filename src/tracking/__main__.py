@@ -90,7 +90,7 @@ def reconcile_one(path: Path, folder: Path) -> None:
     if scores and scored.is_file() and scored.read_text().strip() == record.model.md5:
         files = sorted(scored.parent.iterdir())
         seeds = _read(folder / paths.seed_scores(record.name)).get(SEEDS, [])
-        log_test(path, scores, [(file, "test") for file in files], seeds)
+        log_test(path, scores, files, seeds)
     accuracy, champion = record.finals.get(ACCURACY, 0.0), _read(folder / paths.REGISTERED)
     chosen = {"name": record.name, "val_accuracy": round(accuracy, DIGITS)}
     if chosen.items() <= champion.items() and "model" in champion:

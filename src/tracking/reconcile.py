@@ -21,7 +21,7 @@ from src.tracking.measured import log_model_finals, log_model_test
 from src.tracking.model import has_files, log_model, model_of, write_files
 from src.tracking.pages import describe_run, dress_experiment
 from src.tracking.provenance import process_tags
-from src.tracking.record import ArtifactFile, MetricPoint, ModelFile, RunRecord, SeedRun, now
+from src.tracking.record import MetricPoint, ModelFile, RunRecord, SeedRun, now
 from src.tracking.seeds import seed_name, seed_params
 from src.tracking.store import Store, open_store, reachable
 from src.tracking.writing import PARENT, log_file, log_points, start_run
@@ -248,15 +248,15 @@ def _example(record: RunRecord, folder: Path, weights: Path) -> NDArray[np.uint8
 def log_test(
     path: Path,
     scores: Mapping[str, float],
-    artifacts: Sequence[tuple[Path, str]] = (),
+    files: Sequence[Path] = (),
     seeds: Sequence[Mapping[str, float]] = (),
 ) -> str:
-    """Add test scores and (file, folder) artifacts to the run of the record in `path`.
+    """Add test scores and `files` to the run of the record in `path`.
 
     `seeds` holds the scores of each seed, for the child runs if there are any. Scores that every
     run has are logged, as `test/accuracy` and so on. The run is rebuilt or completed first where
     needed. What it already has is not written again; its scores are written last, so that a run
-    with scores has the artifacts too. Returns the run's id; raises TrackingError.
+    with scores has the files too. Returns the run's id; raises TrackingError.
     """
     done, record = reconcile(path), RunRecord.read(path)
     run_id, store = done.run_id, open_store(record.experiment)
@@ -265,10 +265,10 @@ def log_test(
             log_points(store, child, [missing])
     missing = _missing_scores(store, run_id, scores)
     scored = missing is None
-    logged = _artifacts(store, run_id, {folder for _, folder in artifacts})
-    for file, folder in artifacts:
-        if not scored or ArtifactFile(path=str(file), folder=folder).artifact not in logged:
-            log_file(store, run_id, file, folder)
+    logged = _artifacts(store, run_id, [""])
+    for file in files:
+        if not scored or file.name not in logged:
+            log_file(store, run_id, file)
     if missing:
         log_points(store, run_id, [missing])
     log_model_test(store, record, run_id, done.seeds)

@@ -79,7 +79,8 @@ class TrackedRun:
     def log_artifact(self, path: Path, folder: str = "", name: str = "") -> None:
         """Copy a file to the run's artifacts; a rebuilt run takes it from the same path.
 
-        MLflow's pages compare files of several runs that have the same folder and `name`.
+        MLflow's page that compares runs shows the files that are in no folder, and have the same
+        `name` in all of them.
         """
         if not path.is_file():
             raise FileNotFoundError(path)

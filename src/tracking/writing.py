@@ -107,7 +107,7 @@ def log_points(
         store.client.log_batch(run_id, metrics=batch)
 
 
-def log_file(store: Store, run_id: str, path: Path, folder: str, name: str = "") -> None:
+def log_file(store: Store, run_id: str, path: Path, folder: str = "", name: str = "") -> None:
     """Copy a file to a run's artifacts, under its own name unless it gets another."""
     if name in ("", path.name):
         store.client.log_artifact(run_id, str(path), folder or None)

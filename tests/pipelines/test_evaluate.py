@@ -155,8 +155,8 @@ def test_runs_in_mlflow_get_the_test_figures(faces: FaceSet) -> None:
     assert {f"test/{key}" for key in calibration} <= metrics.keys()
     assert {"test/accuracy_low", "test/accuracy_high"} <= set(metrics)
     assert "test/top5" not in metrics, "of three subjects"
-    files = {item.path for item in store.client.list_artifacts(run_id, "test")}
-    assert {"test/confusion.png", "test/per_subject.csv", "test/reliability.png"} <= files
+    files = {item.path for item in store.client.list_artifacts(run_id)}
+    assert {"confusion.png", "per_subject.csv", "reliability.png"} <= files
 
 
 def test_figures_are_of_the_kept_models_temperature(faces: FaceSet) -> None:

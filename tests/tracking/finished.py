@@ -44,6 +44,6 @@ def finish_run(
         for step in (1, 2, 3):
             run.log_epoch(step, dict.fromkeys(EPOCH_KEYS, step / 10))
         run.log_finals({"best_epoch": 3, "best_val/accuracy": 0.7, "trainable_parameters": 1539})
-        run.log_artifact(project.curves, "curves", "curves.csv")
+        run.log_artifact(project.curves, name="curves.csv")
         run.log_model(project.model, faces.images[:2].permute(0, 2, 3, 1).numpy())
     return RunRecord.read(path)

@@ -46,6 +46,11 @@ def all_runs() -> list[Run]:
     return store.client.search_runs([store.experiment_id])
 
 
+def artifacts(run_id: str, folder: str | None = None) -> list[str]:
+    files = open_store(EXPERIMENT).client.list_artifacts(run_id, folder)
+    return sorted(file.path for file in files)
+
+
 def test_a_present_run_is_left_alone(project: Project) -> None:
     record = finish_run(project)
     assert ensure_run(project.record) == record.run_id
@@ -71,7 +76,7 @@ def test_a_missing_run_is_rebuilt_as_it_was(project: Project, restored: RunRecor
     assert [(p.step, p.value, p.timestamp) for p in history] == [
         (point.step, point.metrics["val/accuracy"], point.time) for point in restored.epochs
     ]
-    assert [file.path for file in client.list_artifacts(run_id, "curves")] == ["curves/curves.csv"]
+    assert artifacts(run_id) == ["curves.csv"]
     assert len(run.outputs.model_outputs) == 1
 
 
@@ -128,7 +133,7 @@ def test_a_file_that_is_no_record_is_one_line(project: Project, content: str) ->
 
 def test_test_metrics_reach_the_run_once(project: Project, restored: RunRecord) -> None:
     scores = {"accuracy": 0.5, "top5": 0.9, "macro_f1": 0.4}
-    run_id = log_test(project.record, scores, [(project.curves, "test")])
+    run_id = log_test(project.record, scores, [project.curves])
     assert log_test(project.record, scores) == run_id
     client = open_store(EXPERIMENT).client
     run = client.get_run(run_id)
@@ -136,7 +141,7 @@ def test_test_metrics_reach_the_run_once(project: Project, restored: RunRecord) 
     assert "test/macro_f1" not in run.data.metrics
     assert run.info.status == "FINISHED"
     assert len(client.get_metric_history(run_id, "test/accuracy")) == 1
-    assert [file.path for file in client.list_artifacts(run_id, "test")] == ["test/ModelA.csv"]
+    assert artifacts(run_id) == ["ModelA.csv", "curves.csv"]
 
 
 def test_the_command_brings_back_runs_test_metrics_and_champion(
@@ -153,8 +158,7 @@ def test_the_command_brings_back_runs_test_metrics_and_champion(
     assert "rebuilt as run" in capsys.readouterr().out
     (run,) = all_runs()
     assert run.data.metrics["test/accuracy"] == 0.5
-    files = open_store(EXPERIMENT).client.list_artifacts(run.info.run_id, "test")
-    assert [file.path for file in files] == ["test/model.md5", "test/per_subject.csv"]
+    assert artifacts(run.info.run_id) == ["curves.csv", "model.md5", "per_subject.csv"]
     assert champion_of(MODEL).path.is_file()
     assert command.main(["reconcile"]) == 0
     assert "present as run" in capsys.readouterr().out
@@ -221,16 +225,16 @@ def test_artifacts_that_a_kill_kept_from_a_scored_run_come_later(project: Projec
     finish_run(project)
     scores = {"accuracy": 0.5}
     run_id = log_test(project.record, scores)
-    assert log_test(project.record, scores, [(project.curves, "test")]) == run_id
+    assert log_test(project.record, scores, [project.curves]) == run_id
     client = open_store(EXPERIMENT).client
-    assert [file.path for file in client.list_artifacts(run_id, "test")] == ["test/ModelA.csv"]
+    assert artifacts(run_id) == ["ModelA.csv", "curves.csv"]
     assert len(client.get_metric_history(run_id, "test/accuracy")) == 1
 
 
 def test_a_run_without_its_artifacts_has_no_scores_either(project: Project) -> None:
     finish_run(project)
     with pytest.raises(Exception, match="absent"):
-        log_test(project.record, {"accuracy": 0.5}, [(Path("absent.csv"), "test")])
+        log_test(project.record, {"accuracy": 0.5}, [Path("absent.csv")])
     (run,) = all_runs()
     assert "test/accuracy" not in run.data.metrics
 
@@ -261,11 +265,11 @@ def test_files_of_a_record_without_names_for_them_come_back_under_their_own(
     content = json.loads(project.record.read_text())
     for file in content["artifacts"]:
         del file["name"]
+        file["folder"] = "curves"
     project.record.write_text(json.dumps(content))
     for _ in range(2):
         run_id = ensure_run(project.record)
-        files = open_store(EXPERIMENT).client.list_artifacts(run_id, "curves")
-        assert [file.path for file in files] == ["curves/ModelA.csv"]
+        assert artifacts(run_id, "curves") == ["curves/ModelA.csv"]
 
 
 def test_a_stored_model_that_was_changed_is_written_again(project: Project) -> None:

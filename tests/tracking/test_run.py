@@ -81,8 +81,8 @@ def test_runs_of_different_experiments_have_a_file_under_one_name(project: Proje
     record = Path("runs/ModelB.json")
     for each in (finish_run(project), finish_run(project, record)):
         client = open_store(EXPERIMENT).client
-        (file,) = client.list_artifacts(each.run_id, "curves")
-        assert file.path == "curves/curves.csv"
+        (file,) = client.list_artifacts(each.run_id)
+        assert file.path == "curves.csv"
         stored = client.download_artifacts(each.run_id, file.path)
         assert Path(stored).read_bytes() == project.curves.read_bytes()
 
