@@ -25,6 +25,7 @@ from src.evaluation.mistakes import worst_mistakes
 from src.evaluation.predictions import Predictions
 from src.files import all_or_none, digest, read_rows, write_csv, write_json, write_text
 from src.plotting import save_png
+from src.tracking.pages import dress_all
 from src.tracking.reconcile import log_test
 from src.tracking.unchanged import check_unchanged
 
@@ -77,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         low, high = result.accuracy_low, result.accuracy_high
         seeds = f", mean of {result.seeds} seeds" if result.seeds > 1 else ""
         print(f"{name}: test {result.accuracy:.1%}, 95% interval {low:.1%} to {high:.1%}{seeds}")
+    if not params.tracking.offline:
+        dress_all(paths.run_record(name) for name in scores)
     print(sentence(unknown))
 
 

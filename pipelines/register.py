@@ -27,11 +27,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     if params.tracking.offline:
         print(f"{best.name} is registered by `python -m src.tracking reconcile`")
     else:
+        from src.tracking.pages import describe_model
         from src.tracking.registry import promote
+        from src.tracking.store import open_backend
 
         record, threshold = paths.run_record(best.name), paths.THRESHOLD
         gate = params.tracking.gate
         print(promote(record, best.val_accuracy, model, threshold, gate).sentence)
+        describe_model(open_backend(), model)
     # Not the version, which depends on the registry and not on the inputs alone.
     write_json(paths.REGISTERED, {"model": model, **asdict(best)})
 

@@ -14,12 +14,12 @@ from src.config import PARAMS, load_params
 from src.config.tracking import Tracking
 from src.errors import UserError
 from src.models.threshold import Threshold
-from src.tracking.pages import address, describe_model, dress
+from src.tracking.pages import address, describe_model, dress, dress_all
 from src.tracking.reconcile import log_test, reconcile
 from src.tracking.record import RunRecord
 from src.tracking.registry import promote
 from src.tracking.seeds import SEEDS
-from src.tracking.store import open_store
+from src.tracking.store import open_backend, open_store
 from src.tracking.version import DIGITS
 
 ACCURACY = "best_val/accuracy"  # among a record's final metrics
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     After `dvc pull` on a fresh clone, MLflow then has the runs, the test scores and the champion.
     `pages` gives MLflow's pages a table of the runs with their accuracies, and descriptions where
-    there are none, and prints the table's address; `make ui` does both.
+    there are none, and prints the addresses of that table and of its charts; `make ui` does both.
     """
     arguments = parser("src.tracking", str(main.__doc__), EXAMPLES)
     arguments.add_argument("command", choices=["reconcile", "pages"])
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.command == "pages":
         dress_pages(load_params(given.folder / PARAMS).tracking, given.port)
         return 0
-    folder, code = given.folder, 0
+    folder, code, done = given.folder, 0, list[Path]()
     pattern = paths.run_record("*")
     records = sorted(folder.glob(str(pattern)))
     if not records:
@@ -61,18 +61,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     for record in records:
         try:
             reconcile_one(record, folder)
+            done.append(record)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             code = 2
+    dress_all(done)
     return code
 
 
 def dress_pages(tracking: Tracking, port: int) -> None:
-    """Give MLflow's pages our view and descriptions, and print the address of the view."""
+    """Give MLflow's pages our view and descriptions, and print the addresses of the view."""
     store = open_store(tracking.experiment)
     dress(store)
     describe_model(store, tracking.model)
     print(f"the runs, the best on test first: {address(store.experiment_id, port)}")
+    print(f"the same as charts: {address(store.experiment_id, port, charts=True)}")
 
 
 def reconcile_one(path: Path, folder: Path) -> None:
@@ -97,6 +100,7 @@ def reconcile_one(path: Path, folder: Path) -> None:
         threshold = _threshold(folder / paths.THRESHOLD, record.model.md5)
         model, gate = champion["model"], _gate(folder / PARAMS)
         print(f"{path}: {promote(path, accuracy, model, threshold, gate).sentence}")
+        describe_model(open_backend(), model)
 
 
 def _gate(path: Path) -> str:

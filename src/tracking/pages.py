@@ -1,8 +1,9 @@
-"""What MLflow's own pages show of this project: a view of the runs, and descriptions.
+"""What MLflow's own pages show of this project: a view of the runs, colours and descriptions.
 
 Without a view its table of runs has no column with a metric. A view is a tag of an experiment,
-whose key is a part of the page's address. What a user wrote or changed in the pages stays: a
-description that is not one of ours is left alone, and so is a view that is there.
+whose key is a part of the page's address and whose name is in the page's menu. What a user wrote or
+changed in the pages stays: a description that is not one of ours is left alone, and so is a view or
+a colour that is there.
 """
 
 from __future__ import annotations
@@ -11,26 +12,33 @@ import json
 import re
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.config import Head
 from src.tracking.champion import ALIAS, CHALLENGER, LICENCE, ORIGIN, description
-from src.tracking.store import Backend, Store, reachable
+from src.tracking.charts import COLOURS, chart_state
+from src.tracking.record import RunRecord, now
+from src.tracking.store import Backend, Store, open_store, reachable
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-KEY = "comparison"  # of the view; a changed view needs another, as the old one is left alone
+KEY = "experiments"  # of the view; a changed view needs another, as the old one is left alone
+NAME = "Experiments, the best on test first"
 VIEW, NOTE, KIND = f"mlflow.sharedViewState.{KEY}", "mlflow.note.content", "mlflow.experimentKind"
+COLOUR = "mlflow.runColor"  # tag; or MLflow takes one by the run's id, which two may share
 TRAINING = "custom_model_development"  # the kind whose page shows runs, not traces
 PREFIX = "deflate;"
-WIDTH = 130  # pixels of a column, or the names of metrics are cut off
+WIDTH, WIDE = 130, 200  # pixels of a column, or the names of metrics and origins are cut off
 METRICS = (
     *("test/accuracy", "test/accuracy_low", "test/accuracy_high", "val/accuracy"),
     "seconds_per_epoch",
 )
-PARAMETERS = ("experiment.train", "experiment.head.hidden", "seeds")
+DATA = "data.origin"  # tells datasets apart
+PARAMETERS = (DATA, "experiment.train", "experiment.head.hidden", "seeds")
 PARENTS_ONLY = "tags.mlflow.parentRunId IS NULL"
 OF_EXPERIMENT = (
     "Each run is one experiment of `params.yaml`: a way to fine-tune the same network on the same "
@@ -45,9 +53,10 @@ OF_MODEL = (
 )
 
 
-def address(experiment_id: str, port: int) -> str:
-    """The page with our view of an experiment, where `make ui` serves it."""
+def address(experiment_id: str, port: int, *, charts: bool = False) -> str:
+    """The page with our view of an experiment, its table or charts, where `make ui` serves it."""
     query = f"workflowType=machine_learning&viewStateShareKey={KEY}"
+    query += "&compareRunsMode=CHART" if charts else ""
     return f"http://127.0.0.1:{port}/#/experiments/{experiment_id}/runs?{query}"
 
 
@@ -60,33 +69,55 @@ def view() -> dict[str, Any]:
         "orderByAsc": False,
         "selectedColumns": columns,
         "columnOrder": columns,
-        "columnWidths": dict.fromkeys(columns, WIDTH),
+        "columnWidths": dict.fromkeys(columns, WIDTH) | {f"params.`{DATA}`": WIDE},
         "viewMaximized": True,  # the table alone, without the charts
+        **chart_state(),
     }
 
 
-def encode(state: Mapping[str, Any]) -> str:
-    """A view as MLflow's pages write it into a tag."""
-    return PREFIX + b64encode(zlib.compress(json.dumps(state).encode())).decode()
+def encode(state: Mapping[str, Any], created: int) -> str:
+    """A view as MLflow's pages write it into a tag; `created` in milliseconds since 1970."""
+    packed = PREFIX + b64encode(zlib.compress(json.dumps(state).encode())).decode()
+    return json.dumps({"name": NAME, "createdAt": created, "updatedAt": created, "state": packed})
 
 
 def decode(tag: str) -> dict[str, Any]:
     """What `encode` was given."""
-    return dict(json.loads(zlib.decompress(b64decode(tag.removeprefix(PREFIX)))))
+    packed = json.loads(tag)["state"].removeprefix(PREFIX)
+    return dict(json.loads(zlib.decompress(b64decode(packed))))
+
+
+def dress_all(records: Iterable[Path]) -> None:
+    """Dress the MLflow experiments that hold the runs of the records in these files."""
+    for name in sorted({RunRecord.read(path).experiment for path in records}):
+        dress(open_store(name))
 
 
 @reachable()
 def dress(store: Store) -> None:
-    """Give the experiment its view and description, and each run that lacks one a description."""
+    """Give the experiment its view and description, and runs a colour and a description."""
     dress_experiment(store)
-    for run in store.client.search_runs([store.experiment_id], PARENTS_ONLY):
+    oldest_first = ["attributes.start_time ASC"]
+    runs = store.client.search_runs([store.experiment_id], PARENTS_ONLY, order_by=oldest_first)
+    colour_runs(store, runs)
+    for run in runs:
         describe_run(store, run)
+
+
+def colour_runs(store: Store, runs: Sequence[Run]) -> None:
+    """Give each run that has no colour the one that the fewest have."""
+    taken = Counter(run.data.tags.get(COLOUR) for run in runs)
+    for run in runs:
+        if COLOUR not in run.data.tags:
+            colour = min(COLOURS, key=lambda each: taken[each])
+            taken[colour] += 1
+            store.client.set_tag(run.info.run_id, COLOUR, colour)
 
 
 def dress_experiment(store: Store) -> None:
     """Give the experiment its view and description; what it has of them stays."""
     client, known = store.client, store.client.get_experiment(store.experiment_id).tags
-    for key, value in ((VIEW, encode(view())), (NOTE, OF_EXPERIMENT), (KIND, TRAINING)):
+    for key, value in ((VIEW, encode(view(), now())), (NOTE, OF_EXPERIMENT), (KIND, TRAINING)):
         if not known.get(key):
             client.set_experiment_tag(store.experiment_id, key, value)
 

@@ -19,7 +19,6 @@ from src.tracking.children import children_of, discard, finish_child
 from src.tracking.exclusive import alone_rebuilding
 from src.tracking.measured import log_model_finals, log_model_test
 from src.tracking.model import has_files, log_model, model_of, write_files
-from src.tracking.pages import describe_run, dress_experiment
 from src.tracking.provenance import process_tags
 from src.tracking.record import MetricPoint, ModelFile, RunRecord, SeedRun, now
 from src.tracking.seeds import seed_name, seed_params
@@ -272,8 +271,6 @@ def log_test(
     if missing:
         log_points(store, run_id, [missing])
     log_model_test(store, record, run_id, done.seeds)
-    dress_experiment(store)
-    describe_run(store, store.client.get_run(run_id))
     return run_id
 
 

@@ -31,7 +31,6 @@ from src.tracking.comparison import HIGHER, Comparison, load_faces, measure
 from src.tracking.exclusive import alone
 from src.tracking.history import remember
 from src.tracking.model import has_files
-from src.tracking.pages import describe_model
 from src.tracking.reconcile import ensure_run
 from src.tracking.record import RunRecord
 from src.tracking.store import Backend, open_store, reachable
@@ -91,7 +90,6 @@ def promote(
         if threshold:
             version = attach(store, version, threshold)
         _challenge(store, version)
-    describe_model(store, model)
     faces = path.parent / record.dataset.path if record.dataset else None
     return _decide(
         store,

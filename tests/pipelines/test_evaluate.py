@@ -26,6 +26,7 @@ from src.models.network import load_state, save_network
 from src.models.seeds import save_seed_states
 from src.models.threshold import Threshold, answer
 from src.tensors import load_tensors, save_tensors
+from src.tracking.pages import COLOUR, NOTE, VIEW
 from src.tracking.run import track
 from src.tracking.store import open_store
 from src.tracking.unchanged import check_unchanged
@@ -157,6 +158,13 @@ def test_runs_in_mlflow_get_the_test_figures(faces: FaceSet) -> None:
     assert "test/top5" not in metrics, "of three subjects"
     files = {item.path for item in store.client.list_artifacts(run_id)}
     assert {"confusion.png", "per_subject.csv", "reliability.png"} <= files
+
+
+def test_mlflows_pages_have_a_view_and_colours_once_runs_are_evaluated(faces: FaceSet) -> None:
+    store = open_store(EXPERIMENT)
+    run_id = json.loads(paths.run_record("ModelA").read_text())["run_id"]
+    assert COLOUR in store.client.get_run(run_id).data.tags
+    assert {NOTE, VIEW} <= store.client.get_experiment(store.experiment_id).tags.keys()
 
 
 def test_figures_are_of_the_kept_models_temperature(faces: FaceSet) -> None:

@@ -14,7 +14,9 @@ from src.errors import StaleInputError, TrackingError
 from src.files import digest, write_json
 from src.models.threshold import Threshold
 from src.tracking.champion import champion_of
+from src.tracking.pages import OF_MODEL
 from src.tracking.run import track
+from src.tracking.store import open_backend
 from tests.shipped import SHIPPED
 from tests.tracking.finished import finish_run
 from tests.tracking.projects import EXPERIMENT, MODEL, Project
@@ -99,6 +101,11 @@ def test_the_threshold_goes_into_the_registered_model_and_a_new_one_replaces_it(
     Threshold.nothing("0" * 32, "ModelB", 0.05).save(paths.THRESHOLD)
     with pytest.raises(StaleInputError, match="the threshold of another model"):
         main([])
+
+
+def test_mlflows_pages_describe_the_model(trained: dict[str, float], project: Project) -> None:
+    main([])
+    assert open_backend().client.get_registered_model(MODEL).description == OF_MODEL
 
 
 def test_missing_metrics_are_one_line_and_earlier_output_stays(trained: dict[str, float]) -> None:
