@@ -9,6 +9,7 @@ from statistics import fmean
 from src.tracking.record import MetricPoint
 
 SEED, SEEDS = "seed", "seeds"  # parameters: a run's seed, or its first, and their number
+SIGNIFICANT = 6  # digits of a mean
 
 
 def seed_name(name: str, seed: int) -> str:
@@ -39,4 +40,10 @@ def mean_points(runs: Iterable[Sequence[MetricPoint]]) -> list[MetricPoint]:
 
 def mean_metrics(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The mean of each metric; all have the same."""
-    return {key: fmean(metrics[key] for metrics in runs) for key in runs[0]}
+    return {key: _mean([metrics[key] for metrics in runs]) for key in runs[0]}
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Without digits that say nothing of a few seeds; a count that all share is exact."""
+    shared = len(set(values)) == 1
+    return values[0] if shared else float(f"{fmean(values):.{SIGNIFICANT}g}")

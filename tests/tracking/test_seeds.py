@@ -17,6 +17,7 @@ from src.tracking.provenance import dataset_version
 from src.tracking.reconcile import FROM, log_test, reconcile
 from src.tracking.record import RunRecord
 from src.tracking.run import track
+from src.tracking.seeds import mean_metrics
 from src.tracking.store import open_store
 from src.tracking.writing import PARENT
 from tests.tracking.projects import EXPERIMENT, Project
@@ -103,6 +104,13 @@ def test_the_run_has_means_over_its_seeds_which_are_its_children(project: Projec
     assert parent.info.run_id == record.run_id
     assert [run.info.run_id for run in children] == [seed.run_id for seed in record.seeds]
     assert record.first_finals == {"best_val/accuracy": 0.3}
+
+
+def test_means_have_six_digits_and_counts_that_all_share_every_digit() -> None:
+    runs = [{"val/accuracy": 2 / 3, "total_parameters": 11183694, "lr": 2e-7}] * 2
+    runs.append({"val/accuracy": 0.5, "total_parameters": 11183694, "lr": 1e-7})
+    means = {"val/accuracy": 0.611111, "total_parameters": 11183694, "lr": 1.66667e-7}
+    assert mean_metrics(runs) == means
 
 
 def test_one_seed_is_one_run(project: Project) -> None:
