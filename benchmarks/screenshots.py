@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,12 @@ from src.errors import OriginError, UserError
 from src.files import atomic
 
 LARGEST = 200_000  # bytes of a file
-WAIT = 25_000  # milliseconds of the page's own time, for MLflow's tables
+# MLflow opens a panel for questions to a language model beside every page.
+PANEL = "button[data-component-id='mlflow.assistant.chat_panel.close']"
+LOADED = "document.readyState === 'complete'"
+ROWS = "document.querySelectorAll('.ag-center-cols-container [role=row]').length > 0"
+DRAWN = "document.querySelectorAll('.js-plotly-plot:has(.trace)').length >= 4"
+ANSWERED = "document.querySelectorAll('#nearest > li').length > 0"
 EXAMPLES = (
     "  make ui & python -m benchmarks.screenshots\n  python -m benchmarks.screenshots --port 5003"
 )
@@ -31,16 +35,22 @@ EXAMPLES = (
 
 @dataclass(frozen=True)
 class Page:
-    """A page, the name of its screenshot, and the window it is shown in."""
+    """A page, the name of its screenshot, and the window it is shown in once it is `ready`.
+
+    `closed` is a button that is pressed before, `asked` an input that gets a photo.
+    """
 
     name: str
     address: str
     width: int
     height: int
+    ready: str = LOADED
+    closed: str = ""
+    asked: str = ""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Make docs/mlflow.png, docs/report.png and docs/demo.png with chromium.
+    """Make mlflow.png, mlflow-charts.png, report.png and demo.png in docs/ with chromium.
 
     Of the servers, `make ui` and `make demo`, one that does not answer is left out.
     """
@@ -50,14 +60,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--to", type=Path, default=Path("docs"), help="folder (%(default)s)")
     given = arguments.parse_args(argv)
     check_rendered(load_params().data.origin)
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        raise UserError("chromium", "not installed", "install it, or google-chrome")
+    if shutil.which("chromium") is None:
+        raise UserError("chromium", "not installed", "install it")
     for page in pages(given.port, given.demo):
         path = given.to / f"{page.name}.png"
         with atomic(path) as temporary:
-            shown = shoot_answer(page) if page.name == "demo" else shoot(browser, page)
-            temporary.write_bytes(small(shown))
+            temporary.write_bytes(small(shoot(page)))
         print(f"{path}: {path.stat().st_size} bytes of {page.address}")
 
 
@@ -78,9 +86,12 @@ def pages(port: int, demo: int) -> Iterator[Page]:
         from src.tracking.store import open_store
 
         store = open_store(load_params().tracking.experiment)
-        yield Page("mlflow", address(store.experiment_id, port), 2000, 800)
+        table = address(store.experiment_id, port)
+        charts = address(store.experiment_id, port, charts=True)
+        yield Page("mlflow", table, 1900, 760, ROWS, PANEL)
+        yield Page("mlflow-charts", charts, 1500, 1230, DRAWN, PANEL)
     if answers(f"http://127.0.0.1:{demo}/"):
-        yield Page("demo", f"http://127.0.0.1:{demo}/", 1100, 900)
+        yield Page("demo", f"http://127.0.0.1:{demo}/", 1100, 900, ANSWERED, asked="#file")
 
 
 def answers(address: str) -> bool:
@@ -92,39 +103,38 @@ def answers(address: str) -> bool:
         return False
 
 
-def shoot(browser: str, page: Page) -> bytes:
+def shoot(page: Page) -> bytes:
     """A page as a PNG file."""
-    with tempfile.TemporaryDirectory() as folder:
+    from tests.chromium import chromium
+
+    with (
+        # Chromium's last process may still write when the first has ended.
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        chromium(Path(folder)) as browser,
+    ):
         image = Path(folder) / "page.png"
-        command = [
-            *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
-            *("--disable-background-networking", f"--user-data-dir={folder}/profile"),
-            *(f"--window-size={page.width},{page.height}", f"--virtual-time-budget={WAIT}"),
-            *(f"--screenshot={image}", page.address),
-        ]
-        subprocess.run(command, check=False, capture_output=True, timeout=300)  # noqa: S603
-        if not image.is_file():
-            raise UserError(page.address, "chromium made no image of it", "open it by hand")
+        browser.open(page.address)
+        browser.resize(page.width, page.height)
+        if page.closed:
+            browser.wait(f"document.querySelector({page.closed!r}) !== null")
+            browser.click(page.closed)
+        if page.asked:
+            browser.choose(page.asked, photo_of_test(Path(folder)))
+        browser.wait(page.ready)
+        browser.screenshot(image, page.width, page.height)
         return image.read_bytes()
 
 
-def shoot_answer(page: Page) -> bytes:
-    """The page of `make demo` with its answer about a test image, as a PNG file."""
+def photo_of_test(folder: Path) -> Path:
+    """The first test image as a file."""
     from PIL import Image
 
     from src.data.faceset import FaceSet, Split
     from src.plotting import to_hwc
-    from tests.chromium import chromium
 
-    faces = FaceSet.load(paths.FACES)
-    with tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as browser:
-        photo, image = Path(folder) / "photo.png", Path(folder) / "page.png"
-        Image.fromarray(to_hwc(faces.images[int(faces.rows(Split.test)[0])])).save(photo)
-        browser.open(page.address)
-        browser.choose("#file", photo)
-        browser.wait("document.querySelectorAll('#nearest > li').length > 0")
-        browser.screenshot(image, page.width, page.height)
-        return image.read_bytes()
+    faces, path = FaceSet.load(paths.FACES), folder / "photo.png"
+    Image.fromarray(to_hwc(faces.images[int(faces.rows(Split.test)[0])])).save(path)
+    return path
 
 
 def small(content: bytes) -> bytes:
@@ -134,7 +144,9 @@ def small(content: bytes) -> bytes:
     image = Image.open(io.BytesIO(content)).convert("RGB")
     while True:
         file = io.BytesIO()
-        image.quantize(128).save(file, "PNG", optimize=True)
+        # Colours of few pixels count, too: runs are told apart by small dots.
+        few = image.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1)
+        few.save(file, "PNG", optimize=True)
         if len(file.getvalue()) <= LARGEST:
             return file.getvalue()
         image = image.resize((image.width * 4 // 5, image.height * 4 // 5))

@@ -120,6 +120,13 @@ class Browser:
         """Write what a window of this size shows, all of it."""
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.send("Emulation.setEmulatedMedia", features=scheme)
+        self.resize(width, height)
+        time.sleep(0.6)
+        shot = self.send("Page.captureScreenshot", captureBeyondViewport=False)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the window a size."""
         self.send(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -127,9 +134,6 @@ class Browser:
             deviceScaleFactor=1,
             mobile=False,
         )
-        time.sleep(0.6)
-        shot = self.send("Page.captureScreenshot", captureBeyondViewport=False)
-        path.write_bytes(base64.b64decode(shot["data"]))
 
 
 @contextmanager
