@@ -12,7 +12,11 @@ import pytest
 from src.closure import ROOT
 
 RELIABILITY, SCALE = ROOT / "docs/reliability.md", ROOT / "docs/scale.md"
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("studies/*.md")]
+PAGES = [
+    page
+    for pattern in ("*.md", "docs/**/*.md", "conf/*.md", "studies/*.md", "weights/*.md")
+    for page in ROOT.glob(pattern)
+]
 
 
 def anchors(page: Path) -> set[str]:
