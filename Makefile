@@ -66,7 +66,7 @@ study: setup ## run NAME of studies/ outside the workspace and write reports/stu
 	@echo "reports/study-$(NAME).html holds the report; make ui shows the runs"
 
 test: export OMP_NUM_THREADS = 1 # or the test processes compete for cores
-test: setup lint ## run lint and all tests
+test: setup lint ## run lint and all tests but those of `make test-faults`
 	$(RUN) python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 test-faults: export OMP_NUM_THREADS = 1
