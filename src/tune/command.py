@@ -139,7 +139,7 @@ class Command:
         best = rows[0].val.value
         study_run.log_metrics({"best_val/accuracy": best, "seeds_val/accuracy": mean})
         for path in (BEST, BEST.parent / TRIALS, *figures):
-            study_run.log_artifact(path, "study")
+            study_run.log_artifact(path)
         images, _ = objective.starting_point.faces.mapped(Split.train)
         example = images[:2].permute(0, 2, 3, 1).contiguous().numpy()
         study_run.log_model(BEST.parent / WEIGHTS, example)

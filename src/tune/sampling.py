@@ -13,10 +13,8 @@ from optuna.trial import FrozenTrial
 
 from src.config import Tune
 
-MIN_RESOURCE, REDUCTION_FACTOR = (
-    5,
-    3,
-)  # successive halving: Jamieson and Talwalkar, 2016; Li et al., 2020
+# Of successive halving: Jamieson and Talwalkar, 2016; Li et al., 2020.
+MIN_RESOURCE, REDUCTION_FACTOR = 5, 3
 MEDIAN_AFTER, MEDIAN_EVERY, MEDIAN_TRIALS = 10, 5, 6  # epochs, epochs, trials to compare with
 STARTUP_TRIALS = 10  # drawn at random before TPE (Bergstra et al., 2011) fits its model
 

@@ -130,8 +130,8 @@ def assert_tracked(number: int) -> None:
         assert len(history) == (6 if row["state"] == "complete" else 5)
         (dataset,) = child.inputs.dataset_inputs
         assert dataset.dataset.digest == child.data.tags["data.md5"]
-    names = {file.path for file in store.client.list_artifacts(parent.info.run_id, "study")}
-    assert {"study/best.yaml", "study/trials.csv", "study/history.png"} <= names
+    names = {file.path for file in store.client.list_artifacts(parent.info.run_id)}
+    assert {"best.yaml", "trials.csv", "history.png"} <= names
     logged = store.client.get_logged_model(parent.outputs.model_outputs[-1].model_id)
     model = load_model(logged.artifact_location)
     images = torch.zeros(2, 16, 16, 3, dtype=torch.uint8).numpy()
