@@ -141,10 +141,8 @@ def claim(engine: Engine, stage: str) -> Iterator[bool]:
         query = text("SELECT pg_try_advisory_lock(:key)")
         ours = bool(connection.execute(query, {"key": key(stage)}).scalar())
     except SQLAlchemyError as error:
-        what, mend = (
-            f"no claim can be made ({reason(error)})",
-            "check OPTUNA_STORAGE and the server",
-        )
+        what = f"no claim can be made ({reason(error)})"
+        mend = "check OPTUNA_STORAGE and the server"
         raise TuneError(safe_url(engine.url), what, mend) from None
     try:
         yield ours

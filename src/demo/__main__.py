@@ -59,7 +59,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments.add_argument(
         "--port", type=int, default=PORT, help=f"port ({PORT}); 0 for a free one"
     )
-    arguments.add_argument("--model", type=Path, help="model file; by default the champion")
+    what = "model file, or models:/NAME/VERSION; by default the champion"
+    arguments.add_argument("--model", type=Path, help=what)
     return arguments.parse_args(argv)
 
 

@@ -103,7 +103,6 @@ class Doubts:
         if len(found) > MOST:
             notes.append(f"The first {MOST} of {len(found)} images are shown.")
         return {
-            "origin": self.origin,
             "file": self.shown,
             "version": dataset.md5,
             "subjects": dataset.faces.subjects,
