@@ -16,8 +16,8 @@
     python -m benchmarks.serving    a running server, asked by one client and by many at once
     python -m benchmarks.significance  how often the report's tests and intervals err
     python -m benchmarks.labels     how many planted wrong labels are found
-    python -m benchmarks.gpu        what to ask a GPU that is there for ten minutes, without data
+    python -m benchmarks.gpu        all there is to measure on a GPU in ten minutes, without data
 
-Each has `--help`; all but startup, serving, significance and gpu run on the data of the project in
-the working directory, which `dvc repro embed` makes.
+Each has `--help`; all but libraries, serving, significance and gpu run on the data of the project
+in the working directory, which `dvc repro embed` makes.
 """
