@@ -133,11 +133,6 @@ class Card:
         )
 
     @property
-    def totals(self) -> Mapping[str, int]:
-        """Split to the number of its images."""
-        return {split.name: len(self.inputs.faces.rows(split)) for split in Split}
-
-    @property
     def findings(self) -> Mapping[str, tuple[int, int]]:
         """Kind of audit finding, in words, to how many there are and how many images they cost."""
         found = self.inputs.findings

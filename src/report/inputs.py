@@ -11,7 +11,7 @@ from typing import Any
 from src import paths
 from src.config import Params
 from src.data.audit import AuditFinding
-from src.data.faceset import FaceSet
+from src.data.faceset import FaceSet, Split
 from src.errors import StaleInputError
 from src.evaluation import published
 from src.evaluation.calibration import Calibration
@@ -92,6 +92,11 @@ class ReportInputs:
             records=records,
             unknown=_read_json(paths.UNKNOWN_METRICS) if paths.UNKNOWN_METRICS.exists() else {},
         )
+
+    @property
+    def images(self) -> Mapping[str, int]:
+        """Split to the number of its images."""
+        return {split.name: len(self.faces.rows(split)) for split in Split}
 
     def compare(self) -> Comparison:
         """Compare the experiments, with the published figures or those of the literature study."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.data.faceset import Split
 from src.evaluation import published
 from src.report import formats, steps, words
 from src.report.charts import Chart
@@ -83,11 +82,6 @@ class Page:
     def dataset(self) -> str:
         """The name of the dataset's file or folder."""
         return Path(self.inputs.params.data.origin).name
-
-    @property
-    def images(self) -> Mapping[str, int]:
-        """Split to the number of its images."""
-        return {split.name: len(self.inputs.faces.rows(split)) for split in Split}
 
     @property
     def found(self) -> Mapping[str, int]:
