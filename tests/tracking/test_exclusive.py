@@ -29,7 +29,6 @@ from tests.tracking.test_seeds import assert_complete, finish, tree
 
 pytestmark = pytest.mark.faults
 
-CANDIDATES = {"B": 12, "C": 20}  # validation images that each is right on; the champion's are 8
 PROMOTE = """
 import os, sys, time
 from pathlib import Path
@@ -118,7 +117,7 @@ def at_once(program: str, *arguments: tuple[str, ...]) -> list[str]:
 def test_the_better_of_two_that_beat_the_same_champion_at_once_ends_as_champion(
     project: Project, store: Server | None
 ) -> None:
-    validate_on(project, 8, 12, 20)
+    validate_on(project, 8, 12, 20)  # images that A, B and C are right on
     assert answering(project, "A", 0).promoted
     for name, subject in (("B", 1), ("C", 2)):  # their runs and networks, not yet registered
         answering(project, name, subject, f"aside-{name}")
