@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from src import paths
 from src.cli import parser, run
-from src.config import Params, load_params
+from src.config import Params, load_params, training_stage
 from src.data.faceset import FaceSet, Split
 from src.errors import OriginError, StaleInputError, WeightsError
 from src.evaluation.calibration import Calibration
@@ -173,7 +173,7 @@ def predict(params: Params, faces: FaceSet, best: str) -> tuple[Predictions, Kep
             raise StaleInputError(
                 str(paths.model(name)),
                 "trained for other subjects or another image size than the dataset's",
-                f"run `dvc repro train@{name}`",
+                f"run `dvc repro {training_stage(name)}`",
             )
     compute = resolve(params.engine.device, params.engine.precision)
     kept, features = seeds[best][0], []
@@ -183,7 +183,8 @@ def predict(params: Params, faces: FaceSet, best: str) -> tuple[Predictions, Kep
     for name, tensor in found.items():
         if not tensor.isfinite().all():
             what = "its answers are not finite, so its weights are out of range"
-            raise WeightsError(str(paths.model(name)), what, f"run `dvc repro train@{name}`")
+            mend = f"run `dvc repro {training_stage(name)}`"
+            raise WeightsError(str(paths.model(name)), what, mend)
     logits = {name: tensor.numpy() for name, tensor in found.items()}
     rows = faces.rows(Split.test).numpy()
     temperatures = {name: first.spec.temperature for name, (first, *_) in seeds.items()}

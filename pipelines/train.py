@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from src import cli, paths
-from src.config import Params, load_params
+from src.config import Params, load_params, training_stage
 from src.files import all_or_none, write_json, write_text
 from src.training.ranks import ALONE, Ranks
 
@@ -65,7 +65,7 @@ def run(name: str, params: Params, ranks: Ranks = ALONE) -> None:
             name=name,
             params=job_params(job),
             dataset=dataset,
-            stage=f"train@{name}",
+            stage=training_stage(name),
             record=paths.run_record(name),
             tags=job_tags(job),
             seeds=seeds,

@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser("src.export", str(main.__doc__), EXAMPLES)
-    arguments.add_argument("--model", type=Path, help="model file; by default the champion")
+    arguments.add_argument("--model", type=Path, help="file, or models:/NAME/VERSION (champion)")
     arguments.add_argument("--onnx", type=Path, metavar="FILE", help="write an ONNX file")
     arguments.add_argument("--torch", type=Path, metavar="FILE", help="write a torch program")
     arguments.add_argument("--licence", default=LICENCE, help="terms of use, for the metadata")

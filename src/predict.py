@@ -63,7 +63,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser("src.predict", str(main.__doc__), EXAMPLES)
     what = "image file, folder of them, or pattern; `-` for a list of files and folders on stdin"
     arguments.add_argument("photos", nargs="+", metavar="PHOTO", help=what)
-    arguments.add_argument("--model", type=Path, help="model file; by default the champion")
+    arguments.add_argument("--model", type=Path, help="file, or models:/NAME/VERSION (champion)")
     what = "subjects per photo, except in rows (5)"
     arguments.add_argument("--top", type=int, default=5, help=what)
     what = "write what each answer rests on to FOLDER/PHOTO.explained.png"

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from src import cli
-from src.config import BEST_NAME, PARAMS, load_params
+from src.config import PARAMS, load_params, training_stage
 from src.errors import StaleInputError, TuneError
 
 if TYPE_CHECKING:
@@ -53,11 +53,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     after = () if names else AFTER
     for stages in (*zip(BEFORE), rows, *zip(after)):
         work(engine, stages)
-
-
-def training_stage(name: str) -> str:
-    """The stage of dvc.yaml that trains an experiment; what a search found has one of its own."""
-    return f"train-best@{name}" if name == BEST_NAME else f"train@{name}"
 
 
 def work(engine: Engine, stages: Sequence[str]) -> None:

@@ -151,6 +151,7 @@ def write_training(root: Path, name: str, experiment: Experiment, accuracy: floa
     figures = {
         "best_epoch": int(curve.argmax()) + 1,
         "epochs": experiment.epochs,
+        "selected": experiment.epochs > 1,
         "trainable_parameters": 51_300 if experiment.train == ("head",) else 11_000_000,
         "total_parameters": 11_227_812,
         "train": {"loss": 0.1, "accuracy": min(1.0, accuracy + 0.1)},

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from src.config import BEST_NAME, PARAMS, read_yaml
+from src.config import BEST_NAME, PARAMS, read_yaml, training_stage
 from src.errors import ConfigError, StaleInputError, TuneError
 from src.files import write_text
-from src.worker import check_remote, key, main, training_stage
+from src.worker import check_remote, key, main
 from tests.shipped import SHIPPED
 
 

@@ -8,7 +8,7 @@ from these models.
 from src.config.data import Audit, Data
 from src.config.head import Head
 from src.config.literature import Claim, LiteratureStudy
-from src.config.params import BEST, BEST_NAME, PARAMS, Params, load_params
+from src.config.params import BEST, BEST_NAME, PARAMS, Params, load_params, training_stage
 from src.config.section import Count, Policy, Section, validate
 from src.config.tracking import Tracking
 from src.config.training import Augment, Engine, Experiment, Model, Recipe
@@ -44,5 +44,6 @@ __all__ = [
     "Weights",
     "load_params",
     "read_yaml",
+    "training_stage",
     "validate",
 ]

@@ -36,6 +36,11 @@ def _each_of(known: Collection[str], names: Iterable[str], where: str, why: str)
             raise ValueError(f"{where} {name!r}, {why}; use {', '.join(known)}")
 
 
+def training_stage(name: str) -> str:
+    """The stage of dvc.yaml that trains an experiment; what a search found has one of its own."""
+    return f"train-best@{name}" if name == BEST_NAME else f"train@{name}"
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -82,7 +87,12 @@ class Params(Section):
         if self.study:
             pairs = [pair for claim in self.study.claims for pair in claim.pairs.values()]
             named = sorted({*self.study.published, *chain(*pairs)})
-            _each_of(self.experiments, named, "study names", "which is not under experiments")
+            _each_of(
+                self.experiments,
+                named,
+                "the literature study names",
+                "which is not under experiments",
+            )
         return self
 
     @model_validator(mode="after")

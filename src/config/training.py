@@ -170,7 +170,7 @@ class Engine(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; `auto` takes CUDA where there is any."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the arithmetic; `auto` is bfloat16 where the hardware has it."""
+    """Precision of the arithmetic; `auto` is bfloat16 where the hardware is fast at it."""
     cache_fraction: Fraction = 0.25
     """Share of the free memory that cached activations may take."""
     cache_limit: Positive = 4.0

@@ -40,7 +40,7 @@ class ImagenetWeights(WeightsOrigin):
 
 
 class RandomWeights(WeightsOrigin):
-    """torchvision's initialisation from `seed`: the control that was never pretrained."""
+    """torchvision's initialization from `seed`: the control that was never pretrained."""
 
     kind: Literal["scratch"]
 
@@ -50,7 +50,7 @@ class SourceTask(WeightsOrigin):
 
     kind: Literal["pretrain"]
     task: Literal["faces", "objects"] = "faces"
-    """What the network learns to name: synthetic identities, or kinds of objects."""
+    """What the network learns to name: synthetic subjects, or kinds of objects."""
     image_size: Annotated[int, Field(ge=16, le=1024)] | None = None
     """Width and height in pixels; null takes the target's."""
     families: Count = 1

@@ -1,7 +1,7 @@
 """What a person decided about images whose label is in doubt, kept as a file that git versions.
 
-The page of `make demo` writes it, and stage `dataset` applies it (`data.corrections`). A decision
-is about one file of one origin, so that those about another origin are left alone.
+The page of `make demo` writes it, and the `dataset` stage applies it (`data.corrections`). A
+decision is about one file of one origin, so that those about another origin are left alone.
 """
 
 from __future__ import annotations

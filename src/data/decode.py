@@ -93,11 +93,10 @@ def _check_size(file: str, image: Image.Image, max_pixels: int) -> None:
 
 def _upright(image: Image.Image, original: Image.Image) -> Image.Image:
     """`image` turned as the EXIF data of `original` say."""
+    # Of a sound image with broken EXIF data Pillow raises nearly anything.
     try:
         orientation = original.getexif().get(ExifTags.Base.Orientation)
-    except (
-        Exception
-    ):  # a sound image with broken EXIF data, for which Pillow raises nearly anything
+    except Exception:
         return image
     if orientation in ORIENTATIONS:
         image.getexif()[ExifTags.Base.Orientation] = orientation

@@ -1,4 +1,4 @@
-"""Parametric objects: rendered images of many classes, for studies without downloads.
+"""Parametric objects: rendered images of many classes, for literature studies without downloads.
 
 A kind of object has a random outline, texture and colours; an image of it has a random position,
 rotation, size, light, background and noise. Outlines are Fourier series of the radius (Zahn and

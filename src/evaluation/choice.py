@@ -33,7 +33,7 @@ class Contender:
             return cls(name, found["val"]["accuracy"], found["trainable_parameters"])
         except (OSError, ValueError, KeyError, TypeError):
             raise StaleInputError(
-                str(metrics), "has no validation accuracy", f"run `dvc repro train@{name}`"
+                str(metrics), "has no validation accuracy", "run `dvc repro`"
             ) from None
 
 

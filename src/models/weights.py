@@ -74,7 +74,7 @@ class SourceWeights:
 
 
 def random_weights(backbone: str, seed: int) -> SourceWeights:
-    """torchvision's own initialisation, from `seed`: the control that was never pretrained."""
+    """torchvision's own initialization, from `seed`: the control that was never pretrained."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_backbone(backbone, "standard")

@@ -71,7 +71,7 @@ class ReportInputs:
                 name: _summary(
                     each,
                     curves[name],
-                    selected=params.recipe_of(name).select == "best" and each["epochs"] > 1,
+                    selected=each["selected"],
                     seconds=_seconds(records[name]) / scores[name].seeds,
                     flops=flops[name],
                 )

@@ -10,7 +10,7 @@ from src.evaluation.significance import AdjustedTest, PairedTest
 from src.report.comparison import Comparison, ExperimentResult
 from src.report.formats import count, duration, interval, listed, p_value, percent, points
 
-TEST_READ = "read only by the evaluate stage, each time it runs; no stage chooses anything by them"
+TEST_READ = "given to networks by the evaluate stage alone; no stage chooses anything by them"
 
 CALIBRATION_NOTE = (
     "ECE: expected calibration error, by how much the probabilities of the first seed's network, "

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.files import digest
+from src.tracking.champion import MODEL_MD5
 from src.tracking.store import Backend, Store
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 SERVING = Path(__file__).with_name("serving.py")
 PACKAGE = Path(__file__).parents[1]
-MODEL_MD5 = "model.md5"
 WHOLE = {"MLmodel", "code", SERVING.name}  # what a model needs beside its weights, to be loaded
 NEEDED = (
     *("mlflow", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors"),

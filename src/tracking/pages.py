@@ -37,13 +37,12 @@ METRICS = (
     *("test/accuracy", "test/accuracy_low", "test/accuracy_high", "val/accuracy"),
     "seconds_per_epoch",
 )
-DATA = "data.origin"  # tells datasets apart
-PARAMETERS = (DATA, "experiment.train", "experiment.head.hidden", "seeds")
+PARAMETERS = (ORIGIN, "experiment.train", "experiment.head.hidden", "seeds")
 PARENTS_ONLY = "tags.mlflow.parentRunId IS NULL"
 OF_EXPERIMENT = (
     "Each run is one experiment of `params.yaml`: a way to fine-tune the same network on the same "
     "faces. Its metrics are means over its seeds, which are its child runs. Test scores come from "
-    "stage `evaluate`.\n\nThe report that compares them with intervals and paired tests is "
+    "the `evaluate` stage.\n\nThe report that compares them with intervals and paired tests is "
     "`reports/index.html` in the project's folder; `dvc repro` makes it."
 )
 OF_MODEL = (
@@ -69,7 +68,7 @@ def view() -> dict[str, Any]:
         "orderByAsc": False,
         "selectedColumns": columns,
         "columnOrder": columns,
-        "columnWidths": dict.fromkeys(columns, WIDTH) | {f"params.`{DATA}`": WIDE},
+        "columnWidths": dict.fromkeys(columns, WIDTH) | {f"params.`{ORIGIN}`": WIDE},
         "viewMaximized": True,  # the table alone, without the charts
         **chart_state(),
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.files import digest
+from src.tracking.children import STAGE
 from src.tracking.record import DatasetVersion
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def provenance(stage: str, dataset: DatasetVersion | None) -> dict[str, str]:
         "mlflow.source.git.commit": commit,
         "git.commit": commit,
         "git.dirty": None if dirty is None else str(bool(dirty)).lower(),
-        "dvc.stage": stage,
+        STAGE: stage,
         "dvc.experiment": os.environ.get("DVC_EXP_NAME"),
         **data,
         "version.python": platform.python_version(),

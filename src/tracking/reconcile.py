@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FROM, MODEL_MD5, WITHOUT = "reconciled.from", "reconciled.model_md5", "reconciled.without"
+FROM, REBUILT_MD5, WITHOUT = "reconciled.from", "reconciled.model_md5", "reconciled.without"
 TEST_SCORES = (
     *("accuracy", "accuracy_low", "accuracy_high", "top5"),
     *("temperature", "ece", "ece_uncalibrated", "nll", "nll_uncalibrated"),
@@ -195,7 +195,7 @@ def _rebuild(store: Store, record: RunRecord, folder: Path) -> str:
     with living() as lock:
         tags = {**record.tags, **process_tags(), **lock, FROM: record.run_id}
         if record.model:
-            tags[MODEL_MD5] = record.model.md5
+            tags[REBUILT_MD5] = record.model.md5
         run_id = start_run(store, record.name, record.started, record.params, tags, record.dataset)
         try:
             log_points(store, run_id, record.points)

@@ -76,17 +76,15 @@ class TrackedRun:
         """Log metrics of the whole run, at its end."""
         self._of(seed).log_finals(metrics)
 
-    def log_artifact(self, path: Path, folder: str = "", name: str = "") -> None:
+    def log_artifact(self, path: Path, name: str = "") -> None:
         """Copy a file to the run's artifacts; a rebuilt run takes it from the same path.
 
-        MLflow's page that compares runs shows the files that are in no folder, and have the same
-        `name` in all of them.
+        MLflow's page that compares runs shows files in no folder that have the same `name` in all.
         """
         if not path.is_file():
             raise FileNotFoundError(path)
-        self.delivery.send(lambda store: log_file(store, self.run_id, path, folder, name))
-        file = ArtifactFile(path=relative(path, self.record), folder=folder, name=name)
-        self._artifacts.append(file)
+        self.delivery.send(lambda store: log_file(store, self.run_id, path, name=name))
+        self._artifacts.append(ArtifactFile(path=relative(path, self.record), name=name))
 
     def log_model(self, weights: Path, example: NDArray[np.uint8]) -> None:
         """Log the model file `weights`; `example` is (N ≥ 2, S, S, 3) uint8 RGB images."""

@@ -94,9 +94,9 @@ class StudyRun:
             point = MetricPoint(step=0, time=now(), metrics=dict(metrics))
             log_points(store, self.run_id, [point])
 
-    def log_artifact(self, path: Path, folder: str = "") -> None:
+    def log_artifact(self, path: Path) -> None:
         """Copy a file to the study's artifacts."""
-        self.delivery.send(lambda store: log_file(store, self.run_id, path, folder))
+        self.delivery.send(lambda store: log_file(store, self.run_id, path))
 
     def log_model(self, weights: Path, example: NDArray[np.uint8]) -> None:
         """Log the best model, once; `example` is (N ≥ 2, S, S, 3) uint8 RGB images."""

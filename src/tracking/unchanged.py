@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from src import paths
+from src.config import training_stage
 from src.errors import StaleInputError
 from src.files import digest
 from src.tracking.record import RunRecord
@@ -44,7 +45,7 @@ def _check(name: str, locked: Mapping[str, str | None]) -> None:
 
 
 def _changed(path: Path, name: str) -> StaleInputError:
-    mend = f"run `dvc checkout {path.as_posix()}`, or `dvc repro train@{name}`"
+    mend = f"run `dvc checkout {path.as_posix()}`, or `dvc repro {training_stage(name)}`"
     return StaleInputError(path.as_posix(), "changed since its training wrote it", mend)
 
 

@@ -51,7 +51,7 @@ def open_study(storage: RDBStorage, params: Params, definition: Mapping[str, Any
         if study.get_trials(deepcopy=False, states=(*STARTED, TrialState.FAIL)):
             what = "has trials that `python -m src.tune` did not run"
             raise TuneError(f"study {tune.study}", what, "choose another name with --study")
-        _initialise(study, params, definition)
+        _initialize(study, params, definition)
     _refuse_other_definition(study, definition)
     return study
 
@@ -64,7 +64,7 @@ def _await_definition(study: Study) -> None:
         time.sleep(0.1)
 
 
-def _initialise(study: Study, params: Params, definition: Mapping[str, Any]) -> None:
+def _initialize(study: Study, params: Params, definition: Mapping[str, Any]) -> None:
     heads = published_heads(params)
     study.set_user_attr(IDENTITY, uuid.uuid4().hex)
     for name, chosen in heads.items():

@@ -49,7 +49,7 @@ def main(argv):
                 break
             time.sleep(0.02)
         run.log_finals({"best_epoch": 1})
-        run.log_artifact(project.curves, "curves")
+        run.log_artifact(project.curves)
         images = FaceSet.load(project.faces).images
         run.log_model(project.model, images[:2].permute(0, 2, 3, 1).numpy())
 

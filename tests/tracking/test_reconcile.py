@@ -13,7 +13,7 @@ from src.errors import TrackingError
 from src.files import write_json
 from src.tracking import __main__ as command
 from src.tracking.champion import champion_of
-from src.tracking.reconcile import FROM, MODEL_MD5, WITHOUT, ensure_run, log_test
+from src.tracking.reconcile import FROM, REBUILT_MD5, WITHOUT, ensure_run, log_test
 from src.tracking.record import RunRecord
 from src.tracking.registry import promote
 from src.tracking.store import open_store
@@ -68,7 +68,7 @@ def test_a_missing_run_is_rebuilt_as_it_was(project: Project, restored: RunRecor
     assert set(run.data.metrics) == expected
     assert run.data.metrics["best_epoch"] == 3
     assert run.data.tags[FROM] == restored.run_id
-    assert run.data.tags[MODEL_MD5] == restored.model.md5
+    assert run.data.tags[REBUILT_MD5] == restored.model.md5
     assert run.data.tags["git.dirty" if "git.dirty" in restored.tags else "dvc.stage"]
     assert run.inputs.dataset_inputs[0].dataset.digest == restored.dataset.md5
     client = open_store(EXPERIMENT).client

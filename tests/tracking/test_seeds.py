@@ -60,7 +60,7 @@ def finish(project: Project) -> RunRecord:
                 run.log_epoch(step, {ACCURACY: accuracy}, seed)
         for seed, accuracies in EPOCHS.items():
             run.log_finals({"best_val/accuracy": accuracies[-1]}, seed)
-        run.log_artifact(project.curves, "curves")
+        run.log_artifact(project.curves)
         run.log_model(project.model, faces.images[:2].permute(0, 2, 3, 1).numpy())
     return RunRecord.read(project.record)
 

@@ -146,7 +146,7 @@ def main(argv):
                     print("open", flush=True)
                     input()
             run.log_finals({"best_epoch": 3}, seed)
-        run.log_artifact(project.curves, "curves")
+        run.log_artifact(project.curves)
         images = FaceSet.load(project.faces).images
         run.log_model(project.model, images[:2].permute(0, 2, 3, 1).numpy())
 

@@ -1,7 +1,8 @@
 """Images rendered by this project: parametric faces, and objects that stand in for public datasets.
 
-A study whose dataset is not available runs on a stand-in with the same classes, split and image
-size. Its results then show that the study works, not how well anything does on the real images.
+A literature study whose dataset is not available runs on a stand-in with the same classes, split
+and image size. Its results then show that the study works, not how well anything does on the real
+images.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ class Synthetic(OriginFile):
 
     kind: Literal["synthetic"]
     subjects: Annotated[int, Field(ge=2)]
-    """Number of identities."""
+    """Number of subjects."""
     train_per_subject: Annotated[int, Field(ge=2)]
     """Images of each subject to train and validate on."""
     test_per_subject: Count
     """Images of each subject in the test split."""
     seed: Seed
-    """Chooses the identities and their images."""
+    """Chooses the subjects and their images."""
     difficulty: Annotated[float, Field(ge=0, le=1)] = 1.0
     """How far pose, light, expression and camera differ from neutral: 0 not at all, 1 fully."""
     name: Name = "subject"
