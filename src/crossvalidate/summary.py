@@ -118,8 +118,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     tests = (
         (
             f"{100 * against.paired.difference:+.1f}",
-            f"{against.mcnemar_p:.3f}",
-            f"{against.corrected_t_p:.3f}",
+            _p(against.mcnemar_p),
+            _p(against.corrected_t_p),
         )
         if against
         else ("", "", "")
@@ -132,6 +132,10 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{scores.macro_f1:.3f}",
         *tests,
     )
+
+
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def page(rows: Sequence[Row], subjects: int) -> str:
