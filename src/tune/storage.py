@@ -11,7 +11,7 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,13 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_s
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    IntegrityError,
+    NoSuchModuleError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from src.errors import TuneError, redacted
 from src.tracking.address import ESCAPE, has_unescaped_at, hide_passwords, reason
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
 
 LOST = (StorageInternalError, SQLAlchemyError)  # what a call raises that does not get through
 CONNECT_TIMEOUT = 10  # seconds
+TABLES = 20  # more than Optuna has
 MISSED_HEARTBEATS = 3  # after so many a worker is taken for dead
 WORKER = "worker"  # user attribute of a trial: the host and process id of its worker
 
@@ -103,28 +110,36 @@ def exclusive_access(url: URL) -> Iterator[None]:
 
 def open_storage(url: URL, heartbeat: int) -> RDBStorage:
     """Connect, and create Optuna's tables if they are missing; raises TuneError."""
-    full_url = url.render_as_string(hide_password=False)
     try:
         if is_sqlite(url):
+            full_url = url.render_as_string(hide_password=False)
             storage = RDBStorage(full_url, engine_kwargs={"connect_args": {"timeout": 60}})
             event.listen(storage.engine, "connect", _write_ahead)
             storage.engine.dispose()
             return storage
-        postgresql = url.get_backend_name() == "postgresql"
-        options = {"connect_timeout": CONNECT_TIMEOUT} if postgresql else {}
-        return RDBStorage(
-            full_url,
-            engine_kwargs={"connect_args": options, "pool_pre_ping": True},
-            heartbeat_interval=heartbeat,
-            grace_period=heartbeat * MISSED_HEARTBEATS,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-        )
+        for _ in range(TABLES):
+            # Another worker may make them just now: each that it was first with fails here.
+            with suppress(IntegrityError, ProgrammingError):
+                return _open_server(url, heartbeat)
+        return _open_server(url, heartbeat)
     except ImportError as error:
         what = f"its driver is not installed ({error})"
         raise TuneError(safe_url(url), what, "install it, or use postgresql://") from None
     except (*LOST, RuntimeError) as error:
         what = f"cannot be opened ({reason(error)})"
         raise TuneError(safe_url(url), what, "check the URL and the server") from None
+
+
+def _open_server(url: URL, heartbeat: int) -> RDBStorage:
+    postgresql = url.get_backend_name() == "postgresql"
+    options = {"connect_timeout": CONNECT_TIMEOUT} if postgresql else {}
+    return RDBStorage(
+        url.render_as_string(hide_password=False),
+        engine_kwargs={"connect_args": options, "pool_pre_ping": True},
+        heartbeat_interval=heartbeat,
+        grace_period=heartbeat * MISSED_HEARTBEATS,
+        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+    )
 
 
 @contextmanager

@@ -86,7 +86,7 @@ class Invariants:
             lost = set(ids(record)) - set(by_record)
             assert not lost, f"{path.name}: lost {lost}"
             run = by_record[record.run_id]
-            logged = [f"{run.artifacts}/{f.folder}/{Path(f.path).name}" for f in record.artifacts]
+            logged = [f"{run.artifacts}/{file.artifact}" for file in record.artifacts]
             if run.run_id in locations:
                 logged.append(f"{locations[run.run_id]}/MLmodel")
             lost |= {path for path in logged if not self._file(path).is_file()}

@@ -135,8 +135,8 @@ def assert_completed_once(
     assert [(each.step, each.value) for each in history] == [
         (epoch.step, epoch.metrics["train/loss"]) for epoch in record.epochs
     ]
-    files = store.client.list_artifacts(run.info.run_id, "curves")
-    assert [file.path for file in files] == ["curves/ModelA.csv"]
+    files = store.client.list_artifacts(run.info.run_id)
+    assert "ModelA.csv" in [file.path for file in files]
     models = store.client.search_logged_models([store.experiment_id])
     (model,) = [each for each in models if each.creation_timestamp >= record.started]
     assert model.source_run_id == run.info.run_id
