@@ -136,7 +136,17 @@ class Ranks:
         try:
             with self._answered():
                 backend = "cpu:gloo,cuda:nccl" if cuda.is_available() else "gloo"
-                distributed.init_process_group(backend, timeout=TIMEOUT)
+                store, number, count = next(distributed.rendezvous("env://", timeout=TIMEOUT))
+                # torchrun keeps the store when it restarts the ranks, with the addresses of those
+                # that have ended.
+                attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+                distributed.init_process_group(
+                    backend,
+                    timeout=TIMEOUT,
+                    store=distributed.PrefixStore(f"attempt {attempt}", store),
+                    rank=number,
+                    world_size=count,
+                )
             yield
         except UserError:
             if not self.first:  # torchrun ends this process once the first has told
