@@ -132,18 +132,20 @@ class Ranks:
             yield
             return
         from torch import cuda, distributed
+        from torch.distributed.distributed_c10d import PrefixStore
+        from torch.distributed.rendezvous import rendezvous
 
         try:
             with self._answered():
                 backend = "cpu:gloo,cuda:nccl" if cuda.is_available() else "gloo"
-                store, number, count = next(distributed.rendezvous("env://", timeout=TIMEOUT))
+                store, number, count = next(rendezvous("env://", timeout=TIMEOUT))
                 # torchrun keeps the store when it restarts the ranks, with the addresses of those
                 # that have ended.
                 attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
                 distributed.init_process_group(
                     backend,
                     timeout=TIMEOUT,
-                    store=distributed.PrefixStore(f"attempt {attempt}", store),
+                    store=PrefixStore(f"attempt {attempt}", store),
                     rank=number,
                     world_size=count,
                 )
