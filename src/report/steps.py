@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from src.config import BEST, BEST_NAME
-from src.report.comparison import Comparison
+
+if TYPE_CHECKING:
+    from src.report.comparison import Comparison
 
 PRESET_ROWS = ("ModelA", "ModelB", "ModelC")  # those whose own seeds the preset `seeds` removes
 
@@ -37,6 +40,11 @@ def next_step(comparison: Comparison) -> NextStep:
             f"These {best.test.images} test images are too few to tell {best.name} from "
             f"{comparison.reference.name}. Test on every image in turn by cross-validation:",
             "python -m src.crossvalidate",
+        )
+    if not best.unfrozen:
+        return NextStep(
+            f"The best row, {best.name}, trains only a head. Search for a better head:",
+            "python -m src.tune",
         )
     return NextStep(
         f"The answer is as sure as these images allow. Use {best.name}:",

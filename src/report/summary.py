@@ -15,6 +15,7 @@ from src import paths
 from src.config import Params
 from src.errors import StaleInputError
 from src.files import write_json
+from src.report.steps import NextStep, next_step
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,20 +42,17 @@ class Row:
 class Summary:
     """All rows, the `best` by validation accuracy, and the one that the others are held against.
 
-    head_only: whether the best row trains nothing but its head. told_apart: whether it differs from
-    the reference beyond chance, by the report's own test.
+    step: what the report advises to do next.
     """
 
     rows: tuple[Row, ...]
     best: str
     reference: str
-    head_only: bool
-    told_apart: bool
+    step: NextStep
 
     @classmethod
     def of(cls, comparison: Comparison) -> Summary:
         """The comparison in short."""
-        best = comparison.best
         return cls(
             rows=tuple(
                 Row(
@@ -67,10 +65,9 @@ class Summary:
                 )
                 for row in comparison.rows
             ),
-            best=best.name,
+            best=comparison.best.name,
             reference=comparison.reference.name,
-            head_only=not best.unfrozen,
-            told_apart=best.against_reference is not None and best.against_reference.beyond_chance,
+            step=next_step(comparison),
         )
 
     def write(self) -> None:
@@ -82,7 +79,8 @@ class Summary:
         """What the last report said; raises StaleInputError if it has other rows than `params`."""
         try:
             stored = json.loads(paths.SUMMARY.read_bytes())
-            found = cls(**{**stored, "rows": tuple(Row(**row) for row in stored["rows"])})
+            rows, step = tuple(Row(**row) for row in stored["rows"]), NextStep(**stored["step"])
+            found = cls(**{**stored, "rows": rows, "step": step})
         except (OSError, ValueError, TypeError, KeyError):
             raise StaleInputError(
                 str(paths.SUMMARY), "missing or broken", "run `dvc repro`"
@@ -122,18 +120,10 @@ class Summary:
         return table
 
     def next_steps(self) -> Iterator[str]:
-        """Three commands, each with its purpose; the results choose the third."""
+        """The page, MLflow's, and what the report advises, each with its command."""
         yield f"open {paths.REPORT_PAGE}: every comparison with its figures"
         yield "make ui: the runs in MLflow, epoch by epoch"
-        if self.head_only:
-            yield f"python -m src.tune: {self.best} trains only a head; search for a better"
-        elif not self.told_apart:
-            yield (
-                "python -m src.advise --check: the test images do not tell "
-                f"{self.best} from {self.reference}; see which row suits this dataset"
-            )
-        else:
-            yield "python -m src.predict PHOTO: the champion names the person in a photo"
+        yield f"{self.step.says} {self.step.command}"
 
 
 def print_summary(summary: Summary) -> None:
