@@ -72,7 +72,7 @@ def measure(name: str, repeats: int) -> StepTiming:
     try:
         for _ in range(repeats + 1):
             unfolded = timed(step)
-            convolutions.UNFOLD = 0
+            convolutions.UNFOLD = {}
             pairs.append((unfolded, timed(step)))
             convolutions.UNFOLD = limit
     finally:
@@ -117,7 +117,6 @@ def training_step(job: TrainingJob) -> Callable[[], None]:
             logits = network(inputs, start)
         F.cross_entropy(logits.float(), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
 
     return step
 

@@ -80,6 +80,8 @@ def test_only_convolutions_with_few_outputs_that_train_are_unfolded() -> None:
     few, many = torch.randn(2, 64, 8, 8), torch.randn(16, 64, 8, 8)
     assert "Unfolded" in str(layer(few).grad_fn)
     assert "Unfolded" not in str(layer(many).grad_fn)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert "Unfolded" in str(layer(many).grad_fn), "oneDNN is slower there, so that more pay"
     with torch.no_grad():
         assert torch.equal(layer(few), nn.functional.conv2d(few, layer.weight, padding=1))
     layer.requires_grad_(requires_grad=False)
