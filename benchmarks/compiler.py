@@ -210,7 +210,6 @@ def _training_step(
         loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
         if compute.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - started, logits.detach().clone()

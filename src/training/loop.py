@@ -150,7 +150,6 @@ def _epoch(
             set_rate(optimizer, factor(plan.recipe, done, steps, plan.epochs))
             loss, sums = passes.backward(inputs, part, view, training.labels[part], size)
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
             losses.append(loss)
             totals = totals + sums
     scores = (totals / images).tolist()

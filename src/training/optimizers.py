@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from src.config import Recipe
@@ -31,13 +32,46 @@ def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
 
 
 def build_optimizer(network: Network, recipe: Recipe) -> Optimizer:
-    """The recipe's optimizer, in torch's fused form (one pass over parameters and state)."""
+    """The recipe's optimizer, in torch's fused form (one pass over parameters and state).
+
+    It takes the parameters' gradients and drops them after the step, so that none needs zeroing.
+    What it steps over are views in the order of memory: torch's fused step first copies every
+    gradient that is channels-last, which takes twice as long as the step itself.
+    """
     groups = parameter_groups(network, recipe)
+    pairs: list[tuple[Tensor, Tensor]] = []
+    for group in groups:
+        views = [_in_memory_order(parameter.detach(), parameter) for parameter in group["params"]]
+        pairs += zip(group["params"], views, strict=True)
+        group["params"] = views
+    optimizer = _optimizer(groups, recipe)
+
+    def take(*_: Any) -> None:
+        for parameter, view in pairs:
+            if parameter.grad is not None:
+                view.grad = _in_memory_order(parameter.grad, parameter).contiguous()
+
+    def drop(*_: Any) -> None:
+        for parameter, view in pairs:
+            parameter.grad = view.grad = None
+
+    optimizer.register_step_pre_hook(take)
+    optimizer.register_step_post_hook(drop)
+    return optimizer
+
+
+def _optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> Optimizer:
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
     if recipe.optimizer == "adam":
         return torch.optim.Adam(groups, fused=True)
     return torch.optim.AdamW(groups, fused=True)
+
+
+def _in_memory_order(tensor: Tensor, parameter: Tensor) -> Tensor:
+    """`tensor` with its dimensions in the order in which `parameter`'s lie in memory."""
+    channels_last = parameter.ndim == 4 and not parameter.is_contiguous()
+    return tensor.permute(0, 2, 3, 1) if channels_last else tensor
 
 
 def set_rate(optimizer: Optimizer, factor: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -67,3 +69,37 @@ def test_the_multiplier_of_the_base_is_that_of_every_block_without_its_own(
 def test_a_multiplier_of_zero_freezes_the_block(recipe: Recipe, network: Network) -> None:
     own = recipe.model_copy(update={"multipliers": {"conv1": 0.0, "conv2_x": 0.0}})
     assert trained_blocks(network, ("all",), own) == {"head", "conv3_x", "conv4_x", "conv5_x"}
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_steps_are_those_of_torchs_plain_optimizer_whatever_the_layout_in_memory(
+    recipe: Recipe, network: Network, name: str, layout: torch.memory_format
+) -> None:
+    own = recipe.model_copy(update={"optimizer": name})
+    network.to(memory_format=layout)
+    twin = copy.deepcopy(network)
+    kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    more = {"momentum": own.momentum} if name == "sgd" else {}
+    plain = kinds[name](parameter_groups(twin, own), foreach=False, **more)  # type: ignore[arg-type]
+    ours = build_optimizer(network, own)
+    images = torch.randn(4, 3, 32, 32).to(memory_format=layout)
+    for _ in range(3):
+        for each in (network, twin):
+            each(images).square().mean().backward()
+        ours.step()
+        plain.step()
+        plain.zero_grad()
+        for found, expected in zip(network.parameters(), twin.parameters(), strict=True):
+            assert found.grad is None
+            assert torch.allclose(found, expected, atol=2e-5)
+            found.data.copy_(expected)  # so that rounding does not add up
+
+
+def test_no_step_copies_a_gradient(recipe: Recipe, network: Network) -> None:
+    network.to(memory_format=torch.channels_last)
+    optimizer = build_optimizer(network, recipe)
+    network(torch.randn(2, 3, 32, 32)).sum().backward()
+    with torch.profiler.profile() as profile:
+        optimizer.step()
+    assert not {"aten::clone", "aten::contiguous"} & {event.name for event in profile.events()}
