@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 NAMED = 40  # subjects at most, for their names to be legible beside a confusion matrix
 COUNTED = 25  # subjects at most, for a cell to have room for its count
+WORST = 6  # subjects at most, with the lowest recall
+IMAGES_PER_SUBJECT = 10
+LONGEST = 16  # characters of a name in a label
 
 
 def draw_confusion(axis: Any, matrix: NDArray[Any]) -> None:
@@ -87,20 +90,18 @@ def worst_subjects_figure(
     predictions: Predictions,
     experiment: str,
     scores: tuple[SubjectScore, ...],
-    count: int = 6,
-    width: int = 10,
 ) -> Figure:
     """The subjects with the lowest recall, a row each: test images and the wrong answers."""
     predicted, subjects = predictions.predicted(experiment), predictions.subjects
     rows, labels = [], []
-    for subject in worst_subjects(scores, count):
+    for subject in worst_subjects(scores, WORST):
         tiles = [
             Tile(
                 faces.images[int(predictions.rows[index])],
                 "right" if predicted[index] == subject else short(subjects[predicted[index]]),
                 GREEN if predicted[index] == subject else ORANGE,
             )
-            for index in predictions.of_subject(experiment, subject)[:width]
+            for index in predictions.of_subject(experiment, subject)[:IMAGES_PER_SUBJECT]
         ]
         rows.append(tiles)
         labels.append(f"{short(subjects[subject])}\n{scores[subject].recall:.0%} right")
@@ -163,6 +164,6 @@ def reliability_figure(predictions: Predictions, experiment: str) -> Figure:
     return drawn
 
 
-def short(name: str, length: int = 16) -> str:
+def short(name: str) -> str:
     """A subject's name, cut to fit a label."""
-    return name if len(name) <= length else f"{name[: length - 1]}…"
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+UPPER = 0.975  # the quantile that leaves 2.5% above a 95% interval
+
 
 @dataclass(frozen=True)
 class Proportion:
@@ -69,15 +71,15 @@ class SubjectScore:
     images: int
 
 
-def wilson(correct: float, images: float, confidence: float = 0.95) -> Proportion:
-    """The share `correct / images` with its score interval (Wilson, 1927).
+def wilson(correct: float, images: float) -> Proportion:
+    """The share `correct / images` with its 95% score interval (Wilson, 1927).
 
     Unlike the textbook normal interval it stays within [0, 1] and holds its level at the few
     hundred images a test split has (Brown, Cai & DasGupta, 2001). Neither number need be whole,
     since `images` may be an effective one (`interval`).
     """
     # Not by scipy.stats, which has it too: it takes seconds to import in every stage.
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    z = NormalDist().inv_cdf(UPPER)
     share = correct / images
     middle = (share + z**2 / (2 * images)) / (1 + z**2 / images)
     spread = sqrt(share * (1 - share) / images + (z / (2 * images)) ** 2)
@@ -121,7 +123,7 @@ def _effective(share: float, parts: Sequence[Component], largest: int) -> Propor
     from scipy.special import stdtrit
 
     plain, found = (
-        float(stdtrit(freedom, 0.975)) for freedom in (parts[0].freedom, degrees_of_freedom(parts))
+        float(stdtrit(freedom, UPPER)) for freedom in (parts[0].freedom, degrees_of_freedom(parts))
     )
     estimated = variance(parts)
     images = share * (1 - share) / estimated if estimated else parts[0].freedom + 1
