@@ -13,11 +13,9 @@ import torch
 from torch import Tensor
 
 from src.data.faceset import MappedImages
-from src.models.classifier import Classifier
+from src.models.classifier import BATCH, Classifier
 from src.models.network import normalize
 from src.progress import tracked
-
-BATCH = 128  # as in `Classifier.logits`, to get the same logits
 
 
 @torch.inference_mode()
@@ -44,7 +42,7 @@ def shared_logits(
         for name, each in seeds.items()
     }
     places = [of_seed for of_seeds in logits.values() for of_seed in of_seeds]
-    starts = range(0, len(images), BATCH)
+    starts = range(0, len(images), BATCH)  # as `Classifier.logits`, to get the same logits
     for start in tracked(starts, "testing"):
         batch = images[start : start + BATCH].to(device)
         outputs: dict[str, Tensor] = {}

@@ -16,14 +16,13 @@ from torch import Tensor
 from src.data.faceset import FaceSet, Split
 from src.evaluation import openset
 from src.evaluation.metrics import Proportion, wilson
-from src.models.classifier import Classifier
+from src.models.classifier import BATCH, Classifier
 from src.models.threshold import SCORES, Threshold, known_scores
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BATCH = 128  # images, as many as `Classifier.outputs` runs at once
 LEVEL = 0.9  # of the sets of candidates
 Scores = Mapping[str, "NDArray[np.float64]"]
 

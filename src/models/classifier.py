@@ -19,6 +19,8 @@ from src.models.network import (
 )
 from src.models.seeds import load_seed_states
 
+BATCH = 128  # images that the network takes at once
+
 
 @dataclass(frozen=True)
 class Classifier:
@@ -64,12 +66,12 @@ class Classifier:
         return self.spec.image_size
 
     @torch.inference_mode()
-    def logits(self, images: Tensor, batch_size: int = 128) -> Tensor:
+    def logits(self, images: Tensor) -> Tensor:
         """(N, 3, S, S) uint8 to (N, classes) float32, in full precision."""
-        return self.outputs(images, batch_size)[1]
+        return self.outputs(images)[1]
 
     @torch.inference_mode()
-    def outputs(self, images: Tensor, batch_size: int = 128) -> tuple[Tensor, Tensor]:
+    def outputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The (N, D) float32 features that the head reads, and the logits it makes of them."""
         network, classes = self.network, len(self.subjects)
         if not len(images):
@@ -77,10 +79,10 @@ class Classifier:
         features = torch.cat(
             [
                 network.run(normalize(part, self.spec), 0, len(network.blocks))
-                for part in torch.split(images, batch_size)
+                for part in torch.split(images, BATCH)
             ]
         )
-        parts = torch.split(features, batch_size)
+        parts = torch.split(features, BATCH)
         return features, torch.cat([network.head(part) for part in parts])
 
     def probabilities(self, images: Tensor) -> Tensor:

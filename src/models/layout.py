@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+NAMED = 4  # names at most, for a message of one line
+
 
 def differences(layout: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
     """Names that `state` lacks, has too many of, or has in another shape; "" where there are none.
@@ -27,7 +29,7 @@ def not_finite(state: Mapping[str, Tensor]) -> list[str]:
     return sorted(name for name, tensor in state.items() if not tensor.isfinite().all())
 
 
-def some(names: list[str], most: int = 4) -> str:
+def some(names: list[str]) -> str:
     """The first of `names`, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

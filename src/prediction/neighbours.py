@@ -13,11 +13,9 @@ from src import paths
 from src.data.faceset import FaceSet, Split
 from src.errors import TrackingError
 from src.files import digest
-from src.models.classifier import Classifier
+from src.models.classifier import BATCH, Classifier
 from src.progress import tracked
 from src.tracking.record import RunRecord
-
-BATCH = 128
 
 
 @dataclass(frozen=True)
