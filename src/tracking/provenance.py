@@ -23,38 +23,37 @@ LIBRARIES = ("torch", "torchvision", "numpy", "mlflow", "dvc")
 # Files that decide a result; changed outputs do not make a work tree dirty.
 SOURCES = tuple(f":(top)*.{kind}" for kind in ("py", "yaml", "toml", "dvc"))
 STATUS = ("status", "--porcelain", "--untracked-files=all", "--", *SOURCES)
+LOCK = Path("dvc.lock")
 HOST, PROCESS = "process.host", "process.id"
 
 
-def dataset_version(
-    path: Path, faces: FaceSet, origin: str, lock: Path = Path("dvc.lock")
-) -> DatasetVersion:
+def dataset_version(path: Path, faces: FaceSet, origin: str) -> DatasetVersion:
     """The version of the packed dataset `faces` in `path`, made from `origin`.
 
-    The origin's md5 is the one that DVC recorded in `lock` (`.dir` ends that of a folder), or None.
+    The origin's md5 is the one in dvc.lock (`.dir` ends that of a folder), or None.
     """
     return DatasetVersion(
         name=Path(origin).name.split(".")[0] or origin,
         path=path.as_posix(),
         md5=digest(path),
         origin=origin,
-        origin_md5=_recorded_md5(lock, origin),
+        origin_md5=_recorded_md5(origin),
         images=len(faces),
         subjects=len(faces.subjects),
     )
 
 
-def _recorded_md5(lock: Path, path: str) -> str | None:
-    if not lock.exists():
+def _recorded_md5(path: str) -> str | None:
+    if not LOCK.exists():
         return None
 
     import yaml  # with libyaml: the reader of params.yaml takes a second for a long lock
 
-    stages = yaml.load(lock.read_bytes(), Loader=yaml.CSafeLoader).get("stages", {})
-    wanted = (lock.parent / path).resolve()
+    stages = yaml.load(LOCK.read_bytes(), Loader=yaml.CSafeLoader).get("stages", {})
+    wanted = Path(path).resolve()
     for stage in stages.values():
         for dependency in stage.get("deps", ()):
-            if (lock.parent / dependency["path"]).resolve() == wanted:
+            if Path(dependency["path"]).resolve() == wanted:
                 return str(dependency["md5"]) if "md5" in dependency else None
     return None
 
