@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
 from statistics import mean, variance
 
@@ -79,6 +80,14 @@ def test_the_page_shows_each_experiment_on_one_line() -> None:
     assert len(lines) == 2 + len(FOLDS)
     assert len({len(line) for line in lines}) == 1
     assert "30 images of 3 subjects in 3 folds" in text
+
+
+def test_a_p_value_too_small_for_three_decimals_is_said_to_be_below_them() -> None:
+    first, *others = compare(predictions(), FOLDS)
+    assert first.against is not None
+    small = replace(first.against, mcnemar_p=0.0009, corrected_t_p=0.001)
+    line = table([replace(first, against=small), *others]).splitlines()[2]
+    assert [cell.strip() for cell in line.split("|")[-3:-1]] == ["<0.001", "0.001"]
 
 
 def test_the_figure_has_the_axes_of_the_reports() -> None:
