@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 LOST = (StorageInternalError, SQLAlchemyError)  # what a call raises that does not get through
 CONNECT_TIMEOUT = 10  # seconds
 TABLES = 20  # more than Optuna has
+PAUSE = 0.02  # seconds; each is longer than the last by as much, which makes 4 in all
 MISSED_HEARTBEATS = 3  # after so many a worker is taken for dead
 WORKER = "worker"  # user attribute of a trial: the host and process id of its worker
 
@@ -117,10 +118,11 @@ def open_storage(url: URL, heartbeat: int) -> RDBStorage:
             event.listen(storage.engine, "connect", _write_ahead)
             storage.engine.dispose()
             return storage
-        for _ in range(TABLES):
+        for attempt in range(1, TABLES + 1):
             # Another worker may make them just now: each that it was first with fails here.
             with suppress(IntegrityError, ProgrammingError):
                 return _open_server(url, heartbeat)
+            time.sleep(PAUSE * attempt)
         return _open_server(url, heartbeat)
     except ImportError as error:
         what = f"its driver is not installed ({error})"
