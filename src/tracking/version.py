@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 DIGITS = 6  # of the accuracies that training writes
-# Of a run's tags; its fingerprint's are copied, too.
+# Of a run's tags; those of its fingerprint are copied, too.
 COPIED = ("data.origin_md5", "weights.md5", "code.digest", "git.commit", "git.dirty")
+# Not from `src.training.fingerprint`: registering would then depend on the code that trains.
+FINGERPRINT = "fingerprint."
 PARAMETERS = (LICENCE, "weights.origin", "model.backbone")
 
 
@@ -55,7 +57,7 @@ def register(
 
 def _tags(record: RunRecord, val_accuracy: float) -> dict[str, str]:
     given = {key: record.tags[key] for key in COPIED if key in record.tags}
-    given |= {key: text for key, text in record.tags.items() if key.startswith("fingerprint.")}
+    given |= {key: text for key, text in record.tags.items() if key.startswith(FINGERPRINT)}
     given |= {key: record.params[key] for key in PARAMETERS if key in record.params}
     return given | {
         ACCURACY: repr(round(val_accuracy, DIGITS)),

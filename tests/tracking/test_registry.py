@@ -17,6 +17,7 @@ from src.tracking.champion import champion_of, find_champion, find_version, weig
 from src.tracking.comparison import HIGHER, SIGNIFICANT
 from src.tracking.registry import Promotion, promote
 from src.tracking.store import Backend, open_backend
+from src.training.fingerprint import Fingerprint
 from tests.tracking.finished import PARAMS, finish_run
 from tests.tracking.projects import MODEL, Project
 
@@ -223,6 +224,14 @@ def test_the_reason_stays_with_the_version(project: Project) -> None:
     promote(project.record.with_name("A.json"), 0.9, MODEL)
     assert tags(1)["reason"] == "there was none before"
     assert tags(2)["reason"].startswith("worse: right on 8 of 40 validation images against 12 of ")
+
+
+def test_a_version_says_what_machine_and_torch_it_was_trained_with(project: Project) -> None:
+    made = Fingerprint("Abacus", "beads", threads=1, torch="2.0", dtype="float32", ranks=2)
+    record = finish_run(project)
+    record.model_copy(update={"tags": record.tags | made.tags}).write(project.record)
+    promote(project.record, 0.5, MODEL)
+    assert Fingerprint.from_tags(tags(1)) == made
 
 
 def test_promoting_the_same_run_again_makes_no_second_version(project: Project) -> None:
