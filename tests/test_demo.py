@@ -40,7 +40,7 @@ from src.models.threshold import known_scores
 from src.tracking.registry import promote
 from tests.chromium import chromium
 from tests.corpus.images import png
-from tests.test_predict import threshold_for
+from tests.thresholds import threshold_for
 from tests.tracking.finished import finish_run
 from tests.tracking.projects import MODEL, Project
 

@@ -30,7 +30,7 @@ from src.models.network import (
 )
 from src.models.threshold import Threshold, answer, known_scores
 from tests.answered import predict
-from tests.test_predict import threshold_for
+from tests.thresholds import threshold_for
 from tests.tracking.projects import Project
 
 EXAMPLE = Path(__file__).parents[1] / "examples/onnx_predict.py"

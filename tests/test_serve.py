@@ -32,7 +32,7 @@ from src.tracking.guard import LARGEST, LONGEST, SKIPPED
 from src.tracking.registry import promote
 from tests.answered import predict
 from tests.corpus.images import png
-from tests.test_predict import threshold_for
+from tests.thresholds import threshold_for
 from tests.tracking.finished import finish_run
 from tests.tracking.projects import MODEL, Project
 from tests.tracking.servers import QUIET, free_port
