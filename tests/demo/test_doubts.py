@@ -1,0 +1,156 @@
+"""Labels in doubt are listed, and decisions about them are kept and taken back."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from src import paths
+from src.data.corrections import Correction, read_corrections, write_corrections
+from src.data.faceset import FaceSet
+from tests.demo.served import CORRECTIONS, FILES, HOSTILE, ORIGIN, Served
+from tests.tracking.projects import Project
+
+
+def test_doubts_are_listed_suspects_first_with_their_images(undecided: Served) -> None:
+    listing = undecided.listing()
+    shown = [(each["file"], each["kind"], each["subject"]) for each in listing["items"]]
+    assert shown == [
+        (FILES[3], "suspect", "ann"),
+        (FILES[0], "conflicting_label", "ann"),
+        (FILES[5], "conflicting_label", "eve"),
+    ]
+    assert [each["suggested"] for each in listing["items"]] == [HOSTILE, "eve", "ann"]
+    assert listing["file"] == CORRECTIONS.as_posix()
+    assert listing["notes"] == []
+    faces = FaceSet.load(undecided.root / Project.faces)
+    for item in listing["items"]:
+        row = FILES.index(item["file"])
+        status, headers, body = undecided.request("GET", f"/api/images/{item['row']}")
+        assert (status, headers["content-type"]) == (200, "image/png")
+        wanted = faces.images[row].permute(1, 2, 0).numpy()
+        assert np.array_equal(np.array(Image.open(io.BytesIO(body))), wanted)
+    assert undecided.request("GET", "/api/images/6")[0] == 400
+    assert undecided.request("GET", "/api/images/-1")[0] == 400
+
+
+def test_without_suspects_the_page_says_how_to_find_some(
+    undecided: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = undecided.root / paths.LABELS
+    kept = listed.read_text()
+    listed.write_text(kept.replace('"faces_md5": "', '"faces_md5": "another'))
+    try:
+        listing = undecided.listing()
+    finally:
+        listed.write_text(kept)
+    assert [each["kind"] for each in listing["items"]] == ["conflicting_label"] * 2
+    assert "run python -m src.labels" in listing["notes"][0]
+
+
+def test_decisions_are_written_shown_as_made_and_can_be_taken_back(undecided: Served) -> None:
+    file = undecided.root / CORRECTIONS
+    elsewhere = Correction("another.zip", FILES[0], "ann", "drop")
+    write_corrections(file, [elsewhere])
+    status, answer = undecided.decide(
+        {"file": FILES[3], "decision": "rename", "to": HOSTILE},
+        {"file": FILES[0], "decision": "drop"},
+        {"file": FILES[5], "decision": "keep"},
+    )
+    assert (status, answer) == (200, {"decisions": 4})
+    assert {*read_corrections(file)} == {
+        elsewhere,
+        Correction(ORIGIN, FILES[3], "ann", "rename", HOSTILE),
+        Correction(ORIGIN, FILES[0], "ann", "drop"),
+        Correction(ORIGIN, FILES[5], "eve", "keep"),
+    }
+    shown = undecided.doubts()
+    assert (shown[FILES[3]]["decision"], shown[FILES[3]]["to"]) == ("rename", HOSTILE)
+    assert shown[FILES[0]]["decision"] == "drop"
+    undecided.decide({"file": FILES[3], "decision": None}, {"file": FILES[0], "decision": "keep"})
+    assert {*read_corrections(file)} == {
+        elsewhere,
+        Correction(ORIGIN, FILES[0], "ann", "keep"),
+        Correction(ORIGIN, FILES[5], "eve", "keep"),
+    }
+    assert undecided.doubts()[FILES[3]]["decision"] is None
+
+
+def test_an_image_that_a_decision_left_out_is_still_shown_and_can_be_taken_back(
+    undecided: Served,
+) -> None:
+    file = undecided.root / CORRECTIONS
+    write_corrections(file, [Correction(ORIGIN, "gone.png", "eve", "drop")])
+    gone = undecided.doubts()["gone.png"]
+    assert (gone["kind"], gone["row"], gone["subject"]) == ("decided", None, "eve")
+    assert undecided.decide({"file": "gone.png", "decision": None}) == (200, {"decisions": 0})
+    assert read_corrections(file) == ()
+
+
+def test_a_second_decision_keeps_the_name_that_the_origin_gave(undecided: Served) -> None:
+    file = undecided.root / CORRECTIONS
+    # As after `dvc repro`: eve is what an earlier decision made of bob.
+    write_corrections(file, [Correction(ORIGIN, FILES[5], "bob", "rename", "eve")])
+    undecided.decide({"file": FILES[5], "decision": "rename", "to": "ann"})
+    assert read_corrections(file) == (Correction(ORIGIN, FILES[5], "bob", "rename", "ann"),)
+
+
+@pytest.mark.parametrize(
+    "decided",
+    [
+        {"file": "../../etc/passwd", "decision": "drop"},
+        {"file": "x\ny,z", "decision": "drop"},
+        {"file": "\ud800", "decision": "drop"},
+        {"file": FILES[0], "decision": "rename", "to": "nobody"},
+        {"file": FILES[0], "decision": "rename", "to": ""},
+        {"file": FILES[0], "decision": "rename", "to": "ann"},
+        {"file": FILES[0], "decision": "delete"},
+        {"file": FILES[0], "decision": "drop", "origin": "x"},
+        {"file": 1, "decision": "drop"},
+        {"decision": "drop"},
+        "drop",
+    ],
+)
+def test_decisions_about_what_there_is_not_are_refused_as_a_whole(
+    undecided: Served, decided: Any
+) -> None:
+    status, answer = undecided.decide({"file": FILES[3], "decision": "keep"}, decided)
+    assert status == 400
+    assert "\n" not in answer["error"] and len(answer["error"]) < 500
+    assert not (undecided.root / CORRECTIONS).exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "content"),
+    [
+        (400, "application/json", b"[" * 200_000),
+        (400, "application/json", b"\xff"),
+        (400, "application/json", b""),
+        (413, "application/json", b" " * 2**20 + b"[]"),
+        (415, "text/plain", b"[]"),
+        (415, "application/x-www-form-urlencoded", b"[]"),
+        (415, None, b"[]"),
+    ],
+    ids=["deep", "no text", "empty", "huge", "plain", "form", "none"],
+)
+def test_a_hostile_list_of_decisions_is_one_line(
+    undecided: Served, status: int, kind: str | None, content: bytes
+) -> None:
+    found, _, answer = undecided.request("POST", "/api/decisions", content, content_type=kind)
+    assert found == status
+    assert "\n" not in json.loads(answer)["error"]
+    assert not (undecided.root / CORRECTIONS).exists()
+
+
+def test_a_broken_file_of_corrections_is_named_and_left_alone(undecided: Served) -> None:
+    file = undecided.root / CORRECTIONS
+    file.write_text("mine\n")
+    status, _, body = undecided.request("GET", "/api/doubts")
+    assert status == 400 and "its first line is not" in json.loads(body)["error"]
+    assert undecided.decide({"file": FILES[0], "decision": "drop"})[0] == 400
+    assert file.read_text() == "mine\n"
