@@ -18,7 +18,7 @@ from src.tracking.champion import champion_of
 from src.tracking.reconcile import log_test
 from src.tracking.registry import promote
 from src.tracking.store import open_store
-from tests.pipelines.test_evaluate import NAMES, prepare
+from tests.pipelines.evaluated import NAMES, prepare
 from tests.tracking.finished import finish_run
 from tests.tracking.projects import EXPERIMENT, MODEL, Project
 from tests.tracking.servers import Server
