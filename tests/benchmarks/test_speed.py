@@ -1,0 +1,129 @@
+"""The engine is compared with plain loops: in time, in accuracy, and over all experiments."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from benchmarks import accuracy, speed, table
+from src.errors import ConfigError
+
+PROMISED = {
+    "experiment",
+    "seconds_per_epoch",
+    "plain_seconds_per_epoch",
+    "ratio",
+    "accuracy",
+    "plain_accuracy",
+    "peak_memory_mb",
+    "floor_seconds_per_epoch",
+}
+pytestmark = pytest.mark.usefixtures("project")
+
+
+@pytest.mark.long
+def test_both_sides_are_trained_to_the_end_and_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    speed.main(["--experiment", "ModelA", "--epochs", "6", "--repeats", "2", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found.keys() >= PROMISED
+    assert found["ratio_low"] <= found["ratio"] <= found["ratio_high"]
+    assert found["accuracy"] == found["plain_accuracy"] == 1.0, "colours are easy for both"
+    assert len(found["accuracies"]) == len(found["plain_accuracies"]) == 2, "one of every seed"
+    assert found["projected"] is None
+    assert found["startup_seconds"] > 0
+
+
+@pytest.mark.long
+def test_a_projection_says_so_and_finishes_on_what_is_frozen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    speed.main(["--experiment", "Baseline", "--plain-epochs", "2"])
+    printed = capsys.readouterr().out
+    assert "projected from 2" in printed and "finished on stored outputs" in printed
+    speed.main(["--experiment", "Baseline", "--plain-epochs", "2", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["plain_accuracy"] is not None and found["projected"] == 2
+
+
+@pytest.mark.long
+def test_the_plain_loops_terms_are_taken_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--experiment", "Baseline", "--plain-dtype", "bfloat16", "--plain-cached"]
+    speed.main(options)
+    assert "s/epoch in bfloat16, caching included\n" in capsys.readouterr().out
+    speed.main([*options, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["plain_dtype"], found["plain_cached"]) == ("bfloat16", True)
+    with pytest.raises(ConfigError, match="nothing to cache"):
+        speed.main(["--experiment", "ModelC", "--plain-cached"])
+
+
+@pytest.mark.long
+def test_a_projection_of_what_is_nowhere_frozen_claims_no_accuracy(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    speed.main(["--experiment", "ModelC", "--epochs", "3", "--plain-epochs", "2"])
+    assert "not run to the end" in capsys.readouterr().out
+    speed.main(["--experiment", "ModelC", "--epochs", "3", "--plain-epochs", "2", "--json"])
+    assert json.loads(capsys.readouterr().out)["plain_accuracy"] is None
+
+
+@pytest.mark.long
+def test_accuracies_are_compared_over_seeds_where_something_is_frozen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    accuracy.main(["--experiment", "Baseline", "ModelA", "--seeds", "3", "--json"])
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["experiment"] for each in found] == ["Baseline", "ModelA"]
+    for each in found:
+        assert len(each["accuracies"]) == len(each["plain_accuracies"]) == 3
+    with pytest.raises(ConfigError, match="it freezes nothing"):
+        accuracy.main(["--experiment", "ModelC"])
+
+
+def test_a_difference_has_its_standard_error_where_there_are_several_seeds() -> None:
+    assert accuracy.points([0.5], [0.49]) == "+1.00"
+    differences = [1.0, -2.0, 4.0]
+    error = np.std(differences, ddof=1) / 3**0.5
+    engine = [0.5 + each / 100 for each in differences]
+    assert accuracy.points(engine, [0.5] * 3) == f"+1.00 ± {error:.2f}"
+
+
+@pytest.mark.parametrize(("margin", "within"), [(1.0, False), (2.5, True)])
+def test_no_worse_is_claimed_only_where_the_whole_interval_is_above_the_margin(
+    margin: float, within: bool
+) -> None:
+    engine, plain = np.array([0.62, 0.60, 0.64, 0.61]), np.array([0.61, 0.62, 0.62, 0.61])
+    found = accuracy.NonInferiorityTest.of(
+        experiment="Baseline",
+        epochs=1,
+        accuracies=engine.tolist(),
+        plain_accuracies=plain.tolist(),
+        margin=margin,
+    )
+    expected = scipy.stats.ttest_rel(100 * engine, 100 * plain).confidence_interval()
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.within == within and -2.5 < found.low < -1.0
+    assert ("no worse" in str(found)) == within
+
+
+@pytest.mark.long
+def test_the_table_trains_every_experiment_and_adds_them_up(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table.main(["--warm-up", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    rows = {row["experiment"]: row for row in found["rows"]}
+    assert list(rows) == ["Baseline", "ModelA", "ModelC"]
+    assert found["epochs"] == 3 + 2 + 2
+    assert all(row["peak_memory_mb"] > 50 for row in found["rows"])
+    work = [rows[name]["flops"] for name in ("Baseline", "ModelA", "ModelC")]
+    assert work == sorted(work) and work[0] > 0, "the more trains, the more there is to do"
+    assert found["seconds"] == pytest.approx(sum(row["seconds"] for row in rows.values()))
+    assert found["ratio"] == pytest.approx(found["plain_seconds"] / found["seconds"])
+    table.main(["--experiment", "Baseline", "--epochs", "1", "--no-plain"])
+    header, row, total, _device = capsys.readouterr().out.splitlines()
+    assert header.split()[:3] == ["experiment", "epochs", "s"]
+    assert row.split()[:2] == ["Baseline", "1"] and total.split()[:2] == ["all", "1"]
