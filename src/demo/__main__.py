@@ -50,8 +50,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         app, log_level="error", limit_concurrency=CONNECTIONS, server_header=False
     )
     print(f"answered by {model.name}", file=sys.stderr)
-    print(f"open http://{HOST}:{port}; Ctrl-C ends it", file=sys.stderr, flush=True)
-    uvicorn.Server(config).run(sockets=[listener])
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            # Not before: until the loop runs, asyncio has a word of its own on interruption.
+            print(f"open http://{HOST}:{port}; Ctrl-C ends it", file=sys.stderr, flush=True)
+
+    Server(config).run(sockets=[listener])
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
