@@ -37,8 +37,8 @@ class SpeedComparison:
 
     projected: how many epochs of the plain loop were timed, or None if all were; the rest was
     then trained on stored outputs of the frozen prefix, and plain_accuracy is None where nothing
-    is frozen. precision: the engine's. startup_seconds: from the start of the process to the
-    engine's first epoch, caching included.
+    is frozen. precision: the engine's. matrix_gflops: of a large product right after each training.
+    startup_seconds: from the start of the process to the engine's first epoch, caching included.
     """
 
     experiment: str
@@ -154,15 +154,16 @@ def compare_with_plain(
     startup = time.time() - psutil.Process().create_time()
     faces, epochs = job.starting_point.faces, job.experiment.epochs
     run = min(plain_epochs or epochs, epochs)
-    rate = matrix_rate(job.compute)
     images_folder = job.scratch / "faces"
     write_folders(faces, images_folder)
     seconds: list[float] = []
-    plain_seconds, accuracies, plain_accuracies = [], [], []
+    plain_seconds, accuracies, plain_accuracies, rates = [], [], [], []
     peak = 0.0
     for repeat in range(repeats):
         seeded = job_of_repeat(job, repeat)
         engine = run_engine(seeded)
+        # Right after it: a processor that starts fast slows down within seconds of such work.
+        rates.append(matrix_rate(job.compute))
         startup += 0 if seconds else engine.once_seconds
         peak = peak or peak_memory(job.compute)
         seconds.append(engine.seconds / epochs)
@@ -177,7 +178,7 @@ def compare_with_plain(
             file=sys.stderr,
         )
     ratios = sorted(b / a for a, b in zip(seconds, plain_seconds, strict=True))
-    median = statistics.median(seconds)
+    median, rate = statistics.median(seconds), statistics.median(rates)
     return SpeedComparison(
         experiment=job.name,
         recipe=job.experiment.recipe or job.params.recipe,

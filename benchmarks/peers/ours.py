@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--experiment", required=True, help="a name of params.yaml")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    params = with_changes(load_params(), options.experiment, options.epochs, "tuned")
+    params = with_changes(load_params(), options.experiment, options.epochs)
     starting_point = StartingPoint.load(options.images, options.weights)
     measurement = Measurement(options)
 
