@@ -123,6 +123,7 @@ def check_comparable(job: TrainingJob, terms: Terms = TUTORIAL) -> None:
         "random crops or jitter": recipe.augment.random,
         "epochs that train only the head": recipe.head_epochs,
         "patience": recipe.patience,
+        "mixup": recipe.mixup,
         "recalibrated BatchNorm": recipe.batchnorm == "recalibrate",
         f"a {job.experiment.head.kind} head": job.experiment.head.kind != "mlp",
     }

@@ -94,6 +94,10 @@ class Recipe(Section):
     """Epochs without improvement after which training stops; 0 never stops early."""
     label_smoothing: Probability = 0.0
     """Label smoothing of the cross-entropy loss."""
+    mixup: NonNegative = 0.0
+    """Both parameters of the beta distribution of the shares in which two images and their labels
+    are mixed; 0 mixes none. They are mixed as the first block that trains sees them.
+    """
     batchnorm: Literal["adapt", "freeze", "recalibrate", "train"]
     """BatchNorm: `freeze` keeps the source's statistics in frozen blocks; `recalibrate` first
     estimates them anew on the training images; `adapt` takes batch statistics everywhere and trains

@@ -94,8 +94,9 @@ def fold_key(job: TrainingJob) -> str:
 
 def _shares_features(job: TrainingJob) -> bool:
     """Whether the job trains on features that do not depend on which images it trains on."""
-    fixed = job.recipe.batchnorm == "freeze" and not job.recipe.augment.random
-    return set(job.experiment.train) == {"head"} and fixed
+    recipe = job.recipe
+    fixed = recipe.batchnorm == "freeze" and not recipe.augment.random
+    return set(job.experiment.train) == {"head"} and fixed and not recipe.mixup
 
 
 def _of_fold(shared: Features, job: TrainingJob) -> Features:

@@ -20,6 +20,7 @@ from src.errors import is_shortage
 from src.models.network import Network, Norm
 from src.training.device import Compute
 from src.training.inputs import Inputs
+from src.training.mixup import MixedInputs
 from src.training.result import score_sums
 
 
@@ -71,12 +72,14 @@ class Accumulation:
         """Add the gradients of some of a batch's `images`; their shares of its loss and sums."""
         with self.compute.autocast():
             logits = self.network(inputs.batch(rows, views), inputs.start)
-        logits = logits.float()
+        logits, targets = logits.float(), labels
+        if isinstance(inputs, MixedInputs):
+            targets = inputs.targets(rows, logits.shape[1])
         if len(rows) == images:
-            loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+            loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         else:  # which may be none
             loss = F.cross_entropy(
-                logits, labels, reduction="sum", label_smoothing=self.label_smoothing
+                logits, targets, reduction="sum", label_smoothing=self.label_smoothing
             )
             loss = loss / images
         loss.backward()  # type: ignore[no-untyped-call]

@@ -59,6 +59,9 @@ def check_ranks(job: TrainingJob) -> None:
     if job.experiment.head.classical or _reads_features(job):
         what = "only its head trains, which takes one process seconds"
         raise ConfigError(entry, what, f"run python -m pipelines.train {job.name}")
+    if job.recipe.mixup:
+        what = "mixes images, which several processes divide"
+        raise ConfigError(f"{entry}: recipe", what, "set its mixup to 0, or train with one process")
     network = _described(job)
     trained = trained_blocks(network, job.experiment.train, job.recipe)
     training_mode(network, trained, job.recipe.batchnorm)
@@ -82,9 +85,10 @@ def _described(job: TrainingJob) -> Network:
 
 
 def _reads_features(job: TrainingJob) -> bool:
-    """Whether the experiment is an MLP head on features that do not depend on it."""
-    repeats = job.recipe.batchnorm != "train" and not job.recipe.augment.random
-    if not repeats or job.experiment.head.kind != "mlp":
+    """Whether the experiment is an MLP head on features that do not depend on it, nor are mixed."""
+    recipe = job.recipe
+    repeats = recipe.batchnorm != "train" and not recipe.augment.random
+    if not repeats or recipe.mixup or job.experiment.head.kind != "mlp":
         return False
     return trained_blocks(_described(job), job.experiment.train, job.recipe) == {"head"}
 

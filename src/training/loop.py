@@ -19,6 +19,7 @@ from src.training.augment import augmented
 from src.training.checkpoint import Checkpoint
 from src.training.device import Compute
 from src.training.inputs import Inputs
+from src.training.mixup import mix
 from src.training.optimizers import build_optimizer, set_rate
 from src.training.order import epoch_order, seeded
 from src.training.result import Epoch, OnEpoch, choose, divergence, ends_early, score_sums
@@ -141,6 +142,8 @@ def _epoch(
     images = len(training)
     rows, views = epoch_order(plan.seed, number, images, plan.recipe.flip)
     inputs = augmented(training.inputs, plan.recipe.augment, plan.seed, number, images, ranks)
+    recipe = plan.recipe
+    inputs = mix(inputs, training.labels, recipe.mixup, recipe.flip, plan.seed, number)
     steps = -(-images // plan.batch_size)
     totals, losses = torch.zeros((), device=compute.device), []
     with seeded(compute.device, plan.seed, number):

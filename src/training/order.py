@@ -19,6 +19,7 @@ class Purpose(IntEnum):
     dropout = 4  # of the heads that are trained as one batch
     source_head = 5  # initial weights of the head that a source network is pretrained under
     crops = 6  # and jitter; also the crops of pretraining
+    pairs = 7  # of images that are mixed, and in which shares
 
 
 def mixed(*numbers: int) -> int:

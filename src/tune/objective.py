@@ -42,6 +42,12 @@ class Objective:
                 f"{recipe!r} changes the features from epoch to epoch, so none can be cached",
                 "name a recipe with batchnorm freeze or recalibrate, and no random augmentation",
             )
+        if chosen.mixup:
+            raise ConfigError(
+                "params.yaml: tune.recipe",
+                f"{recipe!r} mixes images, which heads that train together do not",
+                "name a recipe whose mixup is 0",
+            )
         if not chosen.head_rate:
             raise ConfigError(
                 "params.yaml: tune.recipe",

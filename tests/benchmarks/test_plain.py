@@ -208,6 +208,7 @@ def test_what_the_plain_loop_does_not_support_is_refused_by_name(project: Path) 
         ({"augment": Augment(hue=0.1)}, "jitter"),
         ({"head_epochs": 2}, "only the head"),
         ({"patience": 3}, "patience"),
+        ({"mixup": 0.4}, "mixup"),
         ({"batchnorm": "recalibrate"}, "recalibrated"),
     ):
         with pytest.raises(ConfigError, match=named):

@@ -151,6 +151,14 @@ def test_blocks_that_draw_at_random_are_refused(params: Params, tmp_path: Path) 
             check_ranks(changed)
 
 
+def test_mixed_images_are_refused(params: Params, tmp_path: Path) -> None:
+    job = job_of(params, "a cached prefix", tmp_path, TWO)
+    check_ranks(job)
+    mixing = replace(job, recipe=job.recipe.model_copy(update={"mixup": 0.4}))
+    with pytest.raises(ConfigError, match=r"experiments.one: recipe: mixes images.*mixup to 0"):
+        check_ranks(mixing)
+
+
 def test_ranks_share_the_memory_of_their_machine_and_have_a_fingerprint_of_their_own() -> None:
     assert resolve("cpu", "float32", TWO.ranks) == TWO
     assert TWO.free_memory() < 0.75 * CPU32.free_memory()

@@ -158,18 +158,22 @@ def test_a_recipe_whose_features_change_is_refused(capsys: pytest.CaptureFixture
     assert "tune.recipe" in refused(capsys)
 
 
-def test_a_recipe_under_which_no_head_trains_is_refused(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [("multipliers: {head: 0}", "the multipliers of 'still'"), ("mixup: 0.4", "'still' mixes")],
+)
+def test_a_recipe_under_which_no_head_trains_or_that_mixes_is_refused(
+    setting: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = Path("params.yaml").read_text(encoding="utf-8")
     Path("params.yaml").unlink()
-    still = "  still:\n    multipliers: {head: 0}\n    optimizer: sgd\n    learning_rate: 0.1\n"
+    still = f"  still:\n    {setting}\n    optimizer: sgd\n    learning_rate: 0.1\n"
     rest = "    batchnorm: freeze\n    normalize: true\n    flip: true\n    select: best\n"
     text = text.replace("recipes:\n", f"recipes:\n{still}{rest}", 1)
     where = text.index("tune:\n")
     text = text[:where] + text[where:].replace("recipe: tuned", "recipe: still")
     Path("params.yaml").write_text(text)
-    assert "tune.recipe: the multipliers of 'still'" in refused(capsys)
+    assert f"tune.recipe: {said}" in refused(capsys)
 
 
 def test_a_second_process_in_one_sqlite_file_is_refused(
