@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     import uvicorn
 
+    from src.announcing import AnnouncingServer
     from src.demo.answers import Answers
     from src.demo.app import application
     from src.demo.doubts import Doubts
@@ -50,14 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         app, log_level="error", limit_concurrency=CONNECTIONS, server_header=False
     )
     print(f"answered by {model.name}", file=sys.stderr)
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            # Not before: until the loop runs, asyncio has a word of its own on interruption.
-            print(f"open http://{HOST}:{port}; Ctrl-C ends it", file=sys.stderr, flush=True)
-
-    Server(config).run(sockets=[listener])
+    line = f"open http://{HOST}:{port}; Ctrl-C ends it"
+    AnnouncingServer(config, line).run(sockets=[listener])
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

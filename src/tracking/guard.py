@@ -130,11 +130,14 @@ def main(folder: str, host: str, port: str) -> None:
     import uvicorn
     from mlflow.pyfunc import load_model, scoring_server
 
-    app = scoring_server.init(load_model(folder))
-    print(f"serving on http://{host}:{port}/invocations; Ctrl-C ends it", file=sys.stderr)
-    uvicorn.run(
-        Guard(app), host=host, port=int(port), log_level="warning", limit_concurrency=WAITING
+    from src.announcing import AnnouncingServer
+
+    app = Guard(scoring_server.init(load_model(folder)))
+    config = uvicorn.Config(
+        app, host=host, port=int(port), log_level="warning", limit_concurrency=WAITING
     )
+    line = f"serving on http://{host}:{port}/invocations; Ctrl-C ends it"
+    AnnouncingServer(config, line).run()
 
 
 if __name__ == "__main__":
