@@ -75,7 +75,7 @@ class RecipeComparison:
             plain = f"{_range(self.plain_seconds)} s for {self.epochs[1]}, projected"
             ratios = " and ".join(_ratios(self.plain_seconds, each) for each in (seconds, others))
             lines.append(f"  plain loop by {self.against}: {plain}, {ratios}")
-        reached = f"after {self.goal_seconds:.1f} s" if self.goal_seconds else "never"
+        reached = f"within {self.goal_seconds:.1f} s" if self.goal_seconds else "not at all"
         return "\n".join(
             [
                 *lines,

@@ -61,7 +61,7 @@ def test_a_preset_beside_itself_is_as_accurate_and_reaches_its_own_goal(
     assert found["goal_seconds"] is not None
     recipes.main(["long", "long", "--experiment", "Baseline", "--seeds", "2"])
     printed = capsys.readouterr().out
-    assert "long: " in printed and "reaches after" in printed and "plain loop" not in printed
+    assert "long: " in printed and "reaches within" in printed and "plain loop" not in printed
 
 
 def test_the_goal_is_reached_after_the_first_epoch_whose_mean_is_high_enough() -> None:
