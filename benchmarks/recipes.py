@@ -6,6 +6,7 @@ import json
 import statistics
 import sys
 import tempfile
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -117,40 +118,47 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     starting_point = StartingPoint.load(options.faces, options.source)
     for name in options.experiment:
-        trainings, others, plain = [], [], []
-        for seed in range(options.seeds):
-            epochs = options.plain_epochs if seed < options.plain_repeats else None
-            with tempfile.TemporaryDirectory() as folder:
-                job, other = (
-                    job_of(name, each, starting_point, Path(folder) / str(number), seed)
-                    for number, each in enumerate(both)
-                )
-                trainings.append(train(job))
-                others.append(train(other))
-                plain += [plain_seconds(other, epochs)] if epochs else []
-            print(f"{name}, seed {job.seed}: {_told(trainings[-1])}; {options.against} "
-                  f"{_told(others[-1])}", file=sys.stderr)  # fmt: skip
-        goal = statistics.mean(each.val_accuracy for each in others)
-        found = RecipeComparison(
-            experiment=name,
-            preset=options.preset,
-            against=options.against,
-            precision=dtype_name(job.compute.dtype),
-            epochs=(job.experiment.epochs, other.experiment.epochs),
-            trainings=tuple(trainings),
-            others=tuple(others),
-            plain_seconds=tuple(plain),
-            goal=goal,
-            goal_seconds=reached(trainings, goal),
-            test=NonInferiorityTest.of(
-                experiment=name,
-                epochs=job.experiment.epochs,
-                accuracies=[each.test_accuracy for each in trainings],
-                plain_accuracies=[each.test_accuracy for each in others],
-                margin=options.margin,
-            ),
-        )
+        found = compare(name, options, both, starting_point)
         print(json.dumps(asdict(found)) if options.json else found, flush=True)
+
+
+def compare(
+    name: str, options: Namespace, both: Sequence[Params], starting_point: StartingPoint
+) -> RecipeComparison:
+    """Train one experiment by the parameters of both presets, seed by seed in turn."""
+    trainings, others, plain = [], [], []
+    for seed in range(options.seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            job, other = (
+                job_of(name, params, starting_point, Path(folder) / str(number), seed)
+                for number, params in enumerate(both)
+            )
+            trainings.append(train(job))
+            others.append(train(other))
+            if options.plain_epochs and seed < options.plain_repeats:
+                plain.append(plain_seconds(other, options.plain_epochs))
+        told = f"{_told(trainings[-1])}; {options.against} {_told(others[-1])}"
+        print(f"{name}, seed {job.seed}: {told}", file=sys.stderr)
+    goal = statistics.mean(each.val_accuracy for each in others)
+    return RecipeComparison(
+        experiment=name,
+        preset=options.preset,
+        against=options.against,
+        precision=dtype_name(job.compute.dtype),
+        epochs=(job.experiment.epochs, other.experiment.epochs),
+        trainings=tuple(trainings),
+        others=tuple(others),
+        plain_seconds=tuple(plain),
+        goal=goal,
+        goal_seconds=reached(trainings, goal),
+        test=NonInferiorityTest.of(
+            experiment=name,
+            epochs=job.experiment.epochs,
+            accuracies=[each.test_accuracy for each in trainings],
+            plain_accuracies=[each.test_accuracy for each in others],
+            margin=options.margin,
+        ),
+    )
 
 
 def with_preset(name: str) -> Params:
