@@ -2,6 +2,7 @@
 
     python -m benchmarks.speed      one experiment, against a plain PyTorch loop and the floor
     python -m benchmarks.accuracy   whether the engine is as accurate as that loop, over many seeds
+    python -m benchmarks.recipes    one preset against another: seconds and accuracy, over seeds
     python -m benchmarks.table      every experiment of params.yaml
     python -m benchmarks.scaling    time and memory as images, subjects or epochs grow
     python -m benchmarks.heads      heads trained in one call, against one call each
