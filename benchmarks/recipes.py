@@ -9,6 +9,7 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,11 +127,19 @@ def compare(
     name: str, options: Namespace, both: Sequence[Params], starting_point: StartingPoint
 ) -> RecipeComparison:
     """Train one experiment by the parameters of both presets, seed by seed in turn."""
+    from src.training.job import TrainingJob
+
     trainings, others, plain = [], [], []
     for seed in range(options.seeds):
         with tempfile.TemporaryDirectory() as folder:
             job, other = (
-                job_of(name, params, starting_point, Path(folder) / str(number), seed)
+                TrainingJob.of(
+                    name,
+                    params,
+                    starting_point,
+                    Path(folder) / str(number),
+                    seed=params.seed + seed,
+                )
                 for number, params in enumerate(both)
             )
             trainings.append(train(job))
@@ -166,19 +175,8 @@ def with_preset(name: str) -> Params:
     return validate(Params, changed(read_yaml(PARAMS), read_preset(name)), f"preset {name}")
 
 
-def job_of(
-    name: str, params: Params, starting_point: StartingPoint, scratch: Path, seed: int
-) -> TrainingJob:
-    """The experiment with the `seed`-th seed from that of the parameters on, and a cold cache."""
-    from src.training.job import TrainingJob
-
-    return TrainingJob.of(name, params, starting_point, scratch, seed=params.seed + seed)
-
-
 def train(job: TrainingJob) -> Training:
     """Train by the engine."""
-    from itertools import accumulate
-
     from benchmarks.engine import run_engine
 
     job.scratch.mkdir()
