@@ -124,6 +124,7 @@ def check_comparable(job: TrainingJob, terms: Terms = TUTORIAL) -> None:
         "epochs that train only the head": recipe.head_epochs,
         "patience": recipe.patience,
         "mixup": recipe.mixup,
+        "flipped images in answers": recipe.flip_test,
         "recalibrated BatchNorm": recipe.batchnorm == "recalibrate",
         f"a {job.experiment.head.kind} head": job.experiment.head.kind != "mlp",
     }

@@ -24,7 +24,7 @@ from src.cli import parser, run, version
 from src.errors import WeightsError
 from src.files import atomic
 from src.models.head import NeighbourHead
-from src.models.network import normalize
+from src.models.network import views
 from src.models.threshold import known_scores
 from src.prediction.loading import load_model
 
@@ -60,7 +60,7 @@ class Exported(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The answers to a batch."""
         network, temperature = self.network, self.spec.temperature
-        features = network.run(normalize(images, self.spec), 0, len(network.blocks))
+        features = network.answer(views(images, self.spec))
         logits = network.head(features)
         probabilities = (logits / temperature).softmax(1)
         if self.kind is None:

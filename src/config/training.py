@@ -107,12 +107,26 @@ class Recipe(Section):
     """Whether to normalize inputs by the mean and deviation that belong to the source weights."""
     flip: bool
     """Whether to flip half of the training images horizontally."""
+    flip_test: bool = False
+    """Whether answers come from the mean of the features of an image and of the flipped one, which
+    doubles the time that an answer takes.
+    """
     augment: Augment = Augment()
     """How packed images become the network's inputs."""
     head_init: Literal["default", "xavier"] = "default"
     """Initial weights of the head: torch's default, or Glorot's rule with zero biases."""
     select: Literal["best", "last"]
     """Which epoch's weights are kept: of the best validation accuracy, or the last."""
+
+    @property
+    def views(self) -> int:
+        """Views of an image that a head needs features of: itself, and the flipped one."""
+        return 2 if self.flip or self.flip_test else 1
+
+    @property
+    def varies_features(self) -> bool:
+        """Whether a head on a frozen backbone would see new features in every epoch."""
+        return self.augment.random or bool(self.mixup)
 
     @property
     def head_rate(self) -> float:

@@ -94,9 +94,8 @@ def fold_key(job: TrainingJob) -> str:
 
 def _shares_features(job: TrainingJob) -> bool:
     """Whether the job trains on features that do not depend on which images it trains on."""
-    recipe = job.recipe
-    fixed = recipe.batchnorm == "freeze" and not recipe.augment.random
-    return set(job.experiment.train) == {"head"} and fixed and not recipe.mixup
+    fixed = job.recipe.batchnorm == "freeze" and not job.recipe.varies_features
+    return set(job.experiment.train) == {"head"} and fixed
 
 
 def _of_fold(shared: Features, job: TrainingJob) -> Features:
@@ -105,7 +104,7 @@ def _of_fold(shared: Features, job: TrainingJob) -> Features:
     return replace(
         shared,
         blocks={
-            name: BlockFeatures(pooled.values[:, training], pooled.values[0, validation])
+            name: BlockFeatures(pooled.values[:, training], pooled.values[:, validation])
             for name, pooled in shared.blocks.items()
         },
         labels=shared.labels[training],

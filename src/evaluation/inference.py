@@ -14,7 +14,7 @@ from torch import Tensor
 
 from src.data.faceset import MappedImages
 from src.models.classifier import BATCH, Classifier
-from src.models.network import normalize
+from src.models.network import Network, mean_of, views
 from src.progress import tracked
 
 
@@ -45,11 +45,14 @@ def shared_logits(
     starts = range(0, len(images), BATCH)  # as `Classifier.logits`, to get the same logits
     for start in tracked(starts, "testing"):
         batch = images[start : start + BATCH].to(device)
-        outputs: dict[str, Tensor] = {}
+        outputs: tuple[dict[str, Tensor], ...] = ({}, {})  # of images, and of flipped ones
         for classifier, prefixes, place in zip(classifiers, keys, places, strict=True):
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                features = _features(classifier, prefixes, batch, outputs, kept)
-                place[start : start + BATCH] = classifier.network.head(features)
+                found = [
+                    _features(classifier.network, prefixes, view, known, kept)
+                    for view, known in zip(views(batch, classifier.spec), outputs, strict=False)
+                ]
+                place[start : start + BATCH] = classifier.network.head(mean_of(found))
     return logits
 
 
@@ -69,17 +72,17 @@ def branches(networks: Sequence[Sequence[str]]) -> frozenset[str]:
 
 
 def _features(
-    classifier: Classifier,
+    network: Network,
     keys: list[str],
-    batch: Tensor,
+    images: Tensor,
     outputs: dict[str, Tensor],
     kept: frozenset[str],
 ) -> Tensor:
-    """(B, features) of a batch; `outputs` holds those of the prefixes in `kept` computed so far."""
+    """(B, D) of normalised images; `outputs` holds those of prefixes in `kept` computed so far."""
     known = max((length for length, key in enumerate(keys, 1) if key in outputs), default=0)
-    x = outputs[keys[known - 1]] if known else normalize(batch, classifier.spec)
+    x = outputs[keys[known - 1]] if known else images
     for block, key in enumerate(keys[known:], known):
-        x = classifier.network.run(x, block, block + 1)
+        x = network.run(x, block, block + 1)
         if key in kept:
             outputs[key] = x
     return x

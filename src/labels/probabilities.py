@@ -64,7 +64,7 @@ def by_features(faces: FaceSet, features: Features, seed: int) -> Judged:
 def unflipped(features: Features) -> list[tuple[str, NDArray[np.float32]]]:
     """Each block's (N, D) features of training, then of validation images as they are."""
     return [
-        (name, np.concatenate([block.values[0].numpy(), block.val_values.numpy()]))
+        (name, np.concatenate([block.values[0].numpy(), block.val_values[0].numpy()]))
         for name, block in features.blocks.items()
     ]
 

@@ -15,7 +15,7 @@ from src.models.network import (
     build_network,
     load_network,
     load_state,
-    normalize,
+    views,
 )
 from src.models.seeds import load_seed_states
 
@@ -77,10 +77,7 @@ class Classifier:
         if not len(images):
             return torch.empty(0, network.backbone.features), torch.empty(0, classes)
         features = torch.cat(
-            [
-                network.run(normalize(part, self.spec), 0, len(network.blocks))
-                for part in torch.split(images, BATCH)
-            ]
+            [network.answer(views(part, self.spec)) for part in torch.split(images, BATCH)]
         )
         parts = torch.split(features, BATCH)
         return features, torch.cat([network.head(part) for part in parts])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from math import isfinite
@@ -34,7 +34,7 @@ COLDEST, HOTTEST = 0.05, 20.0  # temperatures
 # The keys of a stored specification; their order is part of a model file's bytes.
 STORED = (
     *("backbone", "stem", "image_size", "subjects", "hidden", "dropout", "mean", "deviation"),
-    *("crop", "last", "kind", "stored", "fit", "temperature"),
+    *("crop", "last", "kind", "stored", "fit", "temperature", "flip_test"),
 )
 
 
@@ -45,7 +45,8 @@ class ModelSpec:
     `mean` and `deviation` are per channel, of images scaled to [0, 1]; zeros and ones where
     the network was trained without normalisation. Sizes are in pixels: images come with
     sides of `image_size`, of which the network takes the middle `crop`, or all where it is None.
-    Probabilities are those of logits divided by `temperature` (`src.training.temperature`).
+    Probabilities are those of logits divided by `temperature` (`src.training.temperature`). With
+    `flip_test`, the head reads the mean of the features of an image and of the flipped one.
     """
 
     backbone: str
@@ -60,6 +61,7 @@ class ModelSpec:
     stored: Count | None = None  # training images that a k-nearest-neighbours head keeps
     fit: Literal["crop", "stretch", "pad"] = "crop"  # how images become square, as `data.fit` said
     temperature: Annotated[float, Field(ge=COLDEST, le=HOTTEST)] = 1.0
+    flip_test: bool = False
 
     @property
     def input_size(self) -> int:
@@ -74,10 +76,12 @@ class ModelSpec:
     def stored_form(self) -> dict[str, Any]:
         """The form in model files: flat, in the order of `STORED`, without fields that are None.
 
-        Nor does a temperature of 1 stand there, so that files from before there was one are equal.
+        Nor do a temperature of 1 and a `flip_test` of False stand there, so that files from before
+        there were any are equal.
         """
         flat = vars(self) | self.head.model_dump() | {"dropout": self.head.rates}
         flat["temperature"] = None if self.temperature == 1 else self.temperature
+        flat["flip_test"] = self.flip_test or None
         return {key: flat[key] for key in STORED if flat[key] is not None}
 
     @classmethod
@@ -155,6 +159,13 @@ class Network(nn.Module):
             x = F.adaptive_avg_pool2d(x, 1).flatten(1)
         return x
 
+    def answer(self, views: Iterable[Tensor], start: int = 0) -> Tensor:
+        """(N, D) features that the head reads for an answer: the mean over views of N images.
+
+        Views are normalised images, or outputs of block `start - 1`.
+        """
+        return mean_of([self.run(view, start, len(self.blocks)) for view in views])
+
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """(N, classes) logits of normalised images, or of the output of block `start - 1`."""
         logits: Tensor = self.head(self.run(x, start, len(self.blocks)))
@@ -205,6 +216,21 @@ def build_network(state: Mapping[str, Tensor], spec: ModelSpec, where: str) -> N
     if isinstance(network.head, NeighbourHead) and not network.head.sound:
         raise WeightsError(where, "its nearest neighbours are out of range", "train it again")
     return network.eval()
+
+
+def mean_of(views: Sequence[Tensor]) -> Tensor:
+    """The mean of tensors of one shape; of one, itself."""
+    return torch.stack(tuple(views)).mean(0) if len(views) > 1 else views[0]
+
+
+def views(images: Tensor, spec: ModelSpec) -> Iterator[Tensor]:
+    """The normalised images that an answer takes into account: also flipped if `flip_test`.
+
+    The mean of both views' features is customary in face verification (Deng et al., ArcFace, 2019).
+    """
+    yield normalize(images, spec)
+    if spec.flip_test:
+        yield normalize(images.flip(3), spec)
 
 
 def normalize(images: Tensor, spec: ModelSpec) -> Tensor:

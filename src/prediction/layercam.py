@@ -23,6 +23,7 @@ def heat_maps(classifier: Classifier, images: Tensor, subjects: Tensor) -> Tenso
     subjects: (N,) their numbers. Each activation of a block counts by its own gradient, where that
     is positive. The block is the last whose map has LEAST rows. Where the network sees only the
     centre of an image, the rest is 0, as is a map without any place that speaks for the subject.
+    They are of the images as they are, also where the answers take flipped ones into account.
     """
     network, spec = classifier.network, classifier.spec
     stop, activations = _last_map(network, normalize(images, spec))

@@ -17,13 +17,12 @@ import torch
 from torch import Tensor
 
 from src.data.faceset import FaceSet, MappedImages, Split
-from src.models.network import ModelSpec, Network
+from src.models.network import ModelSpec, Network, views
 from src.progress import tracked
 from src.tensors import MALFORMED, load_tensors, save_tensors
 from src.training.device import Compute
 from src.training.inputs import ImageInputs
 from src.training.order import epoch_order, seeded
-from src.training.prefix import normalized
 from src.training.scratch import optional_write
 
 SECONDS_BETWEEN = 60.0  # writes of the scratch file
@@ -143,8 +142,8 @@ def _validation_pass(
     values = _empty_features(network, len(images), compute.dtype, compute.device)
     for start in range(0, len(images), 128):
         with compute.autocast():
-            part = normalized(images[start : start + 128], spec)
-            values[start : start + 128] = network.run(part, 0, len(network.blocks))
+            part = views(images[start : start + 128], spec)
+            values[start : start + 128] = network.answer(part)
     return values
 
 

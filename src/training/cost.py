@@ -55,7 +55,8 @@ def epoch_flops(job: TrainingJob) -> float:
             logits.sum().backward()
     faces = job.starting_point.faces
     images, validation = (len(faces.rows(split)) for split in (Split.train, Split.val))
-    views = 2 if job.recipe.flip else 1
-    first = once.get_total_flops() * (views * images + validation) / job.experiment.epochs
+    validation *= 2 if job.recipe.flip_test else 1
+    seen = (2 if job.recipe.flip else 1) * images + validation
+    first = once.get_total_flops() * seen / job.experiment.epochs
     each = forward.get_total_flops() * (images + validation)
     return float(first + each + backward.get_total_flops() * images)

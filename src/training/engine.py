@@ -86,9 +86,8 @@ def _described(job: TrainingJob) -> Network:
 
 def _reads_features(job: TrainingJob) -> bool:
     """Whether the experiment is an MLP head on features that do not depend on it, nor are mixed."""
-    recipe = job.recipe
-    repeats = recipe.batchnorm != "train" and not recipe.augment.random
-    if not repeats or recipe.mixup or job.experiment.head.kind != "mlp":
+    recipe, kind = job.recipe, job.experiment.head.kind
+    if recipe.batchnorm == "train" or recipe.varies_features or kind != "mlp":
         return False
     return trained_blocks(_described(job), job.experiment.train, job.recipe) == {"head"}
 
@@ -170,12 +169,13 @@ def _fixed_features(job: TrainingJob, features: Features | None) -> Features:
         if features and features_match(features, job)
         else cached_features(job, job.scratch)
     )
-    return suited.at(job.experiment.features).to(job.compute.device)
+    chosen = suited.at(job.experiment.features, flip_test=job.recipe.flip_test)
+    return chosen.to(job.compute.device)
 
 
 def features_match(features: Features, job: TrainingJob) -> bool:
     """Whether `features` are what `make_features` would compute here, or those and more views."""
-    return features.key == job.features_key and len(features.values) > int(job.recipe.flip)
+    return features.key == job.features_key and len(features.values) >= job.recipe.views
 
 
 def head_task(job: TrainingJob) -> HeadTask:

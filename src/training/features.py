@@ -40,7 +40,7 @@ class BlockFeatures:
     """One block's output, averaged over its map.
 
     values: (views, N, D) float32 of training images, view 1 of the flipped ones.
-    val_values: (M, D) float32.
+    val_values: (views, M, D) float32, likewise of validation images.
     """
 
     values: Tensor
@@ -54,7 +54,7 @@ class Features:
     blocks: every block's, in the order they run; heads read the last's, or the one chosen by
     `at`. labels: (N,) int64. val_labels: (M,) int64. buffers: the backbone's BatchNorm
     statistics, where `recalibrate` changed them. key: names all that decides these bits, the code
-    and the machine among it.
+    and the machine among it. flip_test: whether validation images have the mean over views.
     """
 
     blocks: dict[str, BlockFeatures]
@@ -64,6 +64,7 @@ class Features:
     subjects: tuple[str, ...]
     provenance: FeatureProvenance
     key: str
+    flip_test: bool = False
 
     @property
     def values(self) -> Tensor:
@@ -72,14 +73,16 @@ class Features:
 
     @property
     def val_values(self) -> Tensor:
-        """(M, D) float32: the last block's, of validation images."""
-        return next(reversed(self.blocks.values())).val_values
+        """(M, D) float32: the last block's, of validation images, as the head answers them."""
+        values = next(reversed(self.blocks.values())).val_values
+        return values.mean(0) if self.flip_test else values[0]
 
-    def at(self, block: str | None) -> Features:
+    def at(self, block: str | None, *, flip_test: bool = False) -> Features:
         """The features of a network that ends in `block`; None for the whole."""
         names = list(self.blocks)
         kept = names[: names.index(block) + 1] if block else names
-        return replace(self, blocks={name: self.blocks[name] for name in kept})
+        blocks = {name: self.blocks[name] for name in kept}
+        return replace(self, blocks=blocks, flip_test=flip_test)
 
     def training(self, _epoch: int) -> Tensor:
         """(views, N, D): the same in every epoch."""
@@ -164,7 +167,7 @@ def embed(
     faces: FaceSet,
     network: Network,
     spec: ModelSpec,
-    flip: bool,
+    views: int,
     provenance: FeatureProvenance,
     key: str,
     compute: Compute,
@@ -173,11 +176,11 @@ def embed(
     images, labels = faces.mapped(Split.train)
     val_images, val_labels = faces.mapped(Split.val)
     prefix = folded(network, compute.dtype)
-    values = _pooled(
-        prefix, ImageInputs(images.to(compute.device), spec), 2 if flip else 1, compute.dtype
+    values, val_values = (
+        _pooled(prefix, ImageInputs(each.to(compute.device), spec), views, compute.dtype)
+        for each in (images, val_images)
     )
-    val_values = _pooled(prefix, ImageInputs(val_images.to(compute.device), spec), 1, compute.dtype)
-    blocks = {name: BlockFeatures(values[name], val_values[name][0]) for name in network.blocks}
+    blocks = {name: BlockFeatures(values[name], val_values[name]) for name in network.blocks}
     buffers = dict(network.named_buffers()) if provenance.batchnorm == "recalibrate" else {}
     labels, val_labels = labels.to(compute.device), val_labels.to(compute.device)
     return Features(blocks, labels, val_labels, buffers, faces.subjects, provenance, key)

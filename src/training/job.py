@@ -124,6 +124,7 @@ class TrainingJob:
             last=self.experiment.features,
             stored=len(faces.rows(Split.train)) if self.experiment.head.keeps_features else None,
             fit=self.params.data.fit,
+            flip_test=self.recipe.flip_test,
         )
         if not self.recipe.normalize:
             return spec
@@ -174,8 +175,7 @@ class TrainingJob:
 
 def cached_features(job: TrainingJob, folder: Path) -> Features:
     """As `make_features`, cached in `folder` for later jobs that need the same."""
-    views = 2 if job.recipe.flip else 1
-    path = folder / f"features-{job.features_key[:20]}-{views}.safetensors"
+    path = folder / f"features-{job.features_key[:20]}-{job.recipe.views}.safetensors"
     with suppress(StaleInputError):
         return Features.load(path)
     features = make_features(job)
@@ -185,7 +185,7 @@ def cached_features(job: TrainingJob, folder: Path) -> Features:
 
 
 def make_features(job: TrainingJob) -> Features:
-    """Features of every block for the experiment, flipped ones included where its recipe flips."""
+    """Features of every block for the experiment, of as many views as its recipe needs."""
     job = job.uncut()
     network = job.network()
     if job.recipe.batchnorm == "recalibrate":
@@ -194,7 +194,7 @@ def make_features(job: TrainingJob) -> Features:
         job.starting_point.faces,
         network,
         job.spec(),
-        job.recipe.flip,
+        job.recipe.views,
         job.provenance(),
         job.features_key,
         job.compute,
@@ -210,8 +210,8 @@ def recalibrate_blocks(job: TrainingJob, network: Network, blocks: frozenset[str
 def cached_adapting_features(job: TrainingJob, network: Network) -> AdaptingFeatures:
     """The features per epoch of `network`, cached in the scratch folder and extended there."""
     seed, batch_size = job.seed, job.experiment.batch_size
-    last, flip = job.experiment.features, job.recipe.flip
-    key = job.key(__name__, last, seed, batch_size, flip)
+    last, flip, flip_test = job.experiment.features, job.recipe.flip, job.recipe.flip_test
+    key = job.key(__name__, last, seed, batch_size, flip, flip_test)
     return adapting_features(
         job.starting_point.faces,
         network,

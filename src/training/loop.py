@@ -32,12 +32,14 @@ EVALUATION_BATCH = 256
 class Examples:
     """Inputs of N images with their (N,) int64 labels, on one device.
 
-    all: the number of images of which these are a rank's own; None if these are all.
+    all: the number of images of which these are a rank's own; None if these are all. views: those
+    of an image over which its answer is the mean.
     """
 
     inputs: Inputs
     labels: Tensor
     all: int | None = None
+    views: int = 1
 
     def __len__(self) -> int:
         return len(self.labels) if self.all is None else self.all
@@ -189,6 +191,9 @@ def answers(
     rows = torch.arange(len(examples.labels), device=compute.device)
     for part in torch.split(rows, EVALUATION_BATCH):
         with compute.autocast():
-            inputs = examples.inputs.batch(part, torch.zeros_like(part))
-            logits = network(inputs, examples.inputs.start).float()
+            views = (
+                examples.inputs.batch(part, torch.full_like(part, view))
+                for view in range(examples.views)
+            )
+            logits = network.head(network.answer(views, examples.inputs.start)).float()
         yield logits, examples.labels[part]

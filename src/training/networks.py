@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -93,11 +93,12 @@ class Frozen:
         if recipe.batchnorm == "recalibrate":
             recalibrate_blocks(job, network, frozenset(network.blocks) - trained)
             statistics = {name: buffer.clone() for name, buffer in network.named_buffers()}
-        training, validation = (_own(job, split) for split in (Split.train, Split.val))
+        training = _own(job, Split.train, 1)
+        validation = _own(job, Split.val, 2 if recipe.flip_test else 1)
         stop = frozen_prefix(network, trained, recipe.batchnorm)
         if stop and job.params.engine.cache_prefix and not recipe.augment.random:
             training = _cached(training, network, stop, 2 if recipe.flip else 1, job)
-            validation = _cached(validation, network, stop, 1, job)
+            validation = _cached(validation, network, stop, validation.views, job)
         return cls(training, validation, statistics)
 
     @property
@@ -106,13 +107,14 @@ class Frozen:
         return self.training.inputs.start, self.validation.inputs.start
 
 
-def _own(job: TrainingJob, split: Split) -> Examples:
-    """This rank's images of a split."""
+def _own(job: TrainingJob, split: Split, views: int) -> Examples:
+    """This rank's images of a split, to be answered by so many views."""
     faces, device = job.starting_point.faces, job.compute.device
     rows = faces.rows(split)
     own = job.compute.ranks.own(rows)
     images = MappedImages(faces.images, own).to(device)
-    return Examples(ImageInputs(images, job.spec()), faces.labels[own].to(device), len(rows))
+    inputs = ImageInputs(images, job.spec())
+    return Examples(inputs, faces.labels[own].to(device), len(rows), views)
 
 
 def _cached(
@@ -131,7 +133,7 @@ def _cached(
         what = "neither memory nor disk has room for what is frozen, so every epoch computes it"
         print(f"warning: {job.name}: {what}; results differ in rounding", file=sys.stderr)
         return examples
-    return Examples(cached, examples.labels, examples.all)
+    return replace(examples, inputs=cached)
 
 
 def checkpoint_of(job: TrainingJob, *starts: int) -> Checkpoint:

@@ -36,17 +36,12 @@ class Objective:
         """
         recipe = params.tune.recipe or params.recipe
         chosen = params.recipes[recipe]
-        if chosen.batchnorm not in ("freeze", "recalibrate") or chosen.augment.random:
+        if chosen.batchnorm not in ("freeze", "recalibrate") or chosen.varies_features:
             raise ConfigError(
                 "params.yaml: tune.recipe",
                 f"{recipe!r} changes the features from epoch to epoch, so none can be cached",
-                "name a recipe with batchnorm freeze or recalibrate, and no random augmentation",
-            )
-        if chosen.mixup:
-            raise ConfigError(
-                "params.yaml: tune.recipe",
-                f"{recipe!r} mixes images, which heads that train together do not",
-                "name a recipe whose mixup is 0",
+                "name a recipe with batchnorm freeze or recalibrate, and neither random "
+                "augmentation nor mixup",
             )
         if not chosen.head_rate:
             raise ConfigError(

@@ -209,6 +209,7 @@ def test_what_the_plain_loop_does_not_support_is_refused_by_name(project: Path) 
         ({"head_epochs": 2}, "only the head"),
         ({"patience": 3}, "patience"),
         ({"mixup": 0.4}, "mixup"),
+        ({"flip_test": True}, "flipped images"),
         ({"batchnorm": "recalibrate"}, "recalibrated"),
     ):
         with pytest.raises(ConfigError, match=named):

@@ -56,9 +56,9 @@ def save_faces(labels: torch.Tensor) -> None:
     truth = torch.arange(len(SUBJECTS)).repeat_interleave(EACH)
     noise = torch.randn(len(labels), 24, generator=torch.Generator().manual_seed(0))
     clear = torch.eye(3)[truth].repeat(1, 8) + 0.1 * noise
-    training, validation = split == 0, split == 1
+    training, validation = splits = split == 0, split == 1
     blocks = {
-        name: BlockFeatures(torch.stack([values[training], noise[training]]), values[validation])
+        name: BlockFeatures(*(torch.stack([values[rows], noise[rows]]) for rows in splits))
         for name, values in (("clear", clear), ("noisy", noise))
     }
     made = FeatureProvenance(digest(paths.FACES), "", "freeze", (0.0,), (1.0,), "", "", "float32")

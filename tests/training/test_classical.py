@@ -53,7 +53,7 @@ def clouds(classes: int) -> Features:
     values, more = (torch.tensor(v * scale + 5, dtype=torch.float32) for v in (values, more))
     names, given = tuple(map(str, range(classes))), torch.from_numpy(labels)
     return Features(
-        {"conv5_x": BlockFeatures(values[None], more)}, given, given, {}, names, MADE, ""
+        {"conv5_x": BlockFeatures(values[None], more[None])}, given, given, {}, names, MADE, ""
     )
 
 
@@ -96,7 +96,7 @@ def test_logistic_regression_keeps_its_probabilities(monkeypatch: pytest.MonkeyP
 def test_c_is_chosen_on_training_images_alone() -> None:
     """Validation features of pure noise leave the fitted head as it was."""
     features = clouds(3)
-    pooled = BlockFeatures(features.values, torch.randn_like(features.val_values))
+    pooled = BlockFeatures(features.values, torch.randn_like(features.val_values)[None])
     noise = replace(features, blocks={"conv5_x": pooled})
     heads = [build_head(Head(), 8, 3) for _ in "ab"]
     for head, given in zip(heads, (features, noise), strict=True):

@@ -160,7 +160,7 @@ def test_a_recipe_whose_features_change_is_refused(capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize(
     ("setting", "said"),
-    [("multipliers: {head: 0}", "the multipliers of 'still'"), ("mixup: 0.4", "'still' mixes")],
+    [("multipliers: {head: 0}", "the multipliers of 'still'"), ("mixup: 0.4", "'still' changes")],
 )
 def test_a_recipe_under_which_no_head_trains_or_that_mixes_is_refused(
     setting: str, said: str, capsys: pytest.CaptureFixture[str]
