@@ -26,16 +26,16 @@ MARGIN = 1.0  # points that the engine may lose; chosen before anything was meas
 
 @dataclass(frozen=True)
 class NonInferiorityTest:
-    """Test accuracies of one experiment, by the engine and by the plain loop, for each seed.
+    """Test accuracies of one experiment in two ways, a candidate's and a reference's, by seed.
 
-    low, high: 95% interval over seeds of the engine's accuracy less the plain loop's, in points.
+    low, high: 95% interval over seeds of the candidate's accuracy less the reference's, in points.
     within: whether the whole interval lies above -`margin`, the most that may be lost.
     """
 
     experiment: str
     epochs: int
     accuracies: tuple[float, ...]
-    plain_accuracies: tuple[float, ...]
+    reference_accuracies: tuple[float, ...]
     low: float
     high: float
     margin: float
@@ -48,14 +48,14 @@ class NonInferiorityTest:
         experiment: str,
         epochs: int,
         accuracies: Sequence[float],
-        plain_accuracies: Sequence[float],
+        reference_accuracies: Sequence[float],
         margin: float,
     ) -> NonInferiorityTest:
         """Test the paired differences, by Student's interval of their mean."""
         from scipy.stats import t
 
-        pairs = zip(accuracies, plain_accuracies, strict=True)
-        differences = [100 * (engine - plain) for engine, plain in pairs]
+        pairs = zip(accuracies, reference_accuracies, strict=True)
+        differences = [100 * (candidate - reference) for candidate, reference in pairs]
         mean, seeds = statistics.mean(differences), len(differences)
         half = t.ppf(0.975, seeds - 1) * statistics.stdev(differences) / seeds**0.5
         low, high = float(mean - half), float(mean + half)
@@ -63,7 +63,7 @@ class NonInferiorityTest:
             experiment=experiment,
             epochs=epochs,
             accuracies=tuple(accuracies),
-            plain_accuracies=tuple(plain_accuracies),
+            reference_accuracies=tuple(reference_accuracies),
             low=low,
             high=high,
             margin=margin,
@@ -73,9 +73,9 @@ class NonInferiorityTest:
     def __str__(self) -> str:
         engine, plain = (
             f"{statistics.mean(values):.1%} ± {statistics.stdev(values):.1%}"
-            for values in (self.accuracies, self.plain_accuracies)
+            for values in (self.accuracies, self.reference_accuracies)
         )
-        difference = points(self.accuracies, self.plain_accuracies)
+        difference = points(self.accuracies, self.reference_accuracies)
         interval = f"{self.low:+.2f} to {self.high:+.2f}"
         verdict = "no worse" if self.within else "not shown"
         return (
@@ -90,9 +90,9 @@ HEADER = (
 )
 
 
-def points(engine: Sequence[float], plain: Sequence[float]) -> str:
-    """Mean of engine less plain in points; of several seeds, with its standard error."""
-    differences = [100 * (a - b) for a, b in zip(engine, plain, strict=True)]
+def points(candidate: Sequence[float], reference: Sequence[float]) -> str:
+    """Mean of candidate less reference in points; of several seeds, with its standard error."""
+    differences = [100 * (a - b) for a, b in zip(candidate, reference, strict=True)]
     mean = f"{statistics.mean(differences):+.2f}"
     if len(differences) == 1:
         return mean
@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not options.json:
         print(HEADER)
     for name in options.experiment:
-        accuracies, plain_accuracies = paired_accuracies(
+        accuracies, reference_accuracies = paired_accuracies(
             name, params, options.seeds, starting_point
         )
         epochs = params.experiments[name].epochs
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             experiment=name,
             epochs=epochs,
             accuracies=accuracies,
-            plain_accuracies=plain_accuracies,
+            reference_accuracies=reference_accuracies,
             margin=options.margin,
         )
         print(json.dumps(asdict(result)) if options.json else result, flush=True)
@@ -165,7 +165,7 @@ def paired_accuracies(
     from src.data.faceset import Split
     from src.training.job import TrainingJob
 
-    accuracies, plain_accuracies = [], []
+    accuracies, reference_accuracies = [], []
     with tempfile.TemporaryDirectory() as folder:
         job = TrainingJob.of(name, params, starting_point, Path(folder))
         check_comparable(job)
@@ -182,8 +182,8 @@ def paired_accuracies(
             own = params.model_copy(update={"seed": seed})
             job = TrainingJob.of(name, own, starting_point, Path(folder))
             accuracies.append(run_engine(job).accuracy(starting_point.faces))
-            plain_accuracies.append(train_on_outputs(job, outputs))
-    return accuracies, plain_accuracies
+            reference_accuracies.append(train_on_outputs(job, outputs))
+    return accuracies, reference_accuracies
 
 
 if __name__ == "__main__":

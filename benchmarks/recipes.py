@@ -84,8 +84,8 @@ class RecipeComparison:
                 f"  validation: {statistics.mean(validation):.1%} and {self.goal:.1%}, "
                 f"which {self.preset} reaches {reached}",
                 f"  test: {statistics.mean(self.test.accuracies):.1%} and "
-                f"{statistics.mean(self.test.plain_accuracies):.1%}, difference "
-                f"{points(self.test.accuracies, self.test.plain_accuracies)} points, 95% interval "
+                f"{statistics.mean(self.test.reference_accuracies):.1%}, difference "
+                f"{points(self.test.accuracies, self.test.reference_accuracies)} points, 95% interval "
                 f"{self.test.low:+.2f} to {self.test.high:+.2f}: "
                 f"{'no worse' if self.test.within else 'not shown to be no worse'}",
             ]
@@ -164,7 +164,7 @@ def compare(
             experiment=name,
             epochs=job.experiment.epochs,
             accuracies=[each.test_accuracy for each in trainings],
-            plain_accuracies=[each.test_accuracy for each in others],
+            reference_accuracies=[each.test_accuracy for each in others],
             margin=options.margin,
         ),
     )

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from src.models.network import ModelSpec, normalize
+from src.models.network import ModelSpec, Network, normalize
 
 if TYPE_CHECKING:
     from src.data.faceset import MappedImages
@@ -45,6 +45,23 @@ class ImageInputs:
         images = self.images[rows]
         flipped = views.bool().view(-1, 1, 1, 1)
         return normalize(torch.where(flipped, images.flip(3), images), self.spec)
+
+
+@dataclass(frozen=True)
+class PrefixOutputs:
+    """Outputs of blocks before `start`, which do not train, computed anew for every batch."""
+
+    inputs: Inputs
+    network: Network
+    start: int
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @torch.no_grad()
+    def batch(self, rows: Tensor, views: Tensor) -> Tensor:
+        """(B, C, H, W) or (B, D)."""
+        return self.network.run(self.inputs.batch(rows, views), self.inputs.start, self.start)
 
 
 @dataclass(frozen=True)

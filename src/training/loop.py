@@ -13,12 +13,12 @@ from torch.optim import Optimizer
 
 from src.config import Recipe
 from src.models.network import Network
-from src.models.trainable import training_mode, unfreeze
+from src.models.trainable import frozen_prefix, training_mode, unfreeze
 from src.training.accumulation import Accumulation
 from src.training.augment import augmented
 from src.training.checkpoint import Checkpoint
 from src.training.device import Compute
-from src.training.inputs import Inputs
+from src.training.inputs import Inputs, PrefixOutputs
 from src.training.mixup import mix
 from src.training.optimizers import build_optimizer, set_rate
 from src.training.order import epoch_order, seeded
@@ -136,23 +136,26 @@ def _epoch(
     validation: Examples,
     passes: Accumulation,
 ) -> Epoch:
-    started, compute = time.perf_counter(), passes.compute
+    started, compute, recipe = time.perf_counter(), passes.compute, plan.recipe
     ranks = compute.ranks
-    trained = frozenset({"head"}) if number <= plan.recipe.head_epochs else plan.trained
-    unfreeze(network, trained, plan.recipe.batchnorm)
-    training_mode(network, trained, plan.recipe.batchnorm)
+    trained = frozenset({"head"}) if number <= recipe.head_epochs else plan.trained
+    unfreeze(network, trained, recipe.batchnorm)
+    training_mode(network, trained, recipe.batchnorm)
     images = len(training)
-    rows, views = epoch_order(plan.seed, number, images, plan.recipe.flip)
-    inputs = augmented(training.inputs, plan.recipe.augment, plan.seed, number, images, ranks)
-    recipe = plan.recipe
-    inputs = mix(inputs, training.labels, recipe.mixup, recipe.flip, plan.seed, number)
+    rows, views = epoch_order(plan.seed, number, images, recipe.flip)
+    inputs = augmented(training.inputs, recipe.augment, plan.seed, number, images, ranks)
+    if recipe.mixup:
+        stop = frozen_prefix(network, plan.trained, recipe.batchnorm)
+        if inputs.start < stop:
+            inputs = PrefixOutputs(inputs, network, stop)
+        inputs = mix(inputs, training.labels, recipe.mixup, recipe.flip, plan.seed, number)
     steps = -(-images // plan.batch_size)
     totals, losses = torch.zeros((), device=compute.device), []
     with seeded(compute.device, plan.seed, number):
         batches = ranks.batches(rows, views, plan.batch_size, compute.device)
         for step, (part, view, size) in enumerate(batches):
             done = (number - 1) * steps + step
-            set_rate(optimizer, factor(plan.recipe, done, steps, plan.epochs))
+            set_rate(optimizer, factor(recipe, done, steps, plan.epochs))
             loss, sums = passes.backward(inputs, part, view, training.labels[part], size)
             optimizer.step()
             losses.append(loss)

@@ -1,7 +1,7 @@
 """Mixup: training on weighted means of two images, and of their labels (Zhang et al., 2018).
 
-Images are mixed where they enter the network, or in the outputs of its frozen blocks, which stay
-cached: there it is manifold mixup (Verma et al., 2019) at the first block that trains.
+What is mixed are the inputs of the first block that trains, be they cached or not: images, or the
+outputs of frozen blocks, where it is manifold mixup (Verma et al., 2019).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from src.training.inputs import Inputs
 from src.training.order import Purpose, mixed
@@ -48,9 +47,9 @@ class MixedInputs:
 
     def targets(self, rows: Tensor, classes: int) -> Tensor:
         """(B, classes) float32 probabilities of some rows: the label's share, and the partner's."""
-        shares = self.shares[rows, None]
+        shares, subjects = self.shares[rows, None], torch.arange(classes, device=rows.device)
         own, others = (
-            F.one_hot(self.labels[each], classes) for each in (rows, self.partners[rows])
+            self.labels[each, None] == subjects for each in (rows, self.partners[rows])
         )
         return shares * own + (1 - shares) * others
 

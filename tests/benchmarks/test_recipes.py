@@ -57,7 +57,7 @@ def test_a_preset_beside_itself_is_as_accurate_and_reaches_its_own_goal(
 ) -> None:
     recipes.main(["long", "long", "--experiment", "Baseline", "--seeds", "2", "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert found["test"]["accuracies"] == found["test"]["plain_accuracies"]
+    assert found["test"]["accuracies"] == found["test"]["reference_accuracies"]
     assert found["goal_seconds"] is not None
     recipes.main(["long", "long", "--experiment", "Baseline", "--seeds", "2"])
     printed = capsys.readouterr().out

@@ -78,7 +78,7 @@ def test_accuracies_are_compared_over_seeds_where_something_is_frozen(
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [each["experiment"] for each in found] == ["Baseline", "ModelA"]
     for each in found:
-        assert len(each["accuracies"]) == len(each["plain_accuracies"]) == 3
+        assert len(each["accuracies"]) == len(each["reference_accuracies"]) == 3
     with pytest.raises(ConfigError, match="it freezes nothing"):
         accuracy.main(["--experiment", "ModelC"])
 
@@ -100,7 +100,7 @@ def test_no_worse_is_claimed_only_where_the_whole_interval_is_above_the_margin(
         experiment="Baseline",
         epochs=1,
         accuracies=engine.tolist(),
-        plain_accuracies=plain.tolist(),
+        reference_accuracies=plain.tolist(),
         margin=margin,
     )
     expected = scipy.stats.ttest_rel(100 * engine, 100 * plain).confidence_interval()
