@@ -67,6 +67,7 @@ class RecipeComparison:
     def __str__(self) -> str:
         seconds, others = (_seconds(each) for each in (self.trainings, self.others))
         validation = [each.val_accuracy for each in self.trainings]
+        test, other_test = self.test.accuracies, self.test.reference_accuracies
         lines = [
             f"{self.experiment} in {self.precision}, {len(seconds)} seeds",
             f"  {self.preset}: {_range(seconds)} s for {self.epochs[0]} epochs",
@@ -83,9 +84,8 @@ class RecipeComparison:
                 *lines,
                 f"  validation: {statistics.mean(validation):.1%} and {self.goal:.1%}, "
                 f"which {self.preset} reaches {reached}",
-                f"  test: {statistics.mean(self.test.accuracies):.1%} and "
-                f"{statistics.mean(self.test.reference_accuracies):.1%}, difference "
-                f"{points(self.test.accuracies, self.test.reference_accuracies)} points, 95% interval "
+                f"  test: {statistics.mean(test):.1%} and {statistics.mean(other_test):.1%}, "
+                f"difference {points(test, other_test)} points, 95% interval "
                 f"{self.test.low:+.2f} to {self.test.high:+.2f}: "
                 f"{'no worse' if self.test.within else 'not shown to be no worse'}",
             ]

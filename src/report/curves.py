@@ -26,11 +26,12 @@ class LearningCurve:
 
     @property
     def improving(self) -> bool:
-        """Whether it was still learning at its last epoch, which is the one that was kept."""
+        """Whether it was still learning at its last epoch, which is the best and was kept."""
         epochs = len(self.train)
         before = self.train[-1 - max(1, epochs // 3)] if epochs > 1 else 0.0
         last, kept_last = self.train[-1], self.best_epoch == epochs
-        return kept_last and last < LEARNED and last - before > STILL
+        best = kept_last and self.val[-1] == max(self.val)
+        return best and last < LEARNED and last - before > STILL
 
     @property
     def progress(self) -> list[float]:

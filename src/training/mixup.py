@@ -48,9 +48,7 @@ class MixedInputs:
     def targets(self, rows: Tensor, classes: int) -> Tensor:
         """(B, classes) float32 probabilities of some rows: the label's share, and the partner's."""
         shares, subjects = self.shares[rows, None], torch.arange(classes, device=rows.device)
-        own, others = (
-            self.labels[each, None] == subjects for each in (rows, self.partners[rows])
-        )
+        own, others = (self.labels[each, None] == subjects for each in (rows, self.partners[rows]))
         return shares * own + (1 - shares) * others
 
 

@@ -7,9 +7,13 @@ import json
 import numpy as np
 import pytest
 import scipy.stats
+import torch
 
 from benchmarks import accuracy, speed, table
+from src import paths
+from src.data.faceset import Split
 from src.errors import ConfigError
+from src.training.job import StartingPoint
 
 PROMISED = {
     "experiment",
@@ -70,6 +74,22 @@ def test_a_projection_of_what_is_nowhere_frozen_claims_no_accuracy(
     assert json.loads(capsys.readouterr().out)["plain_accuracy"] is None
 
 
+def test_images_divided_anew_are_as_many_of_each_subject_in_each_split() -> None:
+    given = StartingPoint.load(paths.FACES, paths.SOURCE)
+    anew = accuracy.divided_anew(given, 1)
+    assert anew.faces_digest != given.faces_digest
+    assert not torch.equal(anew.faces.split, given.faces.split)
+    for split in Split:
+        counts = [
+            faces.labels[faces.rows(split)].bincount(minlength=len(faces.subjects))
+            for faces in (given.faces, anew.faces)
+        ]
+        assert torch.equal(*counts)
+    again, other = accuracy.divided_anew(given, 1), accuracy.divided_anew(given, 2)
+    assert torch.equal(again.faces.split, anew.faces.split)
+    assert not torch.equal(other.faces.split, anew.faces.split)
+
+
 @pytest.mark.long
 def test_accuracies_are_compared_over_seeds_where_something_is_frozen(
     capsys: pytest.CaptureFixture[str],
@@ -79,6 +99,8 @@ def test_accuracies_are_compared_over_seeds_where_something_is_frozen(
     assert [each["experiment"] for each in found] == ["Baseline", "ModelA"]
     for each in found:
         assert len(each["accuracies"]) == len(each["reference_accuracies"]) == 3
+    accuracy.main(["--experiment", "Baseline", "--seeds", "2", "--resplit", "--json"])
+    assert len(json.loads(capsys.readouterr().out)["accuracies"]) == 2
     with pytest.raises(ConfigError, match="it freezes nothing"):
         accuracy.main(["--experiment", "ModelC"])
 

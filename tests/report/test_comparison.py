@@ -279,6 +279,12 @@ def test_still_learning_is_a_last_epoch_that_was_kept_and_gained(
     assert LearningCurve(train, train, best).improving == improving
 
 
+def test_a_last_epoch_that_was_kept_though_worse_than_others_does_not_call_for_more() -> None:
+    train = (0.2, 0.4, 0.6)
+    assert LearningCurve(train, (0.3, 0.4, 0.4), 3).improving
+    assert not LearningCurve(train, (0.3, 0.5, 0.4), 3).improving
+
+
 def test_a_head_that_is_fitted_once_was_not_stopped_while_it_learned() -> None:
     row = results(Baseline=0.5).best
     learning = replace(row, trained=replace(row.trained, improving=True))
