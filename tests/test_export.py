@@ -45,7 +45,7 @@ runpy.run_path(sys.argv[0])
 
 @pytest.fixture(scope="module")
 def exported(blueprint: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with both files, of a network that crops, normalises and has a temperature."""
+    """A project with both files, of a network that crops, normalises and answers by both views."""
     root = tmp_path_factory.mktemp("exported") / "project"
     shutil.copytree(blueprint, root)
     project = Project(root)
@@ -53,7 +53,8 @@ def exported(blueprint: Path, tmp_path_factory: pytest.TempPathFactory) -> Proje
         patch.chdir(root)
         state, spec = load_state(project.model)
         spec = replace(spec, crop=24, mean=(0.4, 0.5, 0.6), deviation=(0.2, 0.3, 0.2))
-        spec, images = replace(spec, temperature=0.5), FaceSet.load(project.faces).images
+        spec = replace(spec, temperature=0.5, flip_test=True)
+        images = FaceSet.load(project.faces).images
         save_network(project.model, adapted(state, spec, images), spec)
         threshold = threshold_for(project, 0.0)
         classifier = Classifier.load(project.model)
