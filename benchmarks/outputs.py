@@ -22,7 +22,7 @@ class Batches(Protocol):
 class OutputBatches:
     """Batches of stored outputs, indexed where they lie; one view of each image is drawn."""
 
-    stored: PrefixOutputs
+    stored: StoredOutputs
     size: int
     shuffle: bool
 
@@ -40,7 +40,7 @@ class OutputBatches:
 
 
 @dataclass(frozen=True)
-class PrefixOutputs:
+class StoredOutputs:
     """Outputs of a frozen prefix for N images, (N, views, ...), and their labels."""
 
     outputs: Tensor

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from benchmarks.outputs import Batches, PrefixOutputs
+from benchmarks.outputs import Batches, StoredOutputs
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError
 from src.models.imports import without_dynamo
@@ -176,7 +176,7 @@ def loader(
     )
 
 
-OutputsBySplit = Mapping[Split, PrefixOutputs]
+OutputsBySplit = Mapping[Split, StoredOutputs]
 
 
 @torch.no_grad()
@@ -197,7 +197,7 @@ def prefix_outputs(
                 ]
             outputs.append(torch.stack(run, 1))
             labels.append(named)
-        found[split] = PrefixOutputs(torch.cat(outputs), torch.cat(labels).to(device))
+        found[split] = StoredOutputs(torch.cat(outputs), torch.cat(labels).to(device))
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.outputs import PrefixOutputs
+from benchmarks.outputs import StoredOutputs
 from benchmarks.plain import (
     PlainLoop,
     PlainRun,
@@ -121,7 +121,7 @@ def test_stored_outputs_are_those_of_every_image_and_of_its_mirror_image(project
 
 
 def test_batches_of_stored_outputs_hold_every_image_once_in_a_new_order(project: Path) -> None:
-    stored = PrefixOutputs(torch.arange(10.0).reshape(10, 1), torch.arange(10))
+    stored = StoredOutputs(torch.arange(10.0).reshape(10, 1), torch.arange(10))
     shuffled = stored.batches(4, shuffle=True)
     epochs = [list(shuffled) for _ in range(3)]
     for epoch in epochs:
