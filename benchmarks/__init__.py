@@ -6,7 +6,7 @@
     python -m benchmarks.table      every experiment of params.yaml
     python -m benchmarks.scaling    time and memory as images, subjects or epochs grow
     python -m benchmarks.heads      heads trained in one call, against one call each
-    python -m benchmarks.convolutions  training steps with unfolded convolutions, against oneDNN's
+    python -m benchmarks.convolutions  training steps with our convolutions, against torch's
     python -m benchmarks.compiler   training steps with torch.compile, against eager ones
     python -m benchmarks.tuning     the search, against trials trained one after the other
     python -m benchmarks.workers    one search by several workers on PostgreSQL

@@ -1,11 +1,12 @@
-"""`python -m benchmarks.convolutions`: training steps with and without unfolded convolutions."""
+"""`python -m benchmarks.convolutions`: training steps with our convolutions and torch's."""
 
 from __future__ import annotations
 
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -30,16 +31,16 @@ class StepTiming:
     experiment: str
     batch_size: int
     device: str
-    unfolded: float
-    plain: float
+    ours: float
+    torchs: float
     ratio: float
     ratio_low: float
     ratio_high: float
 
     def __str__(self) -> str:
         return (
-            f"{self.experiment}, batches of {self.batch_size}: {self.plain:.0f} ms, unfolded "
-            f"{self.unfolded:.0f} ms, ratio {self.ratio:.2f} "
+            f"{self.experiment}, batches of {self.batch_size}: torch's {self.torchs:.0f} ms, ours "
+            f"{self.ours:.0f} ms, ratio {self.ratio:.2f} "
             f"({self.ratio_low:.2f} to {self.ratio_high:.2f})"
         )
 
@@ -62,33 +63,42 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def measure(name: str, repeats: int) -> StepTiming:
     """The timing of one experiment of params.yaml, from its first block that trains."""
-    from src.models import convolutions
     from src.training.job import StartingPoint, TrainingJob
 
     params = load_params()
     job = TrainingJob.of(name, params, StartingPoint.load(paths.FACES, paths.SOURCE), paths.SCRATCH)
-    step, limit = training_step(job), convolutions.UNFOLD
+    step = training_step(job)
     pairs = []
-    try:
-        for _ in range(repeats + 1):
-            unfolded = timed(step)
-            convolutions.UNFOLD = {}
-            pairs.append((unfolded, timed(step)))
-            convolutions.UNFOLD = limit
-    finally:
-        convolutions.UNFOLD = limit
+    for _ in range(repeats + 1):
+        ours = timed(step)
+        with torchs_convolutions():
+            pairs.append((ours, timed(step)))
     pairs = pairs[1:]  # the first also builds oneDNN's kernels
-    ratios = [plain / unfolded for unfolded, plain in pairs]
+    ratios = [torchs / ours for ours, torchs in pairs]
     return StepTiming(
         experiment=name,
         batch_size=job.experiment.batch_size,
         device=job.compute.name,
-        unfolded=min(unfolded for unfolded, _ in pairs),
-        plain=min(plain for _, plain in pairs),
+        ours=min(ours for ours, _ in pairs),
+        torchs=min(torchs for _, torchs in pairs),
         ratio=statistics.median(ratios),
         ratio_low=min(ratios),
         ratio_high=max(ratios),
     )
+
+
+@contextmanager
+def torchs_convolutions() -> Iterator[None]:
+    """Inside the block, every convolution takes torch's way."""
+    from src.models import convolutions
+
+    unfold, winograd = convolutions.UNFOLD, convolutions.WINOGRAD
+    convolutions.UNFOLD = {}
+    convolutions.WINOGRAD = convolutions.WinogradLimits(dtypes=())
+    try:
+        yield
+    finally:
+        convolutions.UNFOLD, convolutions.WINOGRAD = unfold, winograd
 
 
 def training_step(job: TrainingJob) -> Callable[[], None]:

@@ -1,10 +1,18 @@
 """Convolutions of our own give what torch's give, forwards and backwards."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from src.models.convolutions import DepthwiseConv2d, UnfoldingConv2d, speed_up_convolutions
+from src.models import convolutions
+from src.models.convolutions import (
+    DepthwiseConv2d,
+    TrainingConv2d,
+    WinogradLimits,
+    speed_up_convolutions,
+)
 from src.models.network import build_backbone
 
 
@@ -53,10 +61,69 @@ def test_unfolding_gives_the_outputs_and_gradients_of_torchs_convolution(
     expected = gradients(layer, images, upstream)
     speed_up_convolutions(nn.Sequential(layer))
     found = gradients(layer, images, upstream)
-    assert type(layer) is UnfoldingConv2d
+    assert type(layer) is TrainingConv2d
     assert "Unfolded" in str(layer(images).grad_fn)
     for ours, torchs in zip(found, expected, strict=True):
         assert torch.allclose(ours, torchs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (4, 4), (5, 7), (8, 3), (9, 12)])
+def test_winograd_gives_the_outputs_and_gradients_of_torchs_convolution(
+    height: int, width: int, channels_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        convolutions, "WINOGRAD", WinogradLimits((torch.float64,), channels=1, tiles=1, pixels=0)
+    )
+    torch.manual_seed(0)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    layer = nn.Conv2d(5, 6, 3, padding=1, bias=False, dtype=torch.float64).to(memory_format=layout)
+    images = torch.randn(3, 5, height, width, dtype=torch.float64).to(memory_format=layout)
+    upstream = torch.randn_like(layer(images))
+    expected = gradients(layer, images, upstream)
+    speed_up_convolutions(nn.Sequential(layer))
+    found = gradients(layer, images, upstream)
+    assert "Winograd" in str(layer(images).grad_fn)
+    for ours, torchs in zip(found, expected, strict=True):
+        assert torch.allclose(ours, torchs, rtol=1e-10, atol=1e-10)
+
+
+def test_winograds_float32_errors_are_a_few_times_those_of_a_direct_convolution() -> None:
+    torch.manual_seed(0)
+    direct = nn.Conv2d(128, 128, 3, padding=1, bias=False).to(memory_format=torch.channels_last)
+    ours, exact = copy.deepcopy(direct), copy.deepcopy(direct).double()
+    speed_up_convolutions(nn.Sequential(ours))
+    images = torch.randn(16, 128, 8, 8).relu().to(memory_format=torch.channels_last)
+    upstream = torch.randn_like(images)
+    assert "Winograd" in str(ours(images).grad_fn)
+    wanted = gradients(exact, images.double(), upstream.double())
+    for found, other, right in zip(
+        gradients(ours, images, upstream),
+        gradients(direct, images, upstream),
+        wanted,
+        strict=True,
+    ):
+        assert (found - right).abs().max() < 10 * (other - right).abs().max()
+        assert (found - right).norm() < 1e-5 * right.norm()
+
+
+def test_winograd_serves_wide_convolutions_that_train_in_float32_with_enough_tiles() -> None:
+    def way(layer: nn.Conv2d, images: Tensor) -> str:
+        return str(layer(images).grad_fn)
+
+    wide, narrow = nn.Conv2d(128, 128, 3, 1, 1, bias=False), nn.Conv2d(64, 128, 3, 1, 1, bias=False)
+    strided = nn.Conv2d(128, 128, 3, 2, 1, bias=False)
+    speed_up_convolutions(nn.Sequential(wide, narrow, strided))
+    assert "Winograd" in way(wide, torch.randn(16, 128, 8, 8))
+    assert "Winograd" not in way(narrow, torch.randn(16, 64, 8, 8))
+    assert "Winograd" not in way(strided, torch.randn(16, 128, 16, 16))
+    assert "Unfolded" in way(wide, torch.randn(8, 128, 8, 8)), "too few tiles"
+    assert "Winograd" not in way(wide, torch.randn(16, 128, 5, 5)), "most of the tiles juts out"
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert "Winograd" not in way(wide, torch.randn(16, 128, 8, 8))
+    with torch.no_grad():
+        images = torch.randn(16, 128, 8, 8)
+        assert torch.equal(wide(images), nn.functional.conv2d(images, wide.weight, padding=1))
 
 
 def test_under_autocast_unfolding_rounds_as_torchs_convolution_does() -> None:
