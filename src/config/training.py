@@ -119,9 +119,19 @@ class Recipe(Section):
     """Which epoch's weights are kept: of the best validation accuracy, or the last."""
 
     @property
+    def training_views(self) -> int:
+        """Views of an image that training sees: itself, and the flipped one."""
+        return 2 if self.flip else 1
+
+    @property
+    def answer_views(self) -> int:
+        """Views of an image that its answer comes from."""
+        return 2 if self.flip_test else 1
+
+    @property
     def views(self) -> int:
-        """Views of an image that a head needs features of: itself, and the flipped one."""
-        return 2 if self.flip or self.flip_test else 1
+        """Views of an image that a head needs features of."""
+        return max(self.training_views, self.answer_views)
 
     @property
     def varies_features(self) -> bool:

@@ -1,4 +1,4 @@
-"""The cost of training: the arithmetic no engine avoids, and the measured rate of the device."""
+"""The cost of training: the arithmetic of its layers, and the measured rate of the device."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from src.data.faceset import Split
 from src.models.network import Network
 from src.models.trainable import frozen_prefix, trained_blocks, unfreeze
+from src.models.uninitialized import Uninitialized
 from src.training.device import Compute
 from src.training.job import TrainingJob
 
@@ -36,16 +37,18 @@ def _wait(compute: Compute) -> None:
 
 
 def epoch_flops(job: TrainingJob) -> float:
-    """The least FLOPs per epoch, as PyTorch counts them.
+    """The least FLOPs per epoch by layers as they are defined, as PyTorch counts them.
 
     A prefix that never changes runs once for every view of every image, spread over the epochs;
     the rest runs forward and back for training images, and forward for those of validation.
+    Nothing is computed, so no convolution takes a way of its own (`src.models.convolutions`).
     """
-    network = Network(job.spec()).eval()
+    with torch.device("meta"), Uninitialized():
+        network = Network(job.spec()).eval()
     trained = trained_blocks(network, job.experiment.train, job.recipe)
     unfreeze(network, trained, job.recipe.batchnorm)
     stop = frozen_prefix(network, trained, job.recipe.batchnorm)
-    image = torch.zeros(1, 3, job.spec().input_size, job.spec().input_size)
+    image = torch.empty(1, 3, job.spec().input_size, job.spec().input_size, device="meta")
     with FlopCounterMode(display=False) as once, torch.no_grad():
         below = network.run(image, 0, stop)
     with FlopCounterMode(display=False) as forward:
@@ -55,8 +58,8 @@ def epoch_flops(job: TrainingJob) -> float:
             logits.sum().backward()
     faces = job.starting_point.faces
     images, validation = (len(faces.rows(split)) for split in (Split.train, Split.val))
-    validation *= 2 if job.recipe.flip_test else 1
-    seen = (2 if job.recipe.flip else 1) * images + validation
+    validation *= job.recipe.answer_views
+    seen = job.recipe.training_views * images + validation
     first = once.get_total_flops() * seen / job.experiment.epochs
     each = forward.get_total_flops() * (images + validation)
     return float(first + each + backward.get_total_flops() * images)

@@ -94,10 +94,10 @@ class Frozen:
             recalibrate_blocks(job, network, frozenset(network.blocks) - trained)
             statistics = {name: buffer.clone() for name, buffer in network.named_buffers()}
         training = _own(job, Split.train, 1)
-        validation = _own(job, Split.val, 2 if recipe.flip_test else 1)
+        validation = _own(job, Split.val, recipe.answer_views)
         stop = frozen_prefix(network, trained, recipe.batchnorm)
         if stop and job.params.engine.cache_prefix and not recipe.augment.random:
-            training = _cached(training, network, stop, 2 if recipe.flip else 1, job)
+            training = _cached(training, network, stop, recipe.training_views, job)
             validation = _cached(validation, network, stop, validation.views, job)
         return cls(training, validation, statistics)
 

@@ -15,9 +15,7 @@ from src.data.faceset import FaceSet, Split
 from src.evaluation.inference import shared_logits
 from src.models.classifier import Classifier
 from src.models.network import ModelSpec, Network, load_network, normalize, save_network
-from src.training.cost import epoch_flops
 from src.training.engine import run_job
-from src.training.job import TrainingJob
 from src.training.result import TrainingResult
 from tests.training.conftest import make_job
 
@@ -139,16 +137,3 @@ def test_training_is_the_same_with_and_without(
         job.scratch.mkdir()
         states.append(run_job(job, lambda _epoch: None).state)
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-
-
-def test_the_least_arithmetic_counts_the_second_view_of_validation_images(
-    faces: FaceSet, params: Params, recipe: Recipe, tmp_path: Path
-) -> None:
-    def flops(both: bool) -> float:
-        changed = recipe.model_copy(update={"flip_test": both})
-        job: TrainingJob = make_job(faces, params, changed, tmp_path, train=("all",), epochs=1)
-        return epoch_flops(job)
-
-    # 24 images forward and back, which is thrice the arithmetic of forward alone but for the
-    # gradient of the image, and 12 validation images forward.
-    assert 1 < flops(True) / flops(False) < 1 + 12 / (2 * 24)
