@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -63,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def measure(name: str, repeats: int) -> StepTiming:
     """The timing of one experiment of params.yaml, from its first block that trains."""
+    from src.models.convolutions import torchs_convolutions
     from src.training.job import StartingPoint, TrainingJob
 
     params = load_params()
@@ -85,20 +85,6 @@ def measure(name: str, repeats: int) -> StepTiming:
         ratio_low=min(ratios),
         ratio_high=max(ratios),
     )
-
-
-@contextmanager
-def torchs_convolutions() -> Iterator[None]:
-    """Inside the block, every convolution takes torch's way."""
-    from src.models import convolutions
-
-    unfold, winograd = convolutions.UNFOLD, convolutions.WINOGRAD
-    convolutions.UNFOLD = {}
-    convolutions.WINOGRAD = convolutions.WinogradLimits(dtypes=())
-    try:
-        yield
-    finally:
-        convolutions.UNFOLD, convolutions.WINOGRAD = unfold, winograd
 
 
 def training_step(job: TrainingJob) -> Callable[[], None]:

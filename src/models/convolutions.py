@@ -6,7 +6,10 @@ last block of a network for small images, and 3×3 ones of many channels in floa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +73,16 @@ class DepthwiseConv2d(nn.Conv2d):
             )
 
 
+@contextmanager
+def torchs_convolutions() -> Iterator[None]:
+    """Inside the block, every `TrainingConv2d` runs as torch's convolution does."""
+    TrainingConv2d.chooses = False
+    try:
+        yield
+    finally:
+        TrainingConv2d.chooses = True
+
+
 def _is_plain(module: nn.Conv2d) -> bool:
     """Whether it is a plain square convolution, of more than one pixel and without a bias."""
     size = module.kernel_size[0]
@@ -89,10 +102,12 @@ def _is_plain(module: nn.Conv2d) -> bool:
 class TrainingConv2d(nn.Conv2d):
     """A convolution that trains in the way that is fastest for its shapes."""
 
+    chooses: ClassVar[bool] = True
+
     def forward(self, input: Tensor) -> Tensor:  # torch's name
         """(N, C, H, W) to (N, D, H', W'), as `nn.Conv2d`."""
         trains = torch.is_grad_enabled() and self.weight.requires_grad
-        if not trains or input.device.type != "cpu":
+        if not (trains and self.chooses) or input.device.type != "cpu":
             return super().forward(input)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else input.dtype
         if self._winograd_pays(input, dtype):

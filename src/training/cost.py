@@ -8,9 +8,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from src.data.faceset import Split
+from src.models.convolutions import torchs_convolutions
 from src.models.network import Network
 from src.models.trainable import frozen_prefix, trained_blocks, unfreeze
-from src.models.uninitialized import Uninitialized
 from src.training.device import Compute
 from src.training.job import TrainingJob
 
@@ -41,17 +41,15 @@ def epoch_flops(job: TrainingJob) -> float:
 
     A prefix that never changes runs once for every view of every image, spread over the epochs;
     the rest runs forward and back for training images, and forward for those of validation.
-    Nothing is computed, so no convolution takes a way of its own (`src.models.convolutions`).
     """
-    with torch.device("meta"), Uninitialized():
-        network = Network(job.spec()).eval()
+    network = Network(job.spec()).eval()
     trained = trained_blocks(network, job.experiment.train, job.recipe)
     unfreeze(network, trained, job.recipe.batchnorm)
     stop = frozen_prefix(network, trained, job.recipe.batchnorm)
-    image = torch.empty(1, 3, job.spec().input_size, job.spec().input_size, device="meta")
+    image = torch.zeros(1, 3, job.spec().input_size, job.spec().input_size)
     with FlopCounterMode(display=False) as once, torch.no_grad():
         below = network.run(image, 0, stop)
-    with FlopCounterMode(display=False) as forward:
+    with FlopCounterMode(display=False) as forward, torchs_convolutions():
         logits = network(below, stop)
     with FlopCounterMode(display=False) as backward:
         if logits.requires_grad:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from src.models.convolutions import torchs_convolutions
 from src.models.flops import forward_flops
 from src.models.network import ModelSpec, Network
 from src.models.trainable import trained_blocks, unfreeze
@@ -32,7 +33,7 @@ def test_resnet18_costs_what_its_authors_say() -> None:
 def test_an_epoch_of_everything_costs_what_pytorch_counts(project: Path) -> None:
     job = job_of("ModelC", project)
     network = job.network().train()
-    with FlopCounterMode(display=False) as training:
+    with FlopCounterMode(display=False) as training, torchs_convolutions():
         network(torch.randn(24, 3, 16, 16)).sum().backward()
     with FlopCounterMode(display=False) as validation, torch.no_grad():
         network.eval()(torch.randn(8, 3, 16, 16))

@@ -12,6 +12,7 @@ from src.models.convolutions import (
     TrainingConv2d,
     WinogradLimits,
     speed_up_convolutions,
+    torchs_convolutions,
 )
 from src.models.network import build_backbone
 
@@ -124,6 +125,16 @@ def test_winograd_serves_wide_convolutions_that_train_in_float32_with_enough_til
     with torch.no_grad():
         images = torch.randn(16, 128, 8, 8)
         assert torch.equal(wide(images), nn.functional.conv2d(images, wide.weight, padding=1))
+
+
+def test_every_convolution_is_torchs_where_that_is_asked_for() -> None:
+    layer = nn.Conv2d(128, 128, 3, padding=1, bias=False)
+    speed_up_convolutions(nn.Sequential(layer))
+    for images in torch.randn(16, 128, 8, 8), torch.randn(1, 128, 8, 8):
+        assert layer(images).grad_fn.name() != "ConvolutionBackward0"
+        with torchs_convolutions():
+            assert layer(images).grad_fn.name() == "ConvolutionBackward0"
+    assert layer(images).grad_fn.name() != "ConvolutionBackward0", "only inside the block"
 
 
 def test_under_autocast_unfolding_rounds_as_torchs_convolution_does() -> None:

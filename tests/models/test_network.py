@@ -14,6 +14,7 @@ from src.config import Head
 from src.errors import WeightsError
 from src.models.backbones import BACKBONES
 from src.models.classifier import Classifier
+from src.models.convolutions import torchs_convolutions
 from src.models.network import ModelSpec, Network, load_network, normalize, save_network
 from src.models.summary import layers
 from src.training.prefix import folded
@@ -122,7 +123,8 @@ def test_receptive_fields_are_those_that_gradients_show() -> None:
     computed = {layer.name: layer.receptive_field for layer in layers(network, 200)}
     for block, last in (("conv2_x", "layer1.1.conv2"), ("conv3_x", "layer2.1.conv2")):
         image = torch.rand(1, 3, 200, 200, requires_grad=True)
-        output = network.run(image, 0, network.blocks.index(block) + 1)
+        with torchs_convolutions():  # Winograd's rounding errors are not zero next to the field
+            output = network.run(image, 0, network.blocks.index(block) + 1)
         middle = output.shape[-1] // 2
         output[0, 0, middle, middle].backward()
         assert image.grad is not None
