@@ -21,7 +21,7 @@ class TrainingSummary:
 
     selected: whether the epoch that was kept was chosen by validation accuracy. `val` is then
     the largest of `epochs` accuracies on the same images: it and its interval are optimistic.
-    seconds: on the clock, for each seed. flops: those that training one seed cannot avoid.
+    seconds: on the clock, for each seed. flops: of the layers in training one seed.
     improving: whether it was still learning when it ended.
     """
 

@@ -169,9 +169,9 @@ def cost_note(comparison: Comparison) -> str:
     classical = any(row.experiment.head.classical for row in comparison.rows)
     fitted = "; how scikit-learn fits a classical head is not counted" if classical else ""
     return (
-        "Costs are the products and sums, in matrix products and convolutions, that training one "
-        "seed cannot avoid: in every epoch forward and back through what trains, and once for each "
-        f"view of an image, flipped or not, through what is frozen below it{fitted}."
+        "Costs are the products and sums of layers, as they are defined, in training one seed: in "
+        "every epoch forward and back through what trains, and once for each view of an image, "
+        f"flipped or not, through what is frozen below it{fitted}."
     )
 
 

@@ -282,6 +282,6 @@ def test_the_cost_of_each_row_stands_beside_its_time(html: str, root: Path) -> N
     found = training_flops(params, fabricate.faces(), epochs)
     assert [row[place] for row in rows] == [formats.flops(each) for each in found.values()]
     for page in (html, text):
-        assert "that training one seed cannot avoid" in page
+        assert "products and sums of layers, as they are defined, in training one seed" in page
     for each in found.values():
         assert f'<td class="n">{formats.flops(each)}</td>' in html
