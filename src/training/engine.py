@@ -175,7 +175,8 @@ def _fixed_features(job: TrainingJob, features: Features | None) -> Features:
 
 def features_match(features: Features, job: TrainingJob) -> bool:
     """Whether `features` are what `make_features` would compute here, or those and more views."""
-    return features.key == job.features_key and len(features.values) >= job.recipe.views
+    enough = features.shows(job.recipe.views, job.recipe.answer_views)
+    return features.key == job.features_key and enough
 
 
 def head_task(job: TrainingJob) -> HeadTask:

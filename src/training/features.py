@@ -40,7 +40,7 @@ class BlockFeatures:
     """One block's output, averaged over its map.
 
     values: (views, N, D) float32 of training images, view 1 of the flipped ones.
-    val_values: (views, M, D) float32, likewise of validation images.
+    val_values: (views, M, D) float32, likewise of validation images, in as many views as answer.
     """
 
     values: Tensor
@@ -76,6 +76,11 @@ class Features:
         """(M, D) float32: the last block's, of validation images, as the head answers them."""
         values = next(reversed(self.blocks.values())).val_values
         return values.mean(0) if self.flip_test else values[0]
+
+    def shows(self, views: int, val_views: int) -> bool:
+        """Whether every training and every validation image has at least so many views."""
+        pooled = next(reversed(self.blocks.values()))
+        return len(pooled.values) >= views and len(pooled.val_values) >= val_views
 
     def at(self, block: str | None, *, flip_test: bool = False) -> Features:
         """The features of a network that ends in `block`; None for the whole."""
@@ -168,17 +173,21 @@ def embed(
     network: Network,
     spec: ModelSpec,
     views: int,
+    val_views: int,
     provenance: FeatureProvenance,
     key: str,
     compute: Compute,
 ) -> Features:
-    """Run the frozen backbone once; its BatchNorm statistics must be final."""
+    """Run the frozen backbone once; its BatchNorm statistics must be final.
+
+    views, val_views: of each training and each validation image.
+    """
     images, labels = faces.mapped(Split.train)
     val_images, val_labels = faces.mapped(Split.val)
     prefix = folded(network, compute.dtype)
     values, val_values = (
-        _pooled(prefix, ImageInputs(each.to(compute.device), spec), views, compute.dtype)
-        for each in (images, val_images)
+        _pooled(prefix, ImageInputs(each.to(compute.device), spec), number, compute.dtype)
+        for each, number in ((images, views), (val_images, val_views))
     )
     blocks = {name: BlockFeatures(values[name], val_values[name]) for name in network.blocks}
     buffers = dict(network.named_buffers()) if provenance.batchnorm == "recalibrate" else {}

@@ -175,7 +175,8 @@ class TrainingJob:
 
 def cached_features(job: TrainingJob, folder: Path) -> Features:
     """As `make_features`, cached in `folder` for later jobs that need the same."""
-    path = folder / f"features-{job.features_key[:20]}-{job.recipe.views}.safetensors"
+    views = f"{job.recipe.views}-{job.recipe.answer_views}"
+    path = folder / f"features-{job.features_key[:20]}-{views}.safetensors"
     with suppress(StaleInputError):
         return Features.load(path)
     features = make_features(job)
@@ -195,6 +196,7 @@ def make_features(job: TrainingJob) -> Features:
         network,
         job.spec(),
         job.recipe.views,
+        job.recipe.answer_views,
         job.provenance(),
         job.features_key,
         job.compute,

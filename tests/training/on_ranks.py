@@ -36,7 +36,10 @@ TOP = ("head", *(f"features.{number}" for number in range(9, 13)))
 CROPS = Augment(random_resized_crop=True, brightness=0.2)
 # Of an experiment and of a recipe. 25 training images: of the batches of 8 the last has one image.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "a cached prefix": ({"train": TOP, "epochs": 3}, {"head_epochs": 1}),
+    "a cached prefix": (
+        {"train": TOP, "epochs": 3},
+        {"head_epochs": 1, "flip_test": True},
+    ),
     "batch statistics everywhere": (
         {"train": ("all",), "batch_size": 9},
         {"batchnorm": "adapt", "augment": CROPS, "optimizer": "sgd", "learning_rate": 0.01},

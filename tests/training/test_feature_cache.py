@@ -114,6 +114,21 @@ def test_features_in_another_precision_are_not_used(job: TrainingJob) -> None:
     assert same(trained(job, rounded), trained(job))
 
 
+def test_validation_images_are_flipped_only_where_answers_come_from_both_views(
+    job: TrainingJob,
+) -> None:
+    flips = FROZEN.model_copy(update={"flip": True})
+    once, both = (
+        changed(job, flips.model_copy(update={"flip_test": each})) for each in (False, True)
+    )
+    less, more = make_features(once), make_features(both)
+    assert [len(each.values) for each in less.blocks.values()] == [2] * len(less.blocks)
+    assert [len(each.val_values) for each in less.blocks.values()] == [1] * len(less.blocks)
+    assert not features_match(less, both) and features_match(more, once)
+    assert same(trained(once, more), trained(once, less))
+    assert same(trained(both, less), trained(both, more))
+
+
 def test_features_made_on_another_machine_or_by_other_code_are_not_used(job: TrainingJob) -> None:
     job = changed(job, FROZEN)
     made = make_features(job)
