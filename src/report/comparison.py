@@ -135,6 +135,16 @@ class Comparison:
             if row.against_best is not None and not row.against_best.beyond_chance
         )
 
+    @property
+    def simplest(self) -> ExperimentResult:
+        """The row with the fewest trainable parameters that is not shown to be worse than the best.
+
+        Of those, too, that differ from the reference by more than chance can explain.
+        """
+        better = self.beyond_chance(1)
+        candidates = (self.best, *(row for row in self.as_good if row in better))
+        return min(candidates, key=lambda row: row.trained.trainable_parameters)
+
     def beyond_chance(self, sign: int) -> tuple[ExperimentResult, ...]:
         """Experiments better (sign 1) or worse (-1) than the reference by more than chance."""
         return tuple(

@@ -98,16 +98,28 @@ class Page:
     def provenance(self) -> Mapping[str, str]:
         """What the results come from: label to text."""
         params = self.inputs.params
-        settings = params.recipes[params.recipe].model_dump(exclude_unset=True)
-        recipe = ", ".join(f"{key} {value}" for key, value in settings.items())
         return {
             "trained by commit": ", ".join(self.inputs.commits),
             "dataset": f"{params.data.origin}, packed as md5 {self.inputs.faces_md5}",
             "source weights": params.weights.origin,
             "network": f"{params.model.backbone}, {params.model.stem} stem",
-            "recipe": f"{params.recipe}: {recipe}",
+            **self._recipes,
             "first seed": str(params.seed),
         }
+
+    @property
+    def _recipes(self) -> Mapping[str, str]:
+        """The recipes that rows train by; where there are several, their labels name the rows."""
+        params = self.inputs.params
+        rows: dict[str, list[str]] = {}
+        for name, experiment in params.experiments.items():
+            rows.setdefault(experiment.recipe or params.recipe, []).append(name)
+        found = {}
+        for recipe, names in rows.items():
+            settings = params.recipes[recipe].model_dump(exclude_unset=True)
+            label = "recipe" if len(rows) == 1 else f"recipe of {formats.listed(names)}"
+            found[label] = f"{recipe}: {', '.join(f'{k} {v}' for k, v in settings.items())}"
+        return found
 
     def render(self, template: str) -> str:
         """`index.html` or `results.md`; names in it are data and never markup."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from src.config import BEST, BEST_NAME
 
 if TYPE_CHECKING:
-    from src.report.comparison import Comparison
+    from src.report.comparison import Comparison, ExperimentResult
 
+CROSSVALIDATE = "python -m src.crossvalidate"
 PRESET_ROWS = ("ModelA", "ModelB", "ModelC")  # those whose own seeds the preset `seeds` removes
 
 
@@ -36,19 +37,25 @@ def next_step(comparison: Comparison) -> NextStep:
             f"dvc exp run {_more_seeds(comparison)}",
         )
     if best.against_reference is not None and not best.against_reference.beyond_chance:
-        return NextStep(
-            f"These {best.test.images} test images are too few to tell {best.name} from "
-            f"{comparison.reference.name}. Test on every image in turn by cross-validation:",
-            "python -m src.crossvalidate",
-        )
+        return NextStep(_too_few(best, comparison.reference), CROSSVALIDATE)
     if not best.unfrozen:
         return NextStep(
             f"The best row, {best.name}, trains only a head. Search for a better head:",
             "python -m src.tune",
         )
+    if comparison.simplest is not best:
+        return NextStep(_too_few(best, comparison.simplest), CROSSVALIDATE)
     return NextStep(
         f"The answer is as sure as these images allow. Use {best.name}:",
         f"python -m src.predict --model models/{best.name}.safetensors photo.jpg",
+    )
+
+
+def _too_few(best: ExperimentResult, other: ExperimentResult) -> str:
+    return (
+        f"These {best.test.images} test images are too few to tell {best.name} from {other.name}. "
+        "Test on every image in turn by cross-validation, which also trains on every image, so "
+        "that these are no longer unseen:"
     )
 
 

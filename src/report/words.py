@@ -10,7 +10,10 @@ from src.evaluation.significance import AdjustedTest, PairedTest
 from src.report.comparison import Comparison, ExperimentResult
 from src.report.formats import count, duration, interval, listed, p_value, percent, points
 
-TEST_READ = "given to networks by the evaluate stage alone; no stage chooses anything by them"
+TEST_READ = (
+    "given to networks by the evaluate stage alone, and nothing is chosen by them; "
+    "cross-validation, where it is run, divides all images anew"
+)
 
 CALIBRATION_NOTE = (
     "ECE: expected calibration error, by how much the probabilities of the first seed's network, "
@@ -38,16 +41,18 @@ def advice(row: ExperimentResult) -> str:
 
 def headline(comparison: Comparison) -> str:
     """The result in one line."""
-    best, reference = comparison.best, comparison.reference
-    reached = f"{percent(best.test.accuracy)} of test images identified correctly"
+    best, reference, simplest = comparison.best, comparison.reference, comparison.simplest
     if unfinished := _unfinished(comparison):
         names = listed(row.name for row in unfinished)
         return f"Not settled: {best.name} leads, but {names} had too few epochs"
+    reached = f"{percent(simplest.test.accuracy)} of test images identified correctly"
     if best.against_reference is None:
         return f"{advice(best)}: {reached}, {_over_seeds(best)}"
     other = f"{percent(reference.test.accuracy)} for {reference.name}"
     if best.against_reference.beyond_chance:
-        return f"{advice(best)}: {reached}, against {other}, {_over_seeds(best, reference)}"
+        more = "" if simplest is best else ", training more is not shown to help"
+        seeds = _over_seeds(simplest, reference)
+        return f"{advice(simplest)}{more}: {reached}, against {other}, {seeds}"
     return f"No clear winner: {best.name} leads on validation, but that may be chance"
 
 

@@ -145,6 +145,23 @@ def test_strangers_have_a_section_where_there_were_some(
     assert 'id="strangers"' not in paths.REPORT_PAGE.read_text()
 
 
+def test_rows_are_said_to_train_by_their_own_recipes(
+    html: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common, other = "recipe", "reference"
+    assert html.count(f"<dt>{common}") == 1
+    monkeypatch.chdir(tmp_path)
+    own = fabricate.EXPERIMENTS["ModelA"].model_copy(update={"recipe": other})
+    fabricate.write_project(
+        tmp_path, fabricate.faces(), fabricate.EXPERIMENTS | {"ModelA": own, "ModelC": own}
+    )
+    main([])
+    text = paths.REPORT_TEXT.read_text()
+    said = next(line for line in text.splitlines() if "recipe of ModelA and ModelC" in line)
+    assert f"{other}: optimizer adam" in said.replace("\\", "")
+    assert "recipe of Baseline and ModelD-256-128-dropout" in text.replace("\\", "")
+
+
 def test_charts_follow_the_readers_light_or_dark_setting(root: Path) -> None:
     import base64
 

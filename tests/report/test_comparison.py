@@ -78,6 +78,41 @@ def test_the_headline_of_a_clear_winner_says_what_to_unfreeze() -> None:
     assert "cannot tell it apart from ModelC" in said
 
 
+def crossed(trained: dict[str, tuple[float, int]], seeds: int = 3) -> Comparison:
+    """Rows with the given accuracies and numbers of trainable parameters."""
+    accuracy = {name: share for name, (share, _) in trained.items()}
+    made = fabricate.predictions(fabricate.faces(), accuracy, seeds)
+    summaries = {
+        name: fabricate.trained(share, trainable=count) for name, (share, count) in trained.items()
+    }
+    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
+    experiments = {name: fabricate.EXPERIMENTS[name] for name in trained}
+    return compare_experiments(experiments, summaries, scores, made)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_headline_advises_the_least_training_that_is_not_shown_to_be_worse(seeds: int) -> None:
+    rows = {"Baseline": (0.5, 1), "ModelA": (0.89, 100), "ModelC": (0.9, 1000)}
+    found = crossed(rows, seeds)
+    model_a = next(row for row in found.rows if row.name == "ModelA")
+    assert found.best.name == "ModelC"
+    assert found.simplest == model_a
+    headline = words.headline(found)
+    assert headline.startswith("Unfreeze conv5_x, training more is not shown to help: ")
+    assert formats.percent(model_a.test.accuracy) in headline
+    if seeds > 1:
+        step = steps.next_step(found)
+        assert "too few to tell ModelC from ModelA" in step.says
+        assert step.command == "python -m src.crossvalidate"
+
+
+def test_training_less_is_not_advised_where_it_is_no_better_than_the_reference() -> None:
+    rows = {"Baseline": (0.5, 1), "ModelD-256-128-dropout": (0.52, 10), "ModelC": (0.9, 1000)}
+    found = crossed(rows)
+    assert found.simplest.name == found.best.name == "ModelC"
+    assert words.headline(found).startswith("Unfreeze everything: ")
+
+
 def test_a_lead_that_chance_explains_is_no_winner() -> None:
     found = results(ModelA=0.54, ModelC=0.5)
     assert words.headline(found).startswith("No clear winner: ModelA")
