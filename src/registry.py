@@ -92,10 +92,12 @@ def _cells(row: Row) -> tuple[str, ...]:
 def compare(given: argparse.Namespace) -> None:
     """Print a paired test of two versions, and what each costs."""
     backend, model = open_backend(), _model(given)
-    versions = [find_version(backend, model, each) for each in (given.candidate, given.reference)]
-    faces = load_faces(project_root() / paths.FACES, versions[0].tags.get(DATA, ""))
+    candidate, reference = versions = [
+        find_version(backend, model, each) for each in (given.candidate, given.reference)
+    ]
+    faces = load_faces(project_root() / paths.FACES, candidate.tags.get(DATA, ""))
     found = Comparison.of(*(measure(backend, each, faces, timed=True) for each in versions))
-    promoted, reason = found.verdict(f"version {versions[1].version}", _gate())
+    promoted, reason = registry.verdict(backend, candidate, reference, found, _gate())
     facts = [_facts(*each) for each in zip(versions, found.networks, strict=True)]
     if given.json:
         tested = {**asdict(found.test), "images": found.images, "lower_limit": found.low}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,7 @@ from src.files import digest
 from src.models.threshold import Threshold
 from src.registry import main
 from src.tracking.champion import champion_of
-from src.tracking.registry import promote
+from src.tracking.registry import Promotion, promote
 from src.tracking.store import open_backend
 from tests.tracking.finished import PARAMS, finish_run
 from tests.tracking.projects import MODEL, Project
@@ -93,6 +95,52 @@ def test_a_rollback_goes_back_step_by_step_and_holds(three: Project, capsys: Cap
     assert not again.promoted and again.reason.startswith("it was rolled back (too slow); ")
     said(capsys, "promote", "2", "--force", "--reason", "mended")
     assert aliases()["champion"] == 2 and "rolled_back" not in tags(2)
+
+
+def test_a_network_that_was_rolled_back_is_not_promoted_when_it_is_trained_again(
+    three: Project, capsys: Capture
+) -> None:
+    said(capsys, "rollback", "--reason", "too slow")
+    again = trained_again(three, "B")
+    assert again.version == 4 and not again.promoted
+    assert again.reason.startswith("its network, version 2, was rolled back (too slow); ")
+    said(capsys, "promote", "4", "--force", "--reason", "mended")
+    assert "rolled_back" not in tags(2)
+    said(capsys, "promote", "1", "--force", "--reason", "a try")
+    assert trained_again(three, "B").promoted
+
+
+def trained_again(project: Project, name: str) -> Promotion:
+    """Track another run of the same network, and offer it to the gate."""
+    record = project.record.with_name(f"{name}.json")
+    finish_run(replace(project, model=Path(f"models/{name}.safetensors")), record, A)
+    return promote(record, 0.5, MODEL)
+
+
+def test_a_comparison_tells_what_the_gate_would_do(three: Project, capsys: Capture) -> None:
+    said(capsys, "rollback", "--reason", "too slow")
+    for number in ("2", "3"):
+        gate = json.loads(said(capsys, "compare", number, "champion", "--json"))["gate"]
+        assert not gate["passes"]
+        told = said(capsys, "promote", number)
+        assert told == f"{MODEL} version {number} is not promoted: {gate['reason']}\n"
+
+
+def test_a_version_that_others_registered_is_refused_and_changes_nothing(
+    three: Project, capsys: Capture
+) -> None:
+    client = open_backend().client
+    other = client.get_model_version(MODEL, "1")
+    number = client.create_model_version(MODEL, other.source, other.run_id).version
+    before = aliases()
+    with pytest.raises(
+        TrackingError, match=r"the gate cannot judge it: it has no tag data\.classes"
+    ):
+        main(["promote", str(number)])
+    assert aliases() == before
+    with pytest.raises(TrackingError, match="not the file that was registered"):
+        main(["promote", str(number), "--force", "--reason", "a try"])
+    assert aliases() == before
 
 
 def test_a_rollback_passes_over_versions_that_were_deleted(three: Project, capsys: Capture) -> None:

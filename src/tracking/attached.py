@@ -23,22 +23,24 @@ if TYPE_CHECKING:
 def attach(backend: Backend, version: ModelVersion, path: Path) -> ModelVersion:
     """Put the threshold in `path` beside the weights of a version, in place of any other.
 
-    Returns the version with the threshold's tag. Raises StaleInputError where it is that of another
-    model.
+    It goes to the version's files themselves, which outlive the deletion of the logged model in
+    MLflow's pages. Returns the version with the threshold's tag. Raises StaleInputError where it is
+    that of another model.
     """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
     if Threshold.load(path).model != version.tags.get(MODEL_MD5):
         what = "the threshold of another model than the one to register"
         raise StaleInputError(str(path), what, "run `dvc repro evaluate`")
     md5, client = digest(path), backend.client
-    outputs = client.get_run(version.run_id).outputs
-    model_id = outputs.model_outputs[0].model_id
-    listed = client.list_logged_model_artifacts(model_id, f"artifacts/{ATTACHED.parent}")
+    artifacts = get_artifact_repository(version.source, tracking_uri=backend.uri)
+    listed = artifacts.list_artifacts(f"artifacts/{ATTACHED.parent}")
     if version.tags.get(THRESHOLD_MD5) == md5 and listed:
         return version
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "artifacts" / ATTACHED
         copy.parent.mkdir(parents=True)
         shutil.copy(path, copy)
-        client.log_model_artifacts(model_id, folder)
+        artifacts.log_artifacts(folder)
     client.set_model_version_tag(version.name, str(version.version), THRESHOLD_MD5, md5)
     return client.get_model_version(version.name, str(version.version))

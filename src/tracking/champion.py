@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,21 +118,38 @@ def versions_of(backend: Backend, md5: str) -> list[ModelVersion]:
 
 def weights_of(backend: Backend, version: ModelVersion) -> Path:
     """The model file of a version, checked against its registered md5; raises TrackingError."""
-    from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
     where = version_uri(version)
     try:
-        folder = download_artifacts(f"{version.source}/artifacts", tracking_uri=backend.uri)
+        folder = _artifacts_of(backend, version)
     except (MlflowException, OSError):
         raise TrackingError(where, "its files are missing", _mend(version)) from None
-    path = next(Path(folder).glob("*.safetensors"), None)
+    path = next(folder.glob("*.safetensors"), None)
     if path is None:
         raise TrackingError(where, "its model file is missing", _mend(version))
     if digest(path) != version.tags.get(MODEL_MD5):
         what = f"not the file that was registered as {where}"
         raise TrackingError(str(path), what, _mend(version))
     return path
+
+
+def _artifacts_of(backend: Backend, version: ModelVersion) -> Path:
+    """The folder of a version's weights: its own where the store's files are local, else a copy."""
+    from mlflow.artifacts import download_artifacts
+
+    local = Path(version.source, "artifacts")
+    if local.is_dir():
+        return local
+    copy = tempfile.mkdtemp(dir=_copies().name)
+    uri = f"{version.source}/artifacts"
+    return Path(download_artifacts(uri, dst_path=copy, tracking_uri=backend.uri))
+
+
+@cache
+def _copies() -> tempfile.TemporaryDirectory[str]:
+    """A folder that goes when the process ends; those that MLflow itself makes would stay."""
+    return tempfile.TemporaryDirectory()
 
 
 def _mend(version: ModelVersion) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tempfile
 from base64 import b64encode
 from importlib.metadata import version
@@ -57,14 +58,14 @@ def model_of(store: Store, run_id: str) -> LoggedModel | None:
     """The model logged last under a run that has not been deleted since; None if there is none."""
     from mlflow.exceptions import MlflowException
 
-    outputs = store.client.get_run(run_id).outputs
-    for output in reversed(outputs.model_outputs if outputs else []):
+    outputs, found = store.client.get_run(run_id).outputs, []
+    for output in outputs.model_outputs if outputs else []:  # in any order
         try:
-            return store.client.get_logged_model(output.model_id)
+            found.append(store.client.get_logged_model(output.model_id))
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-    return None
+    return max(found, key=lambda model: model.creation_timestamp, default=None)
 
 
 def has_model(store: Store, run_id: str, md5: str) -> bool:
@@ -104,11 +105,13 @@ def write_files(
 
     _skip_package_map()
     with tempfile.TemporaryDirectory() as folder:
+        # MLflow takes no links out of a folder, and DVC may have made one to its cache.
+        copy = Path(shutil.copy(weights, folder))
         path = Path(folder) / "model"
         save_model(
             path=path,
             python_model=str(SERVING),
-            artifacts={"weights": str(weights.resolve())},
+            artifacts={"weights": str(copy)},
             code_paths=[str(PACKAGE)],
             signature=_signature(),
             input_example=[_png(image) for image in example],

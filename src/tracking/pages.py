@@ -21,7 +21,7 @@ from src.config import Head
 from src.tracking.champion import ALIAS, CHALLENGER, LICENCE, ORIGIN, description
 from src.tracking.charts import COLOURS, chart_state
 from src.tracking.record import RunRecord, now
-from src.tracking.store import Backend, Store, open_store, reachable
+from src.tracking.store import Backend, Store, open_store, reachable, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -53,10 +53,15 @@ OF_MODEL = (
 
 
 def address(experiment_id: str, port: int, *, charts: bool = False) -> str:
-    """The page with our view of an experiment, its table or charts, where `make ui` serves it."""
+    """The page with our view of an experiment, its table or charts.
+
+    It is on the tracking server, or where `make ui` serves it.
+    """
     query = f"workflowType=machine_learning&viewStateShareKey={KEY}"
     query += "&compareRunsMode=CHART" if charts else ""
-    return f"http://127.0.0.1:{port}/#/experiments/{experiment_id}/runs?{query}"
+    server = tracking_uri().rstrip("/")
+    server = server if server.startswith("http") else f"http://127.0.0.1:{port}"
+    return f"{server}/#/experiments/{experiment_id}/runs?{query}"
 
 
 def view() -> dict[str, Any]:

@@ -25,6 +25,8 @@ from src.tracking.champion import (
     description,
     find_champion,
     own_record,
+    version_uri,
+    versions_of,
     weights_of,
 )
 from src.tracking.comparison import HIGHER, Comparison, load_faces, measure
@@ -106,6 +108,10 @@ def promote_version(
 
     Raises TrackingError, StaleInputError.
     """
+    if missing := {ORIGIN, CLASSES, SIZE, DATA, MODEL_MD5} - version.tags.keys():
+        what = f"the gate cannot judge it: it has no tag {', '.join(sorted(missing))}"
+        mend = "register it with `dvc repro register`, or give --force and --reason"
+        raise TrackingError(version_uri(version), what, mend)
     _restore_champion(backend, version.name, runs)
     with alone(backend, version.name):
         _challenge(backend, version)
@@ -126,8 +132,8 @@ def promote_by_hand(backend: Backend, version: ModelVersion, reason: str) -> Pro
         return True, f"by hand: {reason}"
 
     made = _decide(backend, version, allow)
-    if ROLLED_BACK in version.tags:
-        backend.client.delete_model_version_tag(version.name, str(version.version), ROLLED_BACK)
+    for each in _rolled_back(backend, version):
+        backend.client.delete_model_version_tag(each.name, str(each.version), ROLLED_BACK)
     return made
 
 
@@ -203,32 +209,65 @@ def _verdict(
     """
     if champion is None:
         return True, "there was none before"
-    if decided := _by_tags(candidate, champion):
+    if decided := _by_tags(backend, candidate, champion):
         return decided
-    name = _called(champion)
     if _is_lost(backend, champion) and not own_record(champion, runs):
-        return True, f"the files of {name} are lost, and no record in runs/ is of its network"
-    if champion.tags.get(MODEL_MD5) == candidate.tags[MODEL_MD5]:
-        return False, f"a tie: {name} is the same network"
-    return _by_images(backend, candidate, champion, faces, gate)
+        lost = f"the files of {_called(champion)} are lost"
+        return True, f"{lost}, and no record in runs/ is of its network"
+    return _by_network(candidate, champion) or _by_images(backend, candidate, champion, faces, gate)
+
+
+def verdict(
+    backend: Backend,
+    candidate: ModelVersion,
+    champion: ModelVersion,
+    found: Comparison,
+    gate: str,
+) -> Verdict:
+    """What the gate says of two versions whose networks have been compared, and why."""
+    return (
+        _by_tags(backend, candidate, champion)
+        or _by_network(candidate, champion)
+        or _by_answers(candidate, champion, found, gate)
+    )
 
 
 def _called(champion: ModelVersion) -> str:
     return f"version {champion.version} ({description(champion)})"
 
 
-def _by_tags(candidate: ModelVersion, champion: ModelVersion) -> Verdict | None:
+def _rolled_back(backend: Backend, version: ModelVersion) -> list[ModelVersion]:
+    """The versions of a registered model that are of this one's network and were rolled back.
+
+    Training again gives the same network, as a version of its own.
+    """
+    return [
+        each
+        for each in versions_of(backend, version.tags.get(MODEL_MD5, ""))
+        if each.name == version.name and ROLLED_BACK in each.tags
+    ]
+
+
+def _by_tags(backend: Backend, candidate: ModelVersion, champion: ModelVersion) -> Verdict | None:
     """What the tags decide: one rolled back, or for another purpose, is not promoted."""
-    if (why := candidate.tags.get(ROLLED_BACK)) is not None:
-        return False, f"it was rolled back ({why}); `promote --force` makes it champion again"
+    for each in _rolled_back(backend, candidate):
+        which = "it" if _same(each, candidate) else f"its network, version {each.version},"
+        why = f"{which} was rolled back ({each.tags[ROLLED_BACK]})"
+        return False, f"{why}; `promote --force` makes it champion again"
     for key in (ORIGIN, CLASSES, SIZE):
-        if champion.tags.get(key, "") != candidate.tags[key]:
+        if champion.tags.get(key, "") != candidate.tags.get(key, ""):
             return False, (
                 f"the champion, {_called(champion)}, is for another purpose than this one "
                 f"({description(candidate)}): their {key} differ; "
                 "keep one beside the other with `-S tracking.model=NAME`"
             )
     return None
+
+
+def _by_network(candidate: ModelVersion, champion: ModelVersion) -> Verdict | None:
+    if champion.tags.get(MODEL_MD5) != candidate.tags.get(MODEL_MD5):
+        return None
+    return False, f"a tie: {_called(champion)} is the same network"
 
 
 def _by_images(
@@ -253,6 +292,12 @@ def _by_images(
         return True, (
             f"the champion, {name}, cannot be scored on its images ({error.where}: {error.what})"
         )
+    return _by_answers(candidate, champion, Comparison.of(ours, theirs), gate)
+
+
+def _by_answers(
+    candidate: ModelVersion, champion: ModelVersion, found: Comparison, gate: str
+) -> Verdict:
     ahead = THRESHOLD_MD5 in candidate.tags and THRESHOLD_MD5 not in champion.tags
     tie_break = "only this one has a threshold for `unknown`" if ahead else ""
-    return Comparison.of(ours, theirs).verdict(name, gate, tie_break)
+    return found.verdict(_called(champion), gate, tie_break)

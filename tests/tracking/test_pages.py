@@ -116,6 +116,15 @@ def test_the_address_names_the_view_and_this_machine() -> None:
     assert address("7", 5002, charts=True) == address("7", 5002) + "&compareRunsMode=CHART"
 
 
+def test_the_address_is_on_the_tracking_server_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:secret@example.org/")
+    for name in ("USERNAME", "PASSWORD"):
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "")
+    assert address("7", 5002).startswith("https://example.org/#/experiments/7/runs?")
+
+
 def test_a_run_says_what_it_trains_and_its_test_accuracy_once_it_has_one(project: Project) -> None:
     record = finish_run(project)
     dress(open_store(EXPERIMENT))

@@ -15,11 +15,13 @@ from src.models.network import Network, load_state, save_network
 from src.models.threshold import Threshold
 from src.tracking.champion import champion_of, find_champion, find_version, weights_of
 from src.tracking.comparison import HIGHER, SIGNIFICANT
+from src.tracking.model import log_model, model_of
+from src.tracking.reconcile import reconcile
 from src.tracking.registry import Promotion, promote
-from src.tracking.store import Backend, open_backend
+from src.tracking.store import Backend, open_backend, open_store
 from src.training.fingerprint import Fingerprint
 from tests.tracking.finished import PARAMS, finish_run
-from tests.tracking.projects import MODEL, Project
+from tests.tracking.projects import EXPERIMENT, MODEL, Project
 
 A, B = "data/a.tar.gz", "data/b.tar.gz"
 
@@ -267,3 +269,47 @@ def test_the_champion_is_the_file_that_was_trained(project: Project) -> None:
     version = find_champion(backend, MODEL)
     assert version is not None
     assert weights_of(backend, version).read_bytes() == project.model.read_bytes()
+
+
+def logged_again(project: Project) -> None:
+    """Delete the model of the project's run in MLflow, and bring it back from the record."""
+    store = open_store(EXPERIMENT)
+    (model,) = store.client.search_logged_models([store.experiment_id])
+    store.client.delete_logged_model(model.model_id)
+    reconcile(project.record)
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["registered before", "registered after"])
+def test_a_threshold_finds_the_version_whose_logged_model_was_deleted(
+    project: Project, before: bool
+) -> None:
+    finish_run(project)
+    if before:
+        promote(project.record, 0.5, MODEL)
+    logged_again(project)
+    threshold = Path("data/threshold.safetensors")
+    Threshold.nothing(digest(project.model), "ModelA", far=0.1).save(threshold)
+    promote(project.record, 0.5, MODEL, threshold)
+    found = champion_of(MODEL).threshold
+    assert found is not None and found.read_bytes() == threshold.read_bytes()
+
+
+def test_of_several_models_of_a_run_the_last_counts(project: Project) -> None:
+    run_id, store = finish_run(project).run_id, open_store(EXPERIMENT)
+    images = FaceSet.load(project.faces).images[:2].permute(0, 2, 3, 1).numpy()
+    for _ in range(5):
+        last = log_model(store, run_id, "ModelA", project.model, images)
+        found = model_of(store, run_id)
+        assert found is not None and found.model_id == last
+
+
+def test_weights_that_dvc_links_keep_their_name(project: Project) -> None:
+    cached = Path(".dvc/cache/files/md5/ab/cdef0123")
+    cached.parent.mkdir(parents=True)
+    project.model.rename(cached)
+    project.model.symlink_to(cached.absolute())
+    finish_run(project)
+    assert promote(project.record, 0.5, MODEL).promoted
+    path = champion_of(MODEL).path
+    assert path.name == project.model.name and not path.is_symlink()
+    assert reconcile(project.record).state == "present"
