@@ -196,6 +196,49 @@ def test_a_server_lost_in_mid_run_costs_nothing_and_gets_the_run_later_once(
     assert len(store.client.search_logged_models([store.experiment_id])) == 1
 
 
+CHAMPION = """
+import os, tempfile
+from pathlib import Path
+from src import cli
+from src.files import digest
+from src.models.threshold import Threshold
+from src.tracking.champion import champion_of
+from src.tracking.registry import promote
+from tests.tracking.finished import finish_run
+from tests.tracking.projects import MODEL, Project
+
+os.environ["MLFLOW_TRACKING_URI"] = os.environ["GIVEN_URI"]  # which importing the tests unsets
+tempfile.tempdir = os.environ["OWN_TEMP"]
+
+
+def main(argv):
+    project = Project(Path.cwd())
+    finish_run(project)
+    threshold = Path("threshold.safetensors")
+    Threshold.nothing(digest(project.model), "ModelA", far=0.1).save(threshold)
+    promote(project.record, 0.5, MODEL, threshold)
+    champion = champion_of(MODEL)
+    assert champion.path.read_bytes() == project.model.read_bytes()
+    assert champion.path.is_relative_to(tempfile.tempdir)
+    assert champion.threshold and champion.threshold.read_bytes() == threshold.read_bytes()
+
+
+cli.run(main)
+"""
+
+
+@pytest.mark.faults
+def test_a_champion_on_a_server_leaves_no_copies_behind(
+    project: Project, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "temporary"
+    own.mkdir()
+    monkeypatch.setenv("OWN_TEMP", str(own))
+    done = run(f"http://{server.address}", "-c", CHAMPION)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(own.iterdir()) == []
+
+
 OFFLINE = """
 import sys
 sys.modules["mlflow"] = None  # importing it fails
