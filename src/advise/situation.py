@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from src.advise.transfer import log_me, probe
+from src.errors import OriginError
 from src.progress import tracked, working
 
 if TYPE_CHECKING:
@@ -55,18 +56,27 @@ class Situation:
 
 
 def assess(job: TrainingJob) -> Situation:
-    """Run the source network once, as the `embed` stage does, and probe every block's output."""
+    """Run the source network once, as the `embed` stage does, and probe every block's output.
+
+    Raises OriginError where no subject has two training images.
+    """
+    from src.data.faceset import Split
     from src.models.flops import forward_flops
     from src.training.job import make_features
 
-    images = len(job.starting_point.faces)
+    faces = job.starting_point.faces
+    images = len(faces)
+    if faces.labels[faces.rows(Split.train)].bincount().max() < 2:
+        what = "no subject has two training images, so none can be held out to probe with"
+        raise OriginError(job.params.data.origin, what, "give each at least two beside the others")
     started = time.perf_counter()
     with working(f"running the source network on {images} images, which takes as long as `embed`"):
         features = make_features(job)
     seconds = time.perf_counter() - started
     labels = features.labels.cpu().numpy()
     blocks = {name: each.values[0].cpu().numpy() for name, each in features.blocks.items()}
-    passes = features.values.shape[:2].numel() + len(features.val_labels)
+    passes = features.values.shape[:2].numel()
+    passes += job.recipe.answer_views * len(features.val_labels)
     flops = forward_flops(job.network().cpu(), job.spec().input_size) * passes
     return Situation(
         len(labels),

@@ -19,8 +19,11 @@ def probe(features: NDArray[Any], labels: NDArray[Any], seed: int) -> float:
     """Accuracy of logistic regression on (N, D) features by stratified cross-validation.
 
     The linear probe of Alain and Bengio (2017). Each image is classified once, by a classifier that
-    was not fitted on it. Each class needs at least two images among the (N,) labels.
+    was not fitted on it: one of a class without other images by none that knows its class. At least
+    one class needs two images among the (N,) labels.
     """
+    import warnings
+
     import numpy as np
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -28,10 +31,13 @@ def probe(features: NDArray[Any], labels: NDArray[Any], seed: int) -> float:
     from sklearn.preprocessing import StandardScaler
 
     folds = StratifiedKFold(
-        min(FOLDS, int(np.bincount(labels).min())), shuffle=True, random_state=seed
+        min(FOLDS, int(np.bincount(labels).max())), shuffle=True, random_state=seed
     )
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=1000))
-    return float((cross_val_predict(classifier, features, labels, cv=folds) == labels).mean())
+    with warnings.catch_warnings():  # of a class with fewer images than folds, which may be
+        warnings.simplefilter("ignore", UserWarning)
+        answers = cross_val_predict(classifier, features, labels, cv=folds)
+    return float((answers == labels).mean())
 
 
 def log_me(features: NDArray[Any], labels: NDArray[Any]) -> float:

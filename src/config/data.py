@@ -15,13 +15,13 @@ class Audit(Section):
     unreadable: Policy = "warn"
     """Files that are not images, or are broken."""
     empty_subject: Policy = "warn"
-    """Subjects' folders without a single usable image."""
+    """Subjects without a single usable image."""
     duplicate: Policy = "drop"
     """The same pixels twice, across splits or within training."""
     near_duplicate: Policy = "warn"
-    """Nearly the same image in training and in test."""
+    """Nearly the same image in two splits."""
     conflicting_label: Policy = "warn"
-    """The same image under two subjects."""
+    """The same image, or nearly the same, under two subjects."""
     near_distance: Annotated[int, Field(ge=0, le=16)] = 4
     """How many bits of a 64-bit perceptual hash may differ between near-duplicates."""
 

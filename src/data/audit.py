@@ -97,7 +97,7 @@ def perceptual_hash(pixels: Pixels) -> np.uint64:
 
 
 def audit(images: DecodedImages, policies: Audit) -> list[AuditFinding]:
-    """Find duplicates, near-duplicates across splits, and conflicting labels.
+    """Find duplicates, near-duplicates in different splits, and conflicting labels in any.
 
     Policy `drop` never drops test images. Of duplicates and near-duplicates it keeps one, if
     possible in the test split, else in validation; of conflicting labels it keeps none outside of
@@ -130,9 +130,11 @@ def _duplicates(images: DecodedImages) -> Iterator[AuditFinding]:
 
 
 def _near_duplicates(images: DecodedImages, distance: int) -> Iterator[AuditFinding]:
-    """Pairs in different splits with different pixels and at most `distance` bits apart."""
+    """Pairs with different pixels, at most `distance` bits apart, of two splits or two subjects."""
     digests, hashes = images.prints
-    for first, second, bits in near_pairs(hashes, images.splits, distance):
+    _, subjects = np.unique([entry.subject for entry in images.entries], return_inverse=True)
+    parts = images.splits.astype(np.int64) * len(subjects) + subjects
+    for first, second, bits in near_pairs(hashes, parts, distance):
         if digests[first] != digests[second]:
             names = {images.entries[row].subject for row in (first, second)}
             kind = "near_duplicate" if len(names) == 1 else "conflicting_label"

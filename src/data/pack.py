@@ -111,9 +111,7 @@ def pack(
     policies = data.audit
     findings = [
         *audit.unusable("unreadable", unreadable, policies.unreadable),
-        *audit.unusable(
-            "empty_subject", [(name, "") for name in origin.empty], policies.empty_subject
-        ),
+        *audit.unusable("empty_subject", _without_images(origin, images), policies.empty_subject),
     ]
     splits = assign(data.origin, entries, data.val_fraction, data.test_fraction, seed)
     images, splits = _corrected(data.origin, images, splits, corrections)
@@ -196,6 +194,16 @@ def _apart(others: _Images, faces: FaceSet, digests: Set[str]) -> FaceSet:
         if pixel_digest(pixels) in digests:
             raise OriginError(f"{where}: {entry.file}", "the dataset has this image, too", mend)
     return in_halves(others.entries, others.pixels)
+
+
+def _without_images(origin: Origin, images: _Images) -> list[tuple[str, str]]:
+    """Folders without files, and subjects none of whose files is a readable image."""
+    left = {entry.subject for entry in images.entries}
+    broken = sorted({entry.subject for entry in origin.entries} - left)
+    return [
+        *((folder, "") for folder in origin.empty),
+        *((subject, "none of its files is a readable image") for subject in broken),
+    ]
 
 
 def _has_test(entries: Iterable[Entry]) -> bool:

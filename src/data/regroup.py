@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 
 from src.data.entries import Content, Entry, Origin
 from src.errors import OriginError
@@ -31,7 +32,8 @@ def regroup(where: str, origin: Origin, classes: Mapping[str, tuple[str, ...]]) 
     def read() -> Iterator[tuple[Entry, Content]]:
         return ((entries[entry], pixels) for entry, pixels in origin.read() if entry in entries)
 
-    return Origin(tuple(entries.values()), read, style=origin.style)
+    empty = tuple(each for each in origin.empty if _class(PurePosixPath(each).name, classes))
+    return Origin(tuple(entries.values()), read, empty, origin.style)
 
 
 def _class(subject: str, classes: Mapping[str, tuple[str, ...]]) -> str | None:

@@ -25,8 +25,8 @@ from src.tensors import MALFORMED
 
 MOST = 500  # images of the page
 KINDS = {
-    "near_duplicate": "nearly the same image in training and in test",
-    "conflicting_label": "the same image under two subjects",
+    "near_duplicate": "nearly the same image in two splits",
+    "conflicting_label": "the same image, or nearly the same, under two subjects",
 }
 MEND = "reload the page"
 

@@ -12,7 +12,7 @@ from src.advise.__main__ import main, show
 from src.advise.advice import Advice, MeasuredResults, outcome
 from src.advise.rule import Candidate
 from src.advise.situation import Situation
-from src.errors import StaleInputError
+from src.errors import OriginError, StaleInputError
 from src.evaluation.predictions import Predictions
 from src.evaluation.significance import mcnemar
 from src.models.weights import random_weights
@@ -83,3 +83,16 @@ def test_brackets_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) ->
     show(advice("[x]", ":smile:"), None)
     said = capsys.readouterr().out
     assert all(text in said for text in ("why [not]", "[x]", ":smile:"))
+
+
+@pytest.mark.parametrize("train", [1, 2])
+def test_subjects_with_a_single_training_image_each_are_refused_in_one_line(
+    train: int, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fabricate.faces(train=train).save(paths.FACES)
+    if train > 1:
+        main([])
+        assert "probe" in capsys.readouterr().out
+        return
+    with pytest.raises(OriginError, match="no subject has two training images"):
+        main([])

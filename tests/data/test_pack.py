@@ -120,6 +120,50 @@ def test_an_image_of_two_subjects_is_a_conflict_and_its_training_copies_are_drop
     assert not {"train/a/0.png", "train/b/0.png"} & set(result.files)
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_image_of_two_subjects_is_a_conflict_however_it_is_encoded(
+    tmp_path: Path, split: str
+) -> None:
+    files = split_files()
+    again = encoded(noise(0), "JPEG", quality=60)
+    assert again != encoded(noise(0))
+    files[f"{split}/b/again.jpg"] = again
+    result = packed(tmp_path, files)
+    (finding,) = result.findings
+    assert finding.kind == "conflicting_label"
+    assert set(finding.files) == {"train/a/0.png", f"{split}/b/again.jpg"}
+
+
+def test_nearly_equal_images_of_one_subject_in_one_split_are_no_finding(tmp_path: Path) -> None:
+    again = encoded(noise(1000), "JPEG", quality=60)
+    assert packed(tmp_path, split_files() | {"test/a/again.jpg": again}).findings == ()
+    assert packed(tmp_path, split_files() | {"train/a/again.jpg": again}).findings
+
+
+@pytest.mark.parametrize("classes", [{}, {"ours": ("a", "d"), "theirs": ("b", "c")}])
+def test_a_subject_without_a_readable_image_is_empty(
+    tmp_path: Path, classes: dict[str, tuple[str, ...]]
+) -> None:
+    files = split_files() | {
+        f"{split}/d/{n}.png": b"no" for split in ("train", "test") for n in "12"
+    }
+    origin = write_folder(tmp_path / "origin", files)
+    result = pack(settings(origin, classes=classes), seed=0)
+    found = [finding.files for finding in result.findings if finding.kind == "empty_subject"]
+    assert found == ([] if classes else [("d",)])
+    with pytest.raises(AuditError, match=r"d: empty_subject, none of its files is a readable"):
+        pack(settings(origin, audit={"empty_subject": "fail"}), seed=0)
+
+
+def test_an_empty_folder_is_found_where_subjects_are_grouped(tmp_path: Path) -> None:
+    origin = write_folder(tmp_path / "origin", split_files())
+    for name in ("dora", "eve"):
+        (tmp_path / "origin/train" / name).mkdir()
+    classes = {"ours": ("a", "dora"), "theirs": ("b", "c")}
+    with pytest.raises(AuditError, match="train/dora: empty_subject"):
+        pack(settings(origin, classes=classes, audit={"empty_subject": "fail"}), seed=0)
+
+
 def test_warn_reports_and_keeps(tmp_path: Path) -> None:
     files = split_files()
     files["train/a/again.png"] = files["test/a/0.png"]
