@@ -99,6 +99,8 @@ def strangers(
 
     Raises StaleInputError where the strangers were packed with another dataset.
     """
+    import torch
+
     from src.evaluation.strangers import measure, set_threshold, split_halves
     from src.evaluation.strangers_figure import strangers_figure
     from src.models.threshold import Threshold
@@ -110,8 +112,9 @@ def strangers(
     if others.images.shape[1:] != faces.images.shape[1:]:
         what = "of another image size than the dataset"
         raise StaleInputError(str(paths.STRANGERS), what, "run `dvc repro dataset`")
-    dtype = resolve(params.engine.device, params.engine.precision).dtype
-    halves = split_halves(kept.classifier, faces, others, (kept.features, kept.logits), dtype)
+    exact = resolve(params.engine.device, params.engine.precision).dtype == torch.float32
+    known = (kept.features, kept.logits) if exact else None
+    halves = split_halves(kept.classifier, faces, others, known)
     threshold = set_threshold(halves.setting, halves.means, far=far, model=md5, experiment=best)
     figure = strangers_figure(halves.measuring, threshold)
     return threshold, measure(halves, threshold), figure

@@ -74,17 +74,18 @@ def all_or_none() -> Iterator[None]:
             temporary.unlink(missing_ok=True)
 
 
-def unnamed() -> IO[bytes]:
+def unnamed(buffering: int = -1) -> IO[bytes]:
     """A file of no name in the project's scratch folder, gone with its process or when closed.
 
     For more than memory holds: the system's folder for temporary files may itself be in memory.
+    buffering: as for `open`; without any, 0, it is a RawIOBase.
     """
     project = _project(Path.cwd())
     if project is None:
-        return tempfile.TemporaryFile()
+        return tempfile.TemporaryFile(buffering=buffering)
     folder = project / SCRATCH / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryFile(dir=folder)
+    return tempfile.TemporaryFile(dir=folder, buffering=buffering)
 
 
 def _temporary(path: Path) -> Path:

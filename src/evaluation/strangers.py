@@ -60,19 +60,17 @@ def split_halves(
     classifier: Classifier,
     faces: FaceSet,
     strangers: FaceSet,
-    test: tuple[Tensor, Tensor],
-    dtype: torch.dtype,
+    test: tuple[Tensor, Tensor] | None = None,
 ) -> Halves:
-    """Run the network on all but the test images, whose (features, logits) are known already.
+    """Run the network in float32, as answers do, on all but the test images.
 
-    dtype: of the products, as for the test images.
+    test: the (features, logits) of those, if they are known in float32 already.
     """
     device = next(classifier.network.parameters()).device
 
     def outputs_for(images: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            features, logits = classifier.outputs(images.to(device))
-        return features.float().cpu(), logits.float().cpu()
+        features, logits = classifier.outputs(images.to(device))
+        return features.cpu(), logits.cpu()
 
     images, labels = faces.mapped(Split.train)
     # Without their logits, which are images times subjects.
@@ -96,6 +94,7 @@ def split_halves(
         )
 
     validation = half(Split.val, outputs_for(faces.part(Split.val)[0]))
+    test = test or outputs_for(faces.part(Split.test)[0])
     return Halves(validation, half(Split.test, test), means)
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import copy
 import itertools
-import shutil
-import tempfile
+import os
+from io import RawIOBase
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from src.files import unnamed
 from src.models.network import ModelSpec, Network, Norm
 from src.training.device import Compute
 from src.training.inputs import Activations, ActivationsOnDisk, ImageInputs
@@ -125,8 +126,11 @@ def allocate(
     size = torch.Size(shape).numel() * dtype.itemsize
     if size <= budget:
         return Activations(torch.empty(shape, dtype=dtype, device=device), start)
-    folder = tempfile.gettempdir()
-    if device.type != "cpu" or size > shutil.disk_usage(folder).free // 2:
+    if device.type != "cpu":
         return None
-    file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # closed with its reader
+    file = unnamed(buffering=0)
+    assert isinstance(file, RawIOBase)  # noqa: S101  # as it is without buffering
+    disk = os.fstatvfs(file.fileno())
+    if size > disk.f_bavail * disk.f_frsize // 2:
+        return None
     return ActivationsOnDisk(file, shape, dtype, start)

@@ -15,6 +15,7 @@ import torch
 
 from pipelines.evaluate import main
 from src import paths
+from src.config import PARAMS
 from src.data.faceset import FaceSet, Split
 from src.data.strangers import nobody
 from src.errors import OriginError, StaleInputError, WeightsError
@@ -151,6 +152,21 @@ def test_the_best_on_validation_gets_a_threshold_for_its_own_file(faces: FaceSet
     assert found["candidates"]["mean_size"] == pytest.approx(size, abs=1e-5)
     setting = answer(classifier, threshold, strangers.part(Split.val)[0])
     assert setting.unknown.all(), "with six images no rate below 1/7 can be promised"
+
+
+def test_the_threshold_and_its_rates_are_of_float32_as_answers_are(faces: FaceSet) -> None:
+    given = PARAMS.read_bytes()
+    written = {}
+    for precision in ("bfloat16", "float32"):
+        params = json.loads(given)
+        params["engine"] = {"precision": precision}
+        write_json(PARAMS, params)
+        main([])
+        files = (paths.PREDICTIONS, paths.THRESHOLD, paths.UNKNOWN_METRICS)
+        written[precision] = [path.read_bytes() for path in files]
+    PARAMS.write_bytes(given)
+    assert written["bfloat16"][0] != written["float32"][0]
+    assert written["bfloat16"][1:] == written["float32"][1:]
 
 
 def test_neither_test_images_nor_the_measuring_half_move_the_threshold(faces: FaceSet) -> None:
