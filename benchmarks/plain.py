@@ -121,7 +121,7 @@ def check_comparable(job: TrainingJob, terms: Terms = TUTORIAL) -> None:
     recipe = job.recipe
     extras = {
         "random crops or jitter": recipe.augment.random,
-        "epochs that train only the head": recipe.head_epochs,
+        "gradual unfreezing": recipe.unfreeze_at,
         "patience": recipe.patience,
         "mixup": recipe.mixup,
         "flipped images in answers": recipe.flip_test,

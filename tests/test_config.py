@@ -60,6 +60,17 @@ def test_the_shipped_file_is_valid_and_holds_the_ten_experiments() -> None:
         ("experiments.ModelD-256-128.head.hidden", ["a", 2], "valid integer"),
         ("experiments.ModelA.multipliers", {"head": 0}, "experiments.ModelA: its multipliers"),
         ("experiments.ModelC.multipliers", {"base": 0, "head": 0}, "a new head must train"),
+        (
+            "experiments.ModelA.unfreeze_at",
+            {"conv5_x": 99},
+            "conv5_x begins to train in epoch 99",
+        ),
+        (
+            "experiments.ModelC.unfreeze_at",
+            {"base": 99},
+            "ModelC: by unfreeze_at conv1",
+        ),
+        ("recipes.tuned.unfreeze_at", {"base": 99}, "give an earlier one, or more epochs"),
         ("recipes.tuned.multipliers", {"head": 0}, "experiments.Baseline: its multipliers"),
         ("recipes.tuned.multipliers", {"head": 1e-322}, "experiments.Baseline: its multipliers"),
         ("model", None, "model"),

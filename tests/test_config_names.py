@@ -37,6 +37,8 @@ def test_an_unknown_backbone_is_answered_with_all_that_are_known() -> None:
         ("experiments.ModelA.train", ["head", "layer4"], "conv4_x, conv5_x, head, all"),
         ("experiments.ModelA.multipliers", {"layer4": 0.1}, "conv5_x, head, base"),
         ("recipes.tuned.multipliers", {"all": 0.1}, "conv5_x, head, base"),
+        ("experiments.ModelA.unfreeze_at", {"layer4": 2}, "conv5_x, base"),
+        ("recipes.tuned.unfreeze_at", {"head": 2}, "conv5_x, base"),
         ("recipes.tuned.schedule", "cosinus", "'cosine' or 'onecycle'"),
         ("recipes.tuned.optimizer", "lion", "'adam', 'adamw' or 'sgd'"),
         ("recipes.tuned.head_init", "he", "'default' or 'xavier'"),

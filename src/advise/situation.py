@@ -60,13 +60,12 @@ def assess(job: TrainingJob) -> Situation:
 
     Raises OriginError where no subject has two training images.
     """
-    from src.data.faceset import Split
     from src.models.flops import forward_flops
     from src.training.job import make_features
 
     faces = job.starting_point.faces
     images = len(faces)
-    if faces.labels[faces.rows(Split.train)].bincount().max() < 2:
+    if faces.training_labels.bincount().max() < 2:
         what = "no subject has two training images, so none can be held out to probe with"
         raise OriginError(job.params.data.origin, what, "give each at least two beside the others")
     started = time.perf_counter()

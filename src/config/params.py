@@ -125,6 +125,11 @@ class Params(Section):
             multipliers[f"experiments.{key}"] = experiment.multipliers or {}
         for where, factors in multipliers.items():
             _each_of((*blocks, "head", "base"), factors, f"{where}.multipliers names", lacks)
+        epochs = {f"recipes.{key}": each.unfreeze_at for key, each in self.recipes.items()}
+        for key, experiment in self.experiments.items():
+            epochs[f"experiments.{key}"] = experiment.unfreeze_at or {}
+        for where, starts in epochs.items():
+            _each_of((*blocks, "base"), starts, f"{where}.unfreeze_at names", lacks)
         return self
 
     @model_validator(mode="after")
@@ -145,6 +150,18 @@ class Params(Section):
         for where, name in named.items():
             if name is not None:
                 _each_of(self.recipes, [name], f"{where} is", "which is not under recipes")
+        return self
+
+    @model_validator(mode="after")
+    def _blocks_unfreeze_in_time(self) -> Params:
+        for key, experiment in self.experiments.items():
+            recipe, blocks = self.recipe_of(key), tuple(BACKBONES[self.model.backbone].blocks)
+            for block in blocks if "all" in experiment.train else experiment.train:
+                if (first := recipe.first_epoch(block)) > experiment.epochs:
+                    raise ValueError(
+                        f"experiments.{key}: by unfreeze_at {block} begins to train in epoch "
+                        f"{first} of {experiment.epochs}; give an earlier one, or more epochs"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -88,8 +88,10 @@ class Recipe(Section):
     """Learning-rate factor of schedule step (after each third) and exponential (per epoch)."""
     warmup_epochs: NonNegative = 0.0
     """Epochs of linear warm-up before schedule cosine."""
-    head_epochs: Annotated[int, Field(ge=0)] = 0
-    """Epochs at the start that train only the head."""
+    unfreeze_at: dict[str, Count] = Field(default_factory=dict)
+    """Epoch, counted from 1, in which a block begins to train: by its name, or `base` for all
+    blocks under the head which have none of their own; by default the first.
+    """
     patience: Annotated[int, Field(ge=0)] = 0
     """Epochs without improvement after which training stops; 0 never stops early."""
     label_smoothing: Probability = 0.0
@@ -133,6 +135,11 @@ class Recipe(Section):
         """Views of an image that a head needs features of."""
         return max(self.training_views, self.answer_views)
 
+    def first_epoch(self, block: str) -> int:
+        """The epoch, counted from 1, in which a block or `head` begins to train, if it trains."""
+        common = 1 if block == "head" else self.unfreeze_at.get("base", 1)
+        return self.unfreeze_at.get(block, common)
+
     @property
     def varies_features(self) -> bool:
         """Whether a head on a frozen backbone would see new features in every epoch."""
@@ -163,6 +170,8 @@ class Experiment(Section):
     """Overrides the recipe's."""
     multipliers: dict[str, NonNegative] | None = None
     """Overrides the recipe's."""
+    unfreeze_at: dict[str, Count] | None = None
+    """Overrides the recipe's."""
     start: Literal["source", "scratch"] = "source"
     """Initial weights of the backbone: the source weights, or random ones."""
     features: Name | None = None
@@ -173,7 +182,8 @@ class Experiment(Section):
 
     def adapted(self, recipe: Recipe) -> Recipe:
         """`recipe` with this experiment's overrides."""
-        own = {key: getattr(self, key) for key in ("learning_rate", "weight_decay", "multipliers")}
+        keys = ("learning_rate", "weight_decay", "multipliers", "unfreeze_at")
+        own = {key: getattr(self, key) for key in keys}
         return recipe.model_copy(update={k: v for k, v in own.items() if v is not None})
 
     @model_validator(mode="after")

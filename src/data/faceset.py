@@ -73,6 +73,11 @@ class FaceSet:
         """(M,) int64 row numbers of one split, ascending."""
         return (self.split == split.value).nonzero().flatten()
 
+    @property
+    def training_labels(self) -> Tensor:
+        """(N,) int64 labels of the training images."""
+        return self.labels[self.rows(Split.train)]
+
     def part(self, split: Split) -> tuple[Tensor, Tensor]:
         """(M, 3, S, S) uint8 images and (M,) int64 labels of one split."""
         rows = self.rows(split)

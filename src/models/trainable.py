@@ -10,6 +10,9 @@ The modes, for frozen blocks:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import groupby
+
 from torch import nn
 
 from src.config import Recipe
@@ -25,6 +28,34 @@ def trained_blocks(network: Network, train: tuple[str, ...], recipe: Recipe) -> 
     """The blocks that train: those asked for, less those whose learning rate is 0."""
     rates = block_rates(network, recipe)
     return frozenset(name for name in resolve_blocks(network, train) if rates[name] > 0)
+
+
+def unfrozen(trained: frozenset[str], recipe: Recipe, epoch: int) -> frozenset[str]:
+    """Those of the blocks that train which have begun to by `epoch`, counted from 1.
+
+    Gradual unfreezing: Howard and Ruder, 2018.
+    """
+    return frozenset(name for name in trained if recipe.first_epoch(name) <= epoch)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Epochs in a row that train the same blocks; the first `stop` blocks are frozen in them."""
+
+    trained: frozenset[str]
+    stop: int
+    epochs: int
+
+
+def phases(
+    network: Network, trained: frozenset[str], recipe: Recipe, epochs: int
+) -> tuple[Phase, ...]:
+    """The phases of a training, one unless the recipe unfreezes blocks one after another."""
+    by_epoch = (unfrozen(trained, recipe, number) for number in range(1, epochs + 1))
+    return tuple(
+        Phase(blocks, frozen_prefix(network, blocks, recipe.batchnorm), len([*same]))
+        for blocks, same in groupby(by_epoch)
+    )
 
 
 def block_rates(network: Network, recipe: Recipe) -> dict[str, float]:

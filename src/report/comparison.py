@@ -62,6 +62,8 @@ class ExperimentResult:
         for factor, blocks in groupby(factors, factors.__getitem__):
             first, *others = blocks
             said.append(f"{first}{f' to {others[-1]}' if others else ''} × {factor:g}")
+        starts = self.experiment.unfreeze_at or {}
+        said += [f"{block} from epoch {epoch}" for block, epoch in starts.items() if epoch > 1]
         if self.experiment.features:
             said.append(f"on {self.experiment.features}")
         return ", ".join(said)

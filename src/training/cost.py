@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from src.data.faceset import Split
 from src.models.convolutions import torchs_convolutions
 from src.models.network import Network
-from src.models.trainable import frozen_prefix, trained_blocks, unfreeze
+from src.models.trainable import phases, trained_blocks, unfreeze
 from src.training.device import Compute
 from src.training.job import TrainingJob
 
@@ -39,25 +40,34 @@ def _wait(compute: Compute) -> None:
 def epoch_flops(job: TrainingJob) -> float:
     """The least FLOPs per epoch by layers as they are defined, as PyTorch counts them.
 
-    A prefix that never changes runs once for every view of every image, spread over the epochs;
-    the rest runs forward and back for training images, and forward for those of validation.
+    What has not trained yet runs once for every view of every image, spread over the epochs; the
+    rest runs forward and back for training images, and forward for those of validation.
     """
+    recipe, epochs, faces = job.recipe, job.experiment.epochs, job.starting_point.faces
     network = Network(job.spec()).eval()
-    trained = trained_blocks(network, job.experiment.train, job.recipe)
-    unfreeze(network, trained, job.recipe.batchnorm)
-    stop = frozen_prefix(network, trained, job.recipe.batchnorm)
-    image = torch.zeros(1, 3, job.spec().input_size, job.spec().input_size)
+    trained = trained_blocks(network, job.experiment.train, recipe)
+    parts = phases(network, trained, recipe, epochs)
+    size = job.spec().input_size
+    image = torch.zeros(1, 3, size, size)
+    images, validation = (len(faces.rows(split)) for split in (Split.train, Split.val))
+    validation *= recipe.answer_views
     with FlopCounterMode(display=False) as once, torch.no_grad():
-        below = network.run(image, 0, stop)
+        network.run(image, 0, max(phase.stop for phase in parts))
+    total = once.get_total_flops() * (recipe.training_views * images + validation)
+    for phase in parts:
+        unfreeze(network, phase.trained, recipe.batchnorm)
+        forward, backward = _flops(network, image, phase.stop)
+        total += phase.epochs * (forward * (images + validation) + backward * images)
+    return float(total / epochs)
+
+
+def _flops(network: Network, image: Tensor, start: int) -> tuple[int, int]:
+    """FLOPs of an image's way through the blocks from `start` on, and of the gradients' back."""
+    with torch.no_grad():
+        below = network.run(image, 0, start)
     with FlopCounterMode(display=False) as forward, torchs_convolutions():
-        logits = network(below, stop)
+        logits = network(below, start)
     with FlopCounterMode(display=False) as backward:
         if logits.requires_grad:
             logits.sum().backward()
-    faces = job.starting_point.faces
-    images, validation = (len(faces.rows(split)) for split in (Split.train, Split.val))
-    validation *= job.recipe.answer_views
-    seen = job.recipe.training_views * images + validation
-    first = once.get_total_flops() * seen / job.experiment.epochs
-    each = forward.get_total_flops() * (images + validation)
-    return float(first + each + backward.get_total_flops() * images)
+    return forward.get_total_flops(), backward.get_total_flops()

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from src.config import Recipe
 from src.models.network import Network
-from src.models.trainable import frozen_prefix, training_mode, unfreeze
+from src.models.trainable import frozen_prefix, training_mode, unfreeze, unfrozen
 from src.training.accumulation import Accumulation
 from src.training.augment import augmented
 from src.training.checkpoint import Checkpoint
@@ -33,16 +33,22 @@ class Examples:
     """Inputs of N images with their (N,) int64 labels, on one device.
 
     all: the number of images of which these are a rank's own; None if these are all. views: those
-    of an image over which its answer is the mean.
+    of an image over which its answer is the mean. cached: the inputs of later blocks, in their
+    order; each holds as long as no block before it has trained.
     """
 
     inputs: Inputs
     labels: Tensor
     all: int | None = None
     views: int = 1
+    cached: tuple[Inputs, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels) if self.all is None else self.all
+
+    def before(self, stop: int) -> Inputs:
+        """The inputs nearest to block `stop`, where no block before it has trained."""
+        return next((each for each in reversed(self.cached) if each.start <= stop), self.inputs)
 
 
 @dataclass(frozen=True)
@@ -138,14 +144,14 @@ def _epoch(
 ) -> Epoch:
     started, compute, recipe = time.perf_counter(), passes.compute, plan.recipe
     ranks = compute.ranks
-    trained = frozenset({"head"}) if number <= recipe.head_epochs else plan.trained
+    trained = unfrozen(plan.trained, recipe, number)
     unfreeze(network, trained, recipe.batchnorm)
     training_mode(network, trained, recipe.batchnorm)
+    stop = frozen_prefix(network, trained, recipe.batchnorm)
     images = len(training)
     rows, views = epoch_order(plan.seed, number, images, recipe.flip)
-    inputs = augmented(training.inputs, recipe.augment, plan.seed, number, images, ranks)
+    inputs = augmented(training.before(stop), recipe.augment, plan.seed, number, images, ranks)
     if recipe.mixup:
-        stop = frozen_prefix(network, plan.trained, recipe.batchnorm)
         if inputs.start < stop:
             inputs = PrefixOutputs(inputs, network, stop)
         inputs = mix(inputs, training.labels, recipe.mixup, recipe.flip, plan.seed, number)
@@ -162,7 +168,7 @@ def _epoch(
             totals = totals + sums
     scores = (totals / images).tolist()
     speed = images / (time.perf_counter() - started)
-    val_scores = evaluate(network, validation, compute)
+    val_scores = evaluate(network, validation, compute, stop)
     rate = max(group["lr"] for group in optimizer.param_groups)
     seconds = time.perf_counter() - started
     epoch = Epoch.of(number, scores, val_scores, rate, seconds, speed)
@@ -172,13 +178,13 @@ def _epoch(
 
 
 @torch.no_grad()
-def evaluate(network: Network, examples: Examples, compute: Compute) -> list[float]:
+def evaluate(network: Network, examples: Examples, compute: Compute, stop: int = 0) -> list[float]:
     """Mean loss (cross-entropy) and accuracy in evaluation mode, as `score_sums` orders them.
 
-    Of the images of all ranks.
+    Of the images of all ranks. stop: the first blocks, of which none has trained.
     """
     totals = torch.zeros((), device=compute.device)
-    for logits, labels in answers(network, examples, compute):
+    for logits, labels in answers(network, examples, compute, stop):
         totals = totals + score_sums(logits, labels, F.cross_entropy(logits, labels) * len(labels))
     compute.ranks.add([totals])
     scores: list[float] = (totals / len(examples)).tolist()
@@ -187,16 +193,19 @@ def evaluate(network: Network, examples: Examples, compute: Compute) -> list[flo
 
 @torch.no_grad()
 def answers(
-    network: Network, examples: Examples, compute: Compute
+    network: Network, examples: Examples, compute: Compute, stop: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """(B, classes) float32 logits in evaluation mode with their (B,) labels, batch by batch."""
+    """(B, classes) float32 logits in evaluation mode with their (B,) labels, batch by batch.
+
+    stop: the first blocks, of which none has trained.
+    """
     network.eval()
+    inputs = examples.before(stop)
     rows = torch.arange(len(examples.labels), device=compute.device)
     for part in torch.split(rows, EVALUATION_BATCH):
         with compute.autocast():
             views = (
-                examples.inputs.batch(part, torch.full_like(part, view))
-                for view in range(examples.views)
+                inputs.batch(part, torch.full_like(part, view)) for view in range(examples.views)
             )
-            logits = network.head(network.answer(views, examples.inputs.start)).float()
+            logits = network.head(network.answer(views, inputs.start)).float()
         yield logits, examples.labels[part]

@@ -17,7 +17,7 @@ from torch import Tensor
 from src.data.faceset import MappedImages, Split
 from src.models.imports import without_dynamo
 from src.models.network import Network
-from src.models.trainable import frozen_prefix
+from src.models.trainable import frozen_prefix, phases
 from src.training.checkpoint import Checkpoint
 from src.training.inputs import ImageInputs
 from src.training.job import TrainingJob, recalibrate_blocks
@@ -63,7 +63,8 @@ def train_networks(
                 report,
                 checkpoint,
             )
-        pairs = answers(untrained.network, frozen.validation, job.compute)
+        stop = frozen_prefix(untrained.network, untrained.trained, job.recipe.batchnorm)
+        pairs = answers(untrained.network, frozen.validation, job.compute, stop)
         own = torch.cat([logits for logits, _ in pairs])
         logits = job.compute.ranks.in_order(own, len(frozen.validation))
         results.append(untrained.result(history, logits))
@@ -74,10 +75,10 @@ def train_networks(
 
 @dataclass(frozen=True)
 class Frozen:
-    """What training does not change: the inputs of the first block that trains, and statistics.
+    """This rank's own images, and what training does not change.
 
-    The inputs are those of this rank's own images. `statistics` holds the BatchNorm buffers where
-    the recipe recalibrates them, else nothing.
+    That is the inputs of the first block that trains, of others where blocks unfreeze one after
+    another, and in `statistics` the BatchNorm buffers where the recipe recalibrates them.
     """
 
     training: Examples
@@ -95,16 +96,33 @@ class Frozen:
             statistics = {name: buffer.clone() for name, buffer in network.named_buffers()}
         training = _own(job, Split.train, 1)
         validation = _own(job, Split.val, recipe.answer_views)
-        stop = frozen_prefix(network, trained, recipe.batchnorm)
-        if stop and job.params.engine.cache_prefix and not recipe.augment.random:
-            training = _cached(training, network, stop, recipe.training_views, job)
-            validation = _cached(validation, network, stop, validation.views, job)
+        if job.params.engine.cache_prefix and not recipe.augment.random:
+            for stop in _stops(job, network, trained):
+                training = _cached(training, network, stop, recipe.training_views, job)
+                validation = _cached(validation, network, stop, validation.views, job)
         return cls(training, validation, statistics)
 
     @property
-    def starts(self) -> tuple[int, int]:
-        """The blocks that the training and validation inputs go into, 0 where none is cached."""
-        return self.training.inputs.start, self.validation.inputs.start
+    def starts(self) -> tuple[int, ...]:
+        """The blocks that cached training and validation inputs go into."""
+        both = (self.training, self.validation)
+        return tuple(each.start for examples in both for each in examples.cached)
+
+
+def _stops(job: TrainingJob, network: Network, trained: frozenset[str]) -> list[int]:
+    """The blocks whose inputs are worth a cache, from the first on.
+
+    That is the first that trains at all, and the first in a phase that has at least as many epochs
+    as the cache takes passes over the images.
+    """
+    recipe = job.recipe
+    lasting = frozen_prefix(network, trained, recipe.batchnorm)
+    early = (
+        phase.stop
+        for phase in phases(network, trained, recipe, job.experiment.epochs)
+        if phase.epochs >= recipe.training_views
+    )
+    return sorted({stop for stop in (lasting, *early) if stop})
 
 
 def _own(job: TrainingJob, split: Split, views: int) -> Examples:
@@ -120,26 +138,25 @@ def _own(job: TrainingJob, split: Split, views: int) -> Examples:
 def _cached(
     examples: Examples, network: Network, stop: int, views: int, job: TrainingJob
 ) -> Examples:
-    """The cached inputs of the blocks from `stop` on; the images if the cache does not fit.
+    """The examples with the inputs of block `stop`; as they were if no cache has room for these.
 
-    Those go through the whole network, unfolded, whose rounding differs: a warning says so.
+    Every epoch then computes them, unfolded, whose rounding differs: a warning says so.
     """
     params, compute = job.params, job.compute
     share = params.engine.cache_fraction * compute.free_memory()
     budget = min(share, params.engine.cache_limit * 2**30)
-    assert isinstance(examples.inputs, ImageInputs)  # noqa: S101
-    cached = cache_prefix(network, stop, examples.inputs, views, compute, int(budget))
+    cached = cache_prefix(network, stop, examples.before(stop), views, compute, int(budget))
     if cached is None:
         what = "neither memory nor disk has room for what is frozen, so every epoch computes it"
         print(f"warning: {job.name}: {what}; results differ in rounding", file=sys.stderr)
         return examples
-    return replace(examples, inputs=cached)
+    return replace(examples, cached=(*examples.cached, cached))
 
 
 def checkpoint_of(job: TrainingJob, *starts: int) -> Checkpoint:
     """The checkpoint that the job resumes from, if an earlier run left one.
 
-    starts: the blocks that the training and validation inputs go into, 0 where none is cached.
+    starts: the blocks that cached inputs go into.
     """
     experiment = job.experiment.model_copy(update={"seeds": None})
     key = job.key(__name__, experiment, job.recipe, job.seed, starts)

@@ -20,7 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from src.files import unnamed
 from src.models.network import ModelSpec, Network, Norm
 from src.training.device import Compute
-from src.training.inputs import Activations, ActivationsOnDisk, ImageInputs
+from src.training.inputs import Activations, ActivationsOnDisk, ImageInputs, Inputs
 
 if TYPE_CHECKING:
     from src.data.faceset import MappedImages
@@ -92,20 +92,20 @@ def normalized(images: Tensor, spec: ModelSpec) -> Tensor:
 
 @torch.no_grad()
 def cache_prefix(
-    network: Network, stop: int, inputs: ImageInputs, views: int, compute: Compute, budget: int
+    network: Network, stop: int, inputs: Inputs, views: int, compute: Compute, budget: int
 ) -> Activations | ActivationsOnDisk | None:
-    """Run blocks before `stop` once on every view: in `budget` bytes of memory, else in a file.
+    """Run blocks up to `stop` once on every view: in `budget` bytes of memory, else in a file.
 
     None if neither memory nor disk suffices, including a disk that fills up halfway.
     """
     prefix = folded(network, compute.dtype)
-    device = inputs.images.device
+    device = compute.device
     cache: Activations | ActivationsOnDisk | None = None
     rows = torch.arange(len(inputs), device=device)
     for view in range(views):
         for part in torch.split(rows, BATCH):
-            images = inputs.batch(part, torch.full_like(part, view)).to(compute.dtype)
-            output = prefix.run(images, 0, stop)
+            below = inputs.batch(part, torch.full_like(part, view)).to(compute.dtype)
+            output = prefix.run(below, inputs.start, stop)
             output = output.permute(0, 2, 3, 1) if output.ndim == 4 else output
             if cache is None:
                 shape = (views, len(inputs), *output.shape[1:])

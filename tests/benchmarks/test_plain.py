@@ -206,7 +206,7 @@ def test_what_the_plain_loop_does_not_support_is_refused_by_name(project: Path) 
     check_comparable(job)
     for recipe, named in (
         ({"augment": Augment(hue=0.1)}, "jitter"),
-        ({"head_epochs": 2}, "only the head"),
+        ({"unfreeze_at": {"base": 3}}, "gradual unfreezing"),
         ({"patience": 3}, "patience"),
         ({"mixup": 0.4}, "mixup"),
         ({"flip_test": True}, "flipped images"),

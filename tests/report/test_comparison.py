@@ -157,6 +157,13 @@ def test_blocks_in_a_row_with_one_learning_rate_are_named_together() -> None:
     assert row.trains == "everything, head × 1, conv5_x to conv3_x × 0.6, base × 0.4"
 
 
+def test_blocks_that_begin_to_train_later_are_named() -> None:
+    later = {"conv5_x": 1, "conv4_x": 3, "base": 5}
+    gradual = Experiment(train=("all",), unfreeze_at=later, batch_size=8, epochs=8)
+    row = replace(results(Baseline=0.5).best, experiment=gradual)
+    assert row.trains == "everything, conv4_x from epoch 3, base from epoch 5"
+
+
 @pytest.mark.parametrize(
     ("p", "text"),
     [(0.0, "p < 0.001"), (0.0012, "p = 0.001"), (0.0499, "p = 0.050"), (0.5, "p = 0.50")],

@@ -37,8 +37,8 @@ CROPS = Augment(random_resized_crop=True, brightness=0.2)
 # Of an experiment and of a recipe. 25 training images: of the batches of 8 the last has one image.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a cached prefix": (
-        {"train": TOP, "epochs": 3},
-        {"head_epochs": 1, "flip_test": True},
+        {"train": TOP, "epochs": 4},
+        {"unfreeze_at": {"base": 3}, "flip_test": True},
     ),
     "batch statistics everywhere": (
         {"train": ("all",), "batch_size": 9},
@@ -107,7 +107,8 @@ def norm_example(share: slice, ranks: Ranks) -> Iterator[Tensor]:
 
 def held(job: TrainingJob) -> list[int]:
     """Rows and bytes of the training inputs that this rank holds."""
-    inputs = Frozen.of(Untrained.of(job)).training.inputs
+    training = Frozen.of(Untrained.of(job)).training
+    inputs = training.cached[0] if training.cached else training.inputs
     assert isinstance(inputs, (Activations, ImageInputs))
     kept = inputs.values if isinstance(inputs, Activations) else inputs.images
     return [len(inputs), kept[:].nbytes]

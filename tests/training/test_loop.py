@@ -166,10 +166,10 @@ def test_a_checkpoint_of_other_parameters_is_not_taken_up(tmp_path: Path) -> Non
     assert Checkpoint(tmp_path / "point", "two").load() is None
 
 
-def test_head_epochs_train_the_head_alone_and_then_the_rest(
+def test_a_head_trains_alone_until_its_network_unfreezes(
     network: Network, faces: FaceSet, spec: ModelSpec, recipe: Recipe
 ) -> None:
-    gradual = recipe.model_copy(update={"head_epochs": 1, "select": "last"})
+    gradual = recipe.model_copy(update={"unfreeze_at": {"base": 2}, "select": "last"})
     before = snapshot(network)
     run(network, Plan(gradual, frozenset({"head", "conv5_x"}), 1, 8, 0), faces, spec)
     assert changed(network, before) == {"fc.weight", "fc.bias"}

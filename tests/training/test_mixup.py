@@ -104,7 +104,7 @@ def test_the_loss_is_the_mean_of_both_labels_losses_by_their_shares(
 def test_mixed_training_from_a_cached_prefix_equals_training_the_whole_network(
     trained: set[str], network: Network, faces: FaceSet, spec: ModelSpec, recipe: Recipe
 ) -> None:
-    mixing = recipe.model_copy(update={"mixup": 0.4, "head_epochs": 1})
+    mixing = recipe.model_copy(update={"mixup": 0.4, "unfreeze_at": {"base": 2}})
     plan = Plan(mixing, frozenset(trained), 3, 8, 0)
     images, labels = faces.part(Split.train)
     stop = frozen_prefix(network, plan.trained, "freeze")

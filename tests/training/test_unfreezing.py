@@ -1,0 +1,152 @@
+"""Gradual unfreezing: blocks begin to train in epochs of their own, above what is still cached."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from src.config import Params, Recipe
+from src.data.faceset import FaceSet
+from src.models.network import ModelSpec, Network
+from src.models.trainable import phases
+from src.training import checkpoint as checkpoints
+from src.training.cost import epoch_flops
+from src.training.engine import run_job
+from src.training.inputs import Activations
+from src.training.job import TrainingJob
+from src.training.loop import Plan
+from src.training.networks import Frozen
+from src.training.result import Epoch, TrainingResult
+from src.training.untrained import Untrained
+from tests.training.conftest import make_job
+from tests.training.test_loop import changed, run, snapshot
+
+BLOCKS = ("conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x")
+TOP_FIRST = {"base": 3, "conv5_x": 1}
+
+
+def gradual(recipe: Recipe, **changes: Any) -> Recipe:
+    return recipe.model_copy(update={"unfreeze_at": TOP_FIRST, "select": "last", **changes})
+
+
+@pytest.fixture
+def job(faces: FaceSet, params: Params, recipe: Recipe, tmp_path: Path) -> TrainingJob:
+    """Two epochs of the last block, then two of everything."""
+    return make_job(faces, params, gradual(recipe), tmp_path, train=("all",), epochs=4)
+
+
+def trained(job: TrainingJob) -> TrainingResult:
+    job.scratch.mkdir(exist_ok=True)
+    return run_job(job, lambda _epoch: None)
+
+
+def without_cache(job: TrainingJob) -> TrainingJob:
+    engine = job.params.engine.model_copy(update={"cache_prefix": False})
+    return replace(job, params=job.params.model_copy(update={"engine": engine}))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "moved"),
+    [(1, ("fc",)), (2, ("fc", "layer4")), (3, ("fc", "layer3", "layer4")), (4, ("",))],
+)
+def test_a_block_begins_to_train_in_its_epoch(
+    epochs: int,
+    moved: tuple[str, ...],
+    network: Network,
+    faces: FaceSet,
+    spec: ModelSpec,
+    recipe: Recipe,
+) -> None:
+    one_by_one = gradual(recipe, unfreeze_at={"conv5_x": 2, "conv4_x": 3, "base": 4})
+    before = snapshot(network)
+    plan = Plan(one_by_one, frozenset({*BLOCKS, "head"}), 4, 8, 0, stop=epochs)
+    run(network, plan, faces, spec)
+    names = changed(network, before)
+    assert all(name.startswith(moved) for name in names)
+    assert all(any(name.startswith(each) for name in names) for each in moved)
+
+
+def test_phases_are_epochs_that_train_the_same_blocks(network: Network, recipe: Recipe) -> None:
+    some = frozenset({"head", "conv4_x", "conv5_x"})
+    found = phases(network, some, gradual(recipe), 5)
+    assert [(each.trained, each.stop, each.epochs) for each in found] == [
+        ({"head", "conv5_x"}, 4, 2),
+        (some, 3, 3),
+    ]
+    (only,) = phases(network, some, recipe, 5)
+    assert (only.trained, only.stop, only.epochs) == (some, 3, 5)
+    adapting = recipe.model_copy(update={"batchnorm": "adapt"})
+    assert [each.stop for each in phases(network, some, gradual(adapting), 5)] == [0, 0]
+
+
+@pytest.mark.parametrize("train", [("all",), ("conv4_x", "conv5_x", "head")], ids=str)
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_training_from_caches_equals_training_the_whole_network(
+    job: TrainingJob, train: tuple[str, ...], mixup: float
+) -> None:
+    experiment = job.experiment.model_copy(update={"train": train})
+    # Not Adam, whose first steps are signs of gradients, which magnify rounding.
+    sgd = {"mixup": mixup, "optimizer": "sgd", "learning_rate": 0.002}
+    job = replace(job, experiment=experiment, recipe=job.recipe.model_copy(update=sgd))
+    frozen = Frozen.of(Untrained.of(job))
+    starts = (4,) if train == ("all",) else (3, 4)
+    assert frozen.starts == starts * 2
+    assert not Frozen.of(Untrained.of(without_cache(job))).starts
+    deepest = frozen.training.before(5)
+    assert isinstance(deepest, Activations) and frozen.training.before(4) is deepest
+    assert frozen.training.before(2) is frozen.training.inputs
+
+    cached, whole = trained(job).history, trained(without_cache(job)).history
+    for one, other in zip(cached, whole, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=2e-3)
+        assert one.val_loss == pytest.approx(other.val_loss, rel=5e-3)
+
+
+def test_a_single_epoch_is_not_worth_a_cache_of_both_views(job: TrainingJob) -> None:
+    soon = job.recipe.model_copy(update={"unfreeze_at": {"base": 2, "conv5_x": 1}})
+    assert not Frozen.of(Untrained.of(replace(job, recipe=soon))).starts
+    once = soon.model_copy(update={"flip": False})
+    assert Frozen.of(Untrained.of(replace(job, recipe=once))).starts == (4, 4)
+
+
+@pytest.mark.parametrize("epoch", [2, 3])
+def test_an_interrupted_run_resumes_to_the_same_bytes(
+    epoch: int, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
+
+    def stop(done: Epoch) -> None:
+        if done.number == epoch:
+            raise KeyboardInterrupt
+
+    whole = trained(replace(job, scratch=job.scratch / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        run_job(job, stop)
+    resumed = trained(job)
+    assert all(torch.equal(whole.state[name], resumed.state[name]) for name in whole.state)
+    assert [each.val_loss for each in whole.history] == [each.val_loss for each in resumed.history]
+
+
+def test_several_seeds_share_what_is_cached_to_the_same_bytes(job: TrainingJob) -> None:
+    from src.training.engine import run_seeds
+
+    alone = [trained(replace(job, seed=seed, scratch=job.scratch / str(seed))) for seed in (0, 1)]
+    together = run_seeds(job, (0, 1), lambda _epoch, _number: None)
+    for one, other in zip(alone, together, strict=True):
+        assert all(torch.equal(one.state[name], other.state[name]) for name in one.state)
+
+
+def test_the_least_arithmetic_is_that_of_the_phases(job: TrainingJob) -> None:
+    def flops(train: tuple[str, ...], epochs: int, recipe: Recipe) -> float:
+        changes = {"train": train, "epochs": epochs}
+        experiment = job.experiment.model_copy(update=changes)
+        return epoch_flops(replace(job, experiment=experiment, recipe=recipe)) * epochs
+
+    at_once = job.recipe.model_copy(update={"unfreeze_at": {}})
+    both = flops(("conv5_x", "head"), 2, at_once) + flops(("all",), 2, at_once)
+    assert flops(("all",), 4, job.recipe) == pytest.approx(both)
+    assert both < flops(("all",), 4, at_once)
