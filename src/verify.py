@@ -28,7 +28,7 @@ EXAMPLES = """\
   python -m src.verify
   python -m src.verify Baseline ModelA
   python -m src.verify ModelA --tolerance 2 --json"""
-Answer = Literal["identical", "equal", "different", "not comparable"]
+Answer = Literal["identical", "within tolerance", "different", "not comparable"]
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train experiments again and compare the networks with the existing ones, byte for byte.
 
     The dataset, source weights, parameters and code must be those of the run's record; if they are
-    not, the answer is `not comparable`. The same bytes are `identical`. Other bytes are `equal` if
-    the record has another fingerprint (processor, threads, torch) than this machine, and the
-    validation accuracies are within the tolerance of each other; else they are `different`. No
-    cache is read, and nothing in the project is written. The exit code is 1 if any answer is
+    not, the answer is `not comparable`. The same bytes are `identical`. Other bytes are `within
+    tolerance` if the record has another fingerprint (processor, threads, torch) than this machine,
+    and the validation accuracies are within the tolerance of each other; else they are `different`.
+    No cache is read, and nothing in the project is written. The exit code is 1 if any answer is
     `different`, else 0. Of an experiment with several seeds, the network of the first is compared.
     """
     options = _arguments(argv)
@@ -176,7 +176,7 @@ def _retrain(record: RunRecord, job: TrainingJob, tolerance: float) -> Verdict:
     machine = then.differences(now) if then else ("the record has no fingerprint",)
     near = 100 * abs(again - before) <= tolerance
     accuracies += f", {'within' if near else 'beyond'} {tolerance:g} points"
-    return Verdict(job.name, "equal" if near else "different", (accuracies, *machine))
+    return Verdict(job.name, "within tolerance" if near else "different", (accuracies, *machine))
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,7 +25,8 @@ from src.tracking.store import SQLITE, Backend, Store, locked
 
 PREFIX = "promoting."  # of tags of the registered model
 REBUILDING = "rebuilding"  # the same of the experiment, before the id of the run
-DEAD = 120.0  # seconds for which a waiting process sees another's tag unchanged; inside takes few
+DEAD = 120.0  # seconds for which a waiting process sees another's tag unchanged
+ALIVE = DEAD / 4  # seconds between two signs of life of a process that is inside
 POLL = 0.2
 
 
@@ -82,9 +84,31 @@ def _alone(store: Backend, tags: _Tags) -> Iterator[None]:
     mine = f"{tags.prefix}{uuid.uuid4().hex}"
     try:
         _enter(tags, mine)
-        yield
+        with _signs_of_life(tags, mine):
+            yield
     finally:
         tags.delete(mine)
+
+
+@contextmanager
+def _signs_of_life(tags: _Tags, mine: str) -> Iterator[None]:
+    """A block in which a thread renews a tag; to upload a big model may take minutes."""
+    from mlflow.exceptions import MlflowException
+
+    left = threading.Event()
+
+    def renew() -> None:
+        while not left.wait(ALIVE):
+            with suppress(MlflowException):  # the block itself will meet a lost server
+                tags.write(mine, uuid.uuid4().hex)
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        thread.join()
 
 
 def _enter(tags: _Tags, mine: str) -> None:

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,6 +161,31 @@ def test_what_a_killed_process_leaves_is_cleared_by_the_next(
     assert "waiting for another promotion to end" in capsys.readouterr().err
     finish_run(project)
     assert promote(project.record, 0.5, MODEL).promoted
+
+
+@pytest.mark.parametrize("store", ["server"], indirect=True)
+def test_one_that_takes_long_inside_is_not_taken_for_dead(
+    project: Project, store: Server | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = open_store(EXPERIMENT)
+    backend.client.create_registered_model(MODEL)
+    monkeypatch.setattr(exclusive, "DEAD", 2.0)
+    monkeypatch.setattr(exclusive, "ALIVE", 0.3)
+    order = []
+
+    def inside(name: str, seconds: float) -> None:
+        with alone(backend, MODEL):
+            order.append(f"{name} in")
+            time.sleep(seconds)
+            order.append(f"{name} out")
+
+    slow = threading.Thread(target=inside, args=("slow", 5.0))
+    slow.start()
+    while not order:
+        time.sleep(0.05)
+    inside("next", 0.0)
+    slow.join()
+    assert order == ["slow in", "slow out", "next in", "next out"]
 
 
 def test_two_clones_that_reconcile_at_once_make_a_lost_run_once(

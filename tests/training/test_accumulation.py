@@ -187,7 +187,7 @@ def test_batch_statistics_are_never_divided(
 def test_what_the_head_trains_in_parts_is_not_divided_once_statistics_train(
     network: Network, faces: FaceSet, spec: ModelSpec, recipe: Recipe
 ) -> None:
-    gradual = recipe.model_copy(update={"head_epochs": 1})
+    gradual = recipe.model_copy(update={"unfreeze_at": {"base": 2}})
     plan = Plan(gradual, frozenset({"head", "conv5_x"}), 2, 8, 0)
     with room_for(4, network) as seen, pytest.raises(torch.OutOfMemoryError):
         train(network, plan, *examples(faces, spec), CPU32, lambda _epoch: None)
