@@ -97,13 +97,12 @@ audit: setup ## ask which versions of the locks have known vulnerabilities (need
 licences: setup-remote ## write docs/licences.md, the licence of each package of the locks
 	$(RUN) python -m src.licences
 
-# A tracking server has pages of its own, whose addresses the second line prints.
+# A tracking server serves pages itself, whose addresses the second command prints.
+ui: export MLFLOW_BACKEND_STORE_URI = $(or $(MLFLOW_TRACKING_URI),sqlite:///mlruns/mlflow.db)
 ui: setup ## serve the MLflow UI on http://127.0.0.1:5000, or on PORT=5003
 	$(RUN) python -m src.tracking reconcile
 	$(RUN) python -m src.tracking pages --port $(PORT)
-	@$(RUN) MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlruns/mlflow.db}" sh -c \
-		'case $$MLFLOW_BACKEND_STORE_URI in http*) ;; \
-		*) exec python -m mlflow ui --host 127.0.0.1 --port $(PORT);; esac'
+	$(if $(filter http%,$(MLFLOW_TRACKING_URI)),,$(RUN) python -m mlflow ui --host 127.0.0.1 --port $(PORT))
 
 plots: setup ## write dvc_plots/index.html, what `dvc plots show` draws, readable without a network
 	$(RUN) python -m src.plots

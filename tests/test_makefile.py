@@ -97,6 +97,32 @@ def test_the_mlflow_pages_are_served_to_this_machine_alone(folder: Path) -> None
     assert "--host 127.0.0.1" in make(folder, "-n", "ui")
 
 
+@pytest.mark.parametrize(
+    ("uri", "served"),
+    [
+        ("", "sqlite:///mlruns/mlflow.db"),
+        ("sqlite:///other.db", "sqlite:///other.db"),
+        ("https://ann:secret@example.org", None),
+    ],
+)
+def test_the_mlflow_pages_are_of_the_store_that_runs_go_to(
+    folder: Path, uri: str, served: str | None
+) -> None:
+    python = folder / ".venv/bin/python"
+    real = python.rename(python.with_name("real"))
+    python.write_text('#!/bin/sh\necho ran "$2" "$3" on "$MLFLOW_BACKEND_STORE_URI"\n')
+    python.chmod(0o755)
+    try:
+        said = run(folder, "make", "--silent", "ui", MLFLOW_TRACKING_URI=uri).splitlines()
+    finally:
+        real.rename(python)
+    assert [line.split(" on ")[0] for line in said[:2]] == [
+        "ran src.tracking reconcile",
+        "ran src.tracking pages",
+    ]
+    assert said[2:] == ([f"ran mlflow ui on {served}"] if served else [])
+
+
 def test_what_running_servers_need_is_not_cleaned_away(folder: Path) -> None:
     servers = folder / ".cache" / "services"
     servers.mkdir(parents=True)
