@@ -17,9 +17,9 @@ from torch import Tensor
 from src.data.faceset import MappedImages, Split
 from src.models.imports import without_dynamo
 from src.models.network import Network
-from src.models.trainable import frozen_prefix, phases
+from src.models.trainable import frozen_prefix, phases, unfrozen
 from src.training.checkpoint import Checkpoint
-from src.training.inputs import ImageInputs
+from src.training.inputs import Activations, ImageInputs
 from src.training.job import TrainingJob, recalibrate_blocks
 from src.training.loop import Examples, Plan, answers, train
 from src.training.norms import share_norms
@@ -92,7 +92,9 @@ class Frozen:
         recipe = job.recipe
         statistics = {}
         if recipe.batchnorm == "recalibrate":
-            recalibrate_blocks(job, network, frozenset(network.blocks) - trained)
+            recalibrate_blocks(
+                job, network, frozenset(network.blocks) - unfrozen(trained, recipe, 1)
+            )
             statistics = {name: buffer.clone() for name, buffer in network.named_buffers()}
         training = _own(job, Split.train, 1)
         validation = _own(job, Split.val, recipe.answer_views)
@@ -144,7 +146,8 @@ def _cached(
     """
     params, compute = job.params, job.compute
     share = params.engine.cache_fraction * compute.free_memory()
-    budget = min(share, params.engine.cache_limit * 2**30)
+    held = sum(each.values.nbytes for each in examples.cached if isinstance(each, Activations))
+    budget = min(share, params.engine.cache_limit * 2**30 - held)
     cached = cache_prefix(network, stop, examples.before(stop), views, compute, int(budget))
     if cached is None:
         what = "neither memory nor disk has room for what is frozen, so every epoch computes it"

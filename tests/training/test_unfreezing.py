@@ -16,7 +16,7 @@ from src.models.trainable import phases
 from src.training import checkpoint as checkpoints
 from src.training.cost import epoch_flops
 from src.training.engine import run_job
-from src.training.inputs import Activations
+from src.training.inputs import Activations, ActivationsOnDisk
 from src.training.job import TrainingJob
 from src.training.loop import Plan
 from src.training.networks import Frozen
@@ -111,6 +111,37 @@ def test_a_single_epoch_is_not_worth_a_cache_of_both_views(job: TrainingJob) -> 
     assert not Frozen.of(Untrained.of(replace(job, recipe=soon))).starts
     once = soon.model_copy(update={"flip": False})
     assert Frozen.of(Untrained.of(replace(job, recipe=once))).starts == (4, 4)
+
+
+def test_all_caches_together_stay_within_the_limit(job: TrainingJob) -> None:
+    experiment = job.experiment.model_copy(update={"train": ("conv4_x", "conv5_x", "head")})
+    job = replace(job, experiment=experiment)
+
+    def held(limit: float) -> list[type]:
+        engine = job.params.engine.model_copy(update={"cache_limit": limit})
+        params = job.params.model_copy(update={"engine": engine})
+        return [
+            type(each)
+            for each in Frozen.of(Untrained.of(replace(job, params=params))).training.cached
+        ]
+
+    both = Frozen.of(Untrained.of(job)).training.cached
+    sizes = [each.values.nbytes for each in both if isinstance(each, Activations)]
+    assert len(sizes) == 2
+    assert held((sum(sizes) + 1) / 2**30) == [Activations, Activations]
+    assert held((sum(sizes) - 1) / 2**30) == [Activations, ActivationsOnDisk]
+
+
+def test_statistics_of_what_is_frozen_at_first_are_recalibrated(job: TrainingJob) -> None:
+    recipe = job.recipe.model_copy(update={"batchnorm": "recalibrate"})
+    statistics = {}
+    for train, starts in ((("all",), TOP_FIRST), (("conv5_x", "head"), {})):
+        experiment = job.experiment.model_copy(update={"train": train})
+        own = recipe.model_copy(update={"unfreeze_at": starts})
+        untrained = Untrained.of(replace(job, experiment=experiment, recipe=own))
+        statistics[train] = Frozen.of(untrained).statistics
+    one, other = statistics.values()
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize("epoch", [2, 3])
