@@ -105,10 +105,10 @@ class Frozen:
         return cls(training, validation, statistics)
 
     @property
-    def starts(self) -> tuple[int, ...]:
-        """The blocks that cached training and validation inputs go into."""
+    def starts(self) -> tuple[tuple[int, ...], ...]:
+        """The blocks that cached training inputs go into, and those of validation inputs."""
         both = (self.training, self.validation)
-        return tuple(each.start for examples in both for each in examples.cached)
+        return tuple(tuple(each.start for each in examples.cached) for examples in both)
 
 
 def _stops(job: TrainingJob, network: Network, trained: frozenset[str]) -> list[int]:
@@ -156,10 +156,10 @@ def _cached(
     return replace(examples, cached=(*examples.cached, cached))
 
 
-def checkpoint_of(job: TrainingJob, *starts: int) -> Checkpoint:
+def checkpoint_of(job: TrainingJob, *starts: tuple[int, ...]) -> Checkpoint:
     """The checkpoint that the job resumes from, if an earlier run left one.
 
-    starts: the blocks that cached inputs go into.
+    starts: the blocks that cached training inputs go into, and those of validation inputs.
     """
     experiment = job.experiment.model_copy(update={"seeds": None})
     key = job.key(__name__, experiment, job.recipe, job.seed, starts)

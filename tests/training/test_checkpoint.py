@@ -115,7 +115,7 @@ def test_a_run_starts_anew_beside_a_damaged_checkpoint(
     if content is None:
         path.mkdir()
     elif isinstance(content, int):
-        path.write_bytes(sealed(checkpoint_of(job, 4, 4), DAMAGED[content]))
+        path.write_bytes(sealed(checkpoint_of(job, (4,), (4,)), DAMAGED[content]))
     else:
         path.write_bytes(content)
     again = run_job(job, lambda _epoch: None)
@@ -149,12 +149,12 @@ def test_the_key_covers_all_that_the_run_is_a_function_of(
         replace(job, seed=1),
         replace(job, compute=Compute(CPU32.device, torch.bfloat16)),
     ]
-    keys = [checkpoint_of(each, 4, 4).key for each in (job, *others)]
-    keys += [checkpoint_of(job, 0, 0).key, checkpoint_of(job, 4, 0).key]
+    keys = [checkpoint_of(each, (4,), (4,)).key for each in (job, *others)]
+    keys += [checkpoint_of(job, (), ()).key, checkpoint_of(job, (4,), ()).key]
     monkeypatch.setattr(torch, "__version__", "9.9")
-    keys.append(checkpoint_of(job, 4, 4).key)
+    keys.append(checkpoint_of(job, (4,), (4,)).key)
     monkeypatch.setattr("src.training.job.code_digest", lambda module: f"other {module}")
-    keys.append(checkpoint_of(job, 4, 4).key)
+    keys.append(checkpoint_of(job, (4,), (4,)).key)
     assert len(set(keys)) == len(keys)
 
 
@@ -164,7 +164,7 @@ def test_a_checkpoint_knows_where_the_cached_prefix_ended(
 ) -> None:
     asked = []
 
-    def spy(of: TrainingJob, *starts: int) -> Checkpoint:
+    def spy(of: TrainingJob, *starts: tuple[int, ...]) -> Checkpoint:
         asked.append(starts)
         return checkpoint_of(of, *starts)
 
@@ -172,4 +172,4 @@ def test_a_checkpoint_knows_where_the_cached_prefix_ended(
     engine = job.params.engine.model_copy(update={"cache_prefix": cached})
     job = replace(job, params=job.params.model_copy(update={"engine": engine}))
     run_job(job, lambda _epoch: None)
-    assert asked == [(4, 4) if cached else (0, 0)]
+    assert asked == [((4,), (4,)) if cached else ((), ())]

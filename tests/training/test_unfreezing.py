@@ -94,8 +94,8 @@ def test_training_from_caches_equals_training_the_whole_network(
     job = replace(job, experiment=experiment, recipe=job.recipe.model_copy(update=sgd))
     frozen = Frozen.of(Untrained.of(job))
     starts = (4,) if train == ("all",) else (3, 4)
-    assert frozen.starts == starts * 2
-    assert not Frozen.of(Untrained.of(without_cache(job))).starts
+    assert frozen.starts == (starts, starts)
+    assert Frozen.of(Untrained.of(without_cache(job))).starts == ((), ())
     deepest = frozen.training.before(5)
     assert isinstance(deepest, Activations) and frozen.training.before(4) is deepest
     assert frozen.training.before(2) is frozen.training.inputs
@@ -108,9 +108,9 @@ def test_training_from_caches_equals_training_the_whole_network(
 
 def test_a_single_epoch_is_not_worth_a_cache_of_both_views(job: TrainingJob) -> None:
     soon = job.recipe.model_copy(update={"unfreeze_at": {"base": 2, "conv5_x": 1}})
-    assert not Frozen.of(Untrained.of(replace(job, recipe=soon))).starts
+    assert Frozen.of(Untrained.of(replace(job, recipe=soon))).starts == ((), ())
     once = soon.model_copy(update={"flip": False})
-    assert Frozen.of(Untrained.of(replace(job, recipe=once))).starts == (4, 4)
+    assert Frozen.of(Untrained.of(replace(job, recipe=once))).starts == ((4,), (4,))
 
 
 def test_all_caches_together_stay_within_the_limit(job: TrainingJob) -> None:
