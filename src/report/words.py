@@ -42,7 +42,7 @@ def advice(row: ExperimentResult) -> str:
 def headline(comparison: Comparison) -> str:
     """The result in one line."""
     best, reference, simplest = comparison.best, comparison.reference, comparison.simplest
-    if unfinished := _unfinished(comparison):
+    if unfinished := _unfinished(comparison, best):
         names = listed(row.name for row in unfinished)
         return f"Not settled: {best.name} leads, but {names} had too few epochs"
     reached = f"{percent(simplest.test.accuracy)} of test images identified correctly"
@@ -50,7 +50,10 @@ def headline(comparison: Comparison) -> str:
         return f"{advice(best)}: {reached}, {_over_seeds(best)}"
     other = f"{percent(reference.test.accuracy)} for {reference.name}"
     if best.against_reference.beyond_chance:
-        more = "" if simplest is best else ", training more is not shown to help"
+        more = ""
+        if simplest is not best:
+            unfinished = _unfinished(comparison, simplest)
+            more = ", perhaps more" if unfinished else ", training more is not shown to help"
         seeds = _over_seeds(simplest, reference)
         return f"{advice(simplest)}{more}: {reached}, against {other}, {seeds}"
     return f"No clear winner: {best.name} leads on validation, but that may be chance"
@@ -64,12 +67,12 @@ def _over_seeds(*rows: ExperimentResult) -> str:
     return f"means of {' and '.join(str(number) for number in sorted(numbers))} seeds{each}"
 
 
-def _unfinished(comparison: Comparison) -> list[ExperimentResult]:
-    """Rows that train more than the best one and were stopped while they were still learning.
+def _unfinished(comparison: Comparison, advised: ExperimentResult) -> list[ExperimentResult]:
+    """Rows that train more than the one advised and were stopped while they were still learning.
 
     Advice to unfreeze less than they do would be about the number of epochs.
     """
-    least = comparison.best.trained.trainable_parameters
+    least = advised.trained.trainable_parameters
     return [row for row in comparison.improving if row.trained.trainable_parameters > least]
 
 

@@ -100,6 +100,10 @@ def test_the_headline_advises_the_least_training_that_is_not_shown_to_be_worse(s
     headline = words.headline(found)
     assert headline.startswith("Unfreeze conv5_x, training more is not shown to help: ")
     assert formats.percent(model_a.test.accuracy) in headline
+    model_c = replace(found.best, trained=replace(found.best.trained, improving=True))
+    rows_now = tuple(model_c if row is found.best else row for row in found.rows)
+    unfinished = replace(found, rows=rows_now, best=model_c)
+    assert words.headline(unfinished).startswith("Unfreeze conv5_x, perhaps more: ")
     if seeds > 1:
         step = steps.next_step(found)
         assert "too few to tell ModelC from ModelA" in step.says
