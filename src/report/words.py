@@ -54,6 +54,7 @@ def headline(comparison: Comparison) -> str:
         if simplest is not best:
             unfinished = _unfinished(comparison, simplest)
             more = ", perhaps more" if unfinished else ", training more is not shown to help"
+            reached += f" by {simplest.name}"
         seeds = _over_seeds(simplest, reference)
         return f"{advice(simplest)}{more}: {reached}, against {other}, {seeds}"
     return f"No clear winner: {best.name} leads on validation, but that may be chance"

@@ -99,7 +99,8 @@ def test_the_headline_advises_the_least_training_that_is_not_shown_to_be_worse(s
     assert found.simplest == model_a
     headline = words.headline(found)
     assert headline.startswith("Unfreeze conv5_x, training more is not shown to help: ")
-    assert formats.percent(model_a.test.accuracy) in headline
+    share = formats.percent(model_a.test.accuracy)
+    assert f"{share} of test images identified correctly by ModelA, against" in headline
     model_c = replace(found.best, trained=replace(found.best.trained, improving=True))
     rows_now = tuple(model_c if row is found.best else row for row in found.rows)
     unfinished = replace(found, rows=rows_now, best=model_c)
