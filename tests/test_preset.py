@@ -64,6 +64,25 @@ def test_a_preset_of_one_recipe_leaves_no_experiment_a_rate_of_its_own(name: str
         assert experiment.get("learning_rate") is None
 
 
+@pytest.mark.parametrize("before", ["small-fast", "reference", "seeds"])
+@pytest.mark.parametrize("name", ["reference", "small-reference", "small-tuned", "small-fast"])
+def test_a_preset_trains_the_same_whichever_was_applied_before(before: str, name: str) -> None:
+    raw = read_yaml(PARAMS)
+    alone = validate(Params, changed(raw, read_preset(name)), name)
+    both = validate(Params, changed(changed(raw, read_preset(before)), read_preset(name)), name)
+    assert (both.recipe, both.seeds) == (alone.recipe, alone.seeds)
+    for row in both.experiments:
+        assert both.experiments[row] == alone.experiments[row]
+        assert both.recipe_of(row) == alone.recipe_of(row)
+
+
+def test_the_smoke_preset_may_follow_one_that_unfreezes_later() -> None:
+    raw = changed(read_yaml(PARAMS), read_preset("small-fast"))
+    params = validate(Params, changed(raw, read_preset("smoke")), "smoke")
+    assert params.experiments["ModelC"].epochs == 2
+    assert not params.recipe_of("ModelC").unfreeze_at
+
+
 def test_an_unknown_preset_is_answered_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match="smoke"):
         overrides("nothing")
