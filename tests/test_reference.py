@@ -15,10 +15,14 @@ from src.config.presets import changed, read_preset
 from src.preset import leaves
 from tests.shipped import PRESETS, SHIPPED
 
-ROWS = re.findall(r"^\| `(\S+)` \| (\{NAME: (?!section))?", reference.page(), flags=re.MULTILINE)
+ROWS = re.findall(
+    r"^\| `(\S+)` \| (\{NAME: (?!section)[^|]*)?", reference.page(), flags=re.MULTILINE
+)
+OR_NULL = "or `null`"
 DOCUMENTED = re.compile(
     "|".join(
-        re.escape(key).replace("NAME", r"[^.]+") + (r"\..+" if mapping else "")
+        re.escape(key).replace("NAME", r"[^.]+")
+        + (r"(\..+)?" if OR_NULL in mapping else r"\..+" if mapping else "")
         for key, mapping in ROWS
     )
 )
