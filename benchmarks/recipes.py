@@ -127,6 +127,7 @@ def compare(
     name: str, options: Namespace, both: Sequence[Params], starting_point: StartingPoint
 ) -> RecipeComparison:
     """Train one experiment by the parameters of both presets, seed by seed in turn."""
+    from benchmarks.plain import check_comparable
     from src.training.job import TrainingJob
 
     trainings, others, plain = [], [], []
@@ -142,6 +143,8 @@ def compare(
                 )
                 for number, params in enumerate(both)
             )
+            if options.plain_epochs:
+                check_comparable(other)
             trainings.append(train(job))
             others.append(train(other))
             if options.plain_epochs and seed < options.plain_repeats:
