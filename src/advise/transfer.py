@@ -10,34 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FOLDS = 5
-STRENGTH = 0.01  # C of the probe's logistic regression on standardised features
 ROUNDS, TOLERANCE = 100, 1e-6
 
 
 def probe(features: NDArray[Any], labels: NDArray[Any], seed: int) -> float:
-    """Accuracy of logistic regression on (N, D) features by stratified cross-validation.
+    """Accuracy of a linear classifier of (N, D) features on images that it was not fitted on."""
+    from src.evaluation.probe import out_of_fold
 
-    The linear probe of Alain and Bengio (2017). Each image is classified once, by a classifier that
-    was not fitted on it: one of a class without other images by none that knows its class. At least
-    one class needs two images among the (N,) labels.
-    """
-    import warnings
-
-    import numpy as np
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    folds = StratifiedKFold(
-        min(FOLDS, int(np.bincount(labels).max())), shuffle=True, random_state=seed
-    )
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=1000))
-    with warnings.catch_warnings():  # of a class with fewer images than folds, which may be
-        warnings.simplefilter("ignore", UserWarning)
-        answers = cross_val_predict(classifier, features, labels, cv=folds)
-    return float((answers == labels).mean())
+    return float((out_of_fold(features, labels, seed).argmax(axis=1) == labels).mean())
 
 
 def log_me(features: NDArray[Any], labels: NDArray[Any]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src.errors import ConfigError, StaleInputError
+from src.evaluation.probe import out_of_fold
 from src.files import digest, read_rows
 from src.progress import tracked
 
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from src.data.faceset import FaceSet
     from src.training.features import Features
 
-FOLDS = 5
 EMBED = "run `dvc repro embed`"
-STRENGTH = 0.01  # C of the logistic regression, that of the probes of `src.advise`
 
 
 @dataclass(frozen=True)
@@ -67,26 +65,6 @@ def unflipped(features: Features) -> list[tuple[str, NDArray[np.float32]]]:
         (name, np.concatenate([block.values[0].numpy(), block.val_values[0].numpy()]))
         for name, block in features.blocks.items()
     ]
-
-
-def out_of_fold(
-    features: NDArray[np.floating], labels: NDArray[np.int64], seed: int
-) -> NDArray[np.float64]:
-    """(N, C) probabilities by stratified cross-validation; each label needs two images or more."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    count = min(FOLDS, int(np.bincount(labels).max()))
-    folds = StratifiedKFold(count, shuffle=True, random_state=seed)
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=1000))
-    with warnings.catch_warnings():  # of a subject with fewer images than folds, which may be
-        warnings.simplefilter("ignore", UserWarning)
-        found: NDArray[np.float64] = cross_val_predict(
-            classifier, features, labels, cv=folds, method="predict_proba"
-        )
-    return found
 
 
 def by_crossvalidation(faces: FaceSet, experiment: str, path: Path) -> Judged:

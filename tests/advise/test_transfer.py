@@ -58,6 +58,7 @@ def test_the_probe_of_features_that_know_nothing_is_near_chance() -> None:
     assert probe(draw.normal(size=(200, 10)), labels, seed=0) == pytest.approx(0.25, abs=0.1)
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_class_with_a_single_image_costs_the_probe_that_image() -> None:
     features, labels = problem(5.0, 60)
     assert probe(features, labels, seed=0) == 1
