@@ -120,15 +120,11 @@ class Params(Section):
                             f"experiments.{key}.train names {block!r}, which is above its features "
                             f"({last}) and is cut off; remove it"
                         )
-        multipliers = {f"recipes.{key}": each.multipliers for key, each in self.recipes.items()}
-        for key, experiment in self.experiments.items():
-            multipliers[f"experiments.{key}"] = experiment.multipliers or {}
-        for where, factors in multipliers.items():
+        recipes = {f"recipes.{key}": each for key, each in self.recipes.items()}
+        experiments = {f"experiments.{key}": each for key, each in self.experiments.items()}
+        for where, each in (recipes | experiments).items():
+            factors, starts = each.multipliers or {}, each.unfreeze_at or {}
             _each_of((*blocks, "head", "base"), factors, f"{where}.multipliers names", lacks)
-        epochs = {f"recipes.{key}": each.unfreeze_at for key, each in self.recipes.items()}
-        for key, experiment in self.experiments.items():
-            epochs[f"experiments.{key}"] = experiment.unfreeze_at or {}
-        for where, starts in epochs.items():
             _each_of((*blocks, "base"), starts, f"{where}.unfreeze_at names", lacks)
         return self
 
