@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import scipy.io
 
-from src.data.entries import Origin
+from src.data.entries import Entry, Origin
 from src.data.faceset import Split
 from src.data.origins import open_origin
+from src.data.origins.public import HotDog
 from src.data.pack import pack
 from src.errors import ConfigError, OriginError
 from src.files import digest
@@ -171,6 +172,15 @@ def test_cifar_is_read_only_if_its_checksums_agree(
     first = next(iter(origin.read()))[1]
     assert isinstance(first, np.ndarray)
     assert first.shape == (32, 32, 3)
+
+
+def test_a_limit_keeps_what_else_is_known_of_the_images(tmp_path: Path) -> None:
+    entries = tuple(Entry(f"{n}.png", "pizza") for n in range(3))
+    origin = Origin(entries, lambda: ((each, b"") for each in entries), ("soup",), "drawings")
+    limited = HotDog(kind="hotdog", path=str(tmp_path), train_per_class=2).limit(origin)
+    assert limited.entries == entries[:2]
+    assert [entry for entry, _ in limited.read()] == list(entries[:2])
+    assert (limited.empty, limited.style) == (("soup",), "drawings")
 
 
 class Malice:

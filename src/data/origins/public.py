@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -58,7 +59,11 @@ class PublicDataset(OriginFile):
             if limit is None or counts[key] <= limit:
                 kept.add(entry)
         entries = tuple(entry for entry in origin.entries if entry in kept)
-        return Origin(entries, lambda: (each for each in origin.read() if each[0] in kept))
+        return replace(
+            origin,
+            entries=entries,
+            read=lambda: (each for each in origin.read() if each[0] in kept),
+        )
 
 
 class HotDog(PublicDataset):
