@@ -99,9 +99,12 @@ class Frozen:
         training = _own(job, Split.train, 1)
         validation = _own(job, Split.val, recipe.answer_views)
         if job.params.engine.cache_prefix and not recipe.augment.random:
-            for stop in _stops(job, network, trained):
+            stops = _stops(job, network, trained)
+            for stop in stops:
                 training = _cached(training, network, stop, recipe.training_views, job)
                 validation = _cached(validation, network, stop, validation.views, job)
+            if min(len(training.cached), len(validation.cached)) < len(stops):
+                _warn(job)
         return cls(training, validation, statistics)
 
     @property
@@ -140,20 +143,19 @@ def _own(job: TrainingJob, split: Split, views: int) -> Examples:
 def _cached(
     examples: Examples, network: Network, stop: int, views: int, job: TrainingJob
 ) -> Examples:
-    """The examples with the inputs of block `stop`; as they were if no cache has room for these.
-
-    Every epoch then computes them, unfolded, whose rounding differs: a warning says so.
-    """
+    """The examples with the inputs of block `stop`; as they were if no cache has room for these."""
     params, compute = job.params, job.compute
     share = params.engine.cache_fraction * compute.free_memory()
     held = sum(each.values.nbytes for each in examples.cached if isinstance(each, Activations))
     budget = min(share, params.engine.cache_limit * 2**30 - held)
     cached = cache_prefix(network, stop, examples.before(stop), views, compute, int(budget))
-    if cached is None:
-        what = "neither memory nor disk has room for what is frozen, so every epoch computes it"
-        print(f"warning: {job.name}: {what}; results differ in rounding", file=sys.stderr)
-        return examples
-    return replace(examples, cached=(*examples.cached, cached))
+    return replace(examples, cached=(*examples.cached, cached)) if cached else examples
+
+
+def _warn(job: TrainingJob) -> None:
+    """That every epoch runs what is frozen, unfolded."""
+    what = "neither memory nor disk has room for what is frozen, so every epoch computes it"
+    print(f"warning: {job.name}: {what}; results differ in rounding", file=sys.stderr)
 
 
 def checkpoint_of(job: TrainingJob, *starts: tuple[int, ...]) -> Checkpoint:
