@@ -16,6 +16,7 @@ from src.errors import printable
 from src.tracking import history, registry
 from src.tracking.champion import DATA, description, find_version, version_uri
 from src.tracking.comparison import Comparison, Measured, load_faces, measure
+from src.tracking.gate import verdict_on_answers
 from src.tracking.store import open_backend, project_root, reachable
 from src.tracking.versions import Row, rows_of
 
@@ -97,7 +98,7 @@ def compare(given: argparse.Namespace) -> None:
     ]
     faces = load_faces(project_root() / paths.FACES, candidate.tags.get(DATA, ""))
     found = Comparison.of(*(measure(backend, each, faces, timed=True) for each in versions))
-    promoted, reason = registry.verdict(backend, candidate, reference, found, _gate())
+    promoted, reason = verdict_on_answers(backend, candidate, reference, found, _gate())
     facts = [_facts(*each) for each in zip(versions, found.networks, strict=True)]
     if given.json:
         tested = {**asdict(found.test), "images": found.images, "lower_limit": found.low}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.errors import StaleInputError, TrackingError
+from src.errors import TrackingError
 from src.tracking.attached import attach
 from src.tracking.champion import (
     ALIAS,
@@ -21,18 +21,15 @@ from src.tracking.champion import (
     REASON,
     ROLLED_BACK,
     SIZE,
-    THRESHOLD_MD5,
-    description,
     find_champion,
     own_record,
     version_uri,
-    versions_of,
     weights_of,
 )
-from src.tracking.comparison import HIGHER, Comparison, load_faces, measure
+from src.tracking.comparison import HIGHER
 from src.tracking.exclusive import alone
+from src.tracking.gate import Verdict, is_lost, rolled_back, same, verdict
 from src.tracking.history import remember
-from src.tracking.model import has_files
 from src.tracking.reconcile import ensure_run
 from src.tracking.record import RunRecord
 from src.tracking.store import Backend, open_store, reachable
@@ -42,7 +39,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 PROMOTED = "promoted"  # tag of a version: when it last became the champion
-Verdict = tuple[bool, str]
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,7 @@ def promote(
     return _decide(
         store,
         version,
-        lambda champion: _verdict(store, version, champion, faces, path.parent, gate),
+        lambda champion: verdict(store, version, champion, faces, path.parent, gate),
     )
 
 
@@ -116,7 +112,7 @@ def promote_version(
     with alone(backend, version.name):
         _challenge(backend, version)
     return _decide(
-        backend, version, lambda champion: _verdict(backend, version, champion, faces, runs, gate)
+        backend, version, lambda champion: verdict(backend, version, champion, faces, runs, gate)
     )
 
 
@@ -132,7 +128,7 @@ def promote_by_hand(backend: Backend, version: ModelVersion, reason: str) -> Pro
         return True, f"by hand: {reason}"
 
     made = _decide(backend, version, allow)
-    for each in _rolled_back(backend, version):
+    for each in rolled_back(backend, version):
         backend.client.delete_model_version_tag(each.name, str(each.version), ROLLED_BACK)
     return made
 
@@ -151,16 +147,12 @@ def _decide(
             return Promotion(model, int(number), False, "it already is the champion")
         promoted, reason = judge(champion)
         with alone(backend, model):
-            if not _same(champion, find_champion(backend, model)):
+            if not same(champion, find_champion(backend, model)):
                 continue
             backend.client.set_model_version_tag(model, number, REASON, reason)
             if promoted:
                 _crown(backend, model, number, champion)
         return Promotion(model, int(number), promoted, reason)
-
-
-def _same(one: ModelVersion | None, other: ModelVersion | None) -> bool:
-    return getattr(one, "version", None) == getattr(other, "version", None)
 
 
 def _crown(backend: Backend, model: str, number: str, champion: ModelVersion | None) -> None:
@@ -178,7 +170,7 @@ def _crown(backend: Backend, model: str, number: str, champion: ModelVersion | N
 def _challenge(backend: Backend, version: ModelVersion) -> None:
     """Make a version that is not the champion the challenger."""
     champion = find_champion(backend, version.name)
-    if not _same(champion, version):
+    if not same(champion, version):
         number = str(version.version)
         backend.client.set_registered_model_alias(version.name, CHALLENGER, number)
 
@@ -186,118 +178,6 @@ def _challenge(backend: Backend, version: ModelVersion) -> None:
 def _restore_champion(store: Backend, model: str, runs: Path) -> None:
     """Bring lost files of the champion back, if the folder `runs` has its record and they exist."""
     champion = find_champion(store, model)
-    if champion is not None and _is_lost(store, champion) and (own := own_record(champion, runs)):
+    if champion is not None and is_lost(store, champion) and (own := own_record(champion, runs)):
         with suppress(TrackingError):  # its model file is missing, too
             ensure_run(own)
-
-
-def _is_lost(backend: Backend, version: ModelVersion) -> bool:
-    return not has_files(backend, version.source, version.tags.get(MODEL_MD5, ""))
-
-
-def _verdict(
-    backend: Backend,
-    candidate: ModelVersion,
-    champion: ModelVersion | None,
-    faces: Path | None,
-    runs: Path,
-    gate: str,
-) -> Verdict:
-    """Whether the candidate becomes the champion, and the reason.
-
-    `faces` is its packed dataset, `runs` the folder of records.
-    """
-    if champion is None:
-        return True, "there was none before"
-    if decided := _by_tags(backend, candidate, champion):
-        return decided
-    if _is_lost(backend, champion) and not own_record(champion, runs):
-        lost = f"the files of {_called(champion)} are lost"
-        return True, f"{lost}, and no record in runs/ is of its network"
-    return _by_network(candidate, champion) or _by_images(backend, candidate, champion, faces, gate)
-
-
-def verdict(
-    backend: Backend,
-    candidate: ModelVersion,
-    champion: ModelVersion,
-    found: Comparison,
-    gate: str,
-) -> Verdict:
-    """What the gate says of two versions whose networks have been compared, and why."""
-    return (
-        _by_tags(backend, candidate, champion)
-        or _by_network(candidate, champion)
-        or _by_answers(candidate, champion, found, gate)
-    )
-
-
-def _called(champion: ModelVersion) -> str:
-    return f"version {champion.version} ({description(champion)})"
-
-
-def _rolled_back(backend: Backend, version: ModelVersion) -> list[ModelVersion]:
-    """The versions of a registered model that are of this one's network and were rolled back.
-
-    Training again gives the same network, as a version of its own.
-    """
-    return [
-        each
-        for each in versions_of(backend, version.tags.get(MODEL_MD5, ""))
-        if each.name == version.name and ROLLED_BACK in each.tags
-    ]
-
-
-def _by_tags(backend: Backend, candidate: ModelVersion, champion: ModelVersion) -> Verdict | None:
-    """What the tags decide: one rolled back, or for another purpose, is not promoted."""
-    for each in _rolled_back(backend, candidate):
-        which = "it" if _same(each, candidate) else f"its network, version {each.version},"
-        why = f"{which} was rolled back ({each.tags[ROLLED_BACK]})"
-        return False, f"{why}; `promote --force` makes it champion again"
-    for key in (ORIGIN, CLASSES, SIZE):
-        if champion.tags.get(key, "") != candidate.tags.get(key, ""):
-            return False, (
-                f"the champion, {_called(champion)}, is for another purpose than this one "
-                f"({description(candidate)}): their {key} differ; "
-                "keep one beside the other with `-S tracking.model=NAME`"
-            )
-    return None
-
-
-def _by_network(candidate: ModelVersion, champion: ModelVersion) -> Verdict | None:
-    if champion.tags.get(MODEL_MD5) != candidate.tags.get(MODEL_MD5):
-        return None
-    return False, f"a tie: {_called(champion)} is the same network"
-
-
-def _by_images(
-    backend: Backend,
-    candidate: ModelVersion,
-    champion: ModelVersion,
-    faces: Path | None,
-    gate: str,
-) -> Verdict:
-    """What both networks' answers to the candidate's validation images decide."""
-    name = _called(champion)
-    try:
-        packed = load_faces(faces, candidate.tags[DATA])
-    except TrackingError as error:
-        return False, f"there is nothing to compare it with {name} on: {error}"
-    ours = measure(backend, candidate, packed)
-    try:
-        theirs = measure(backend, champion, packed)
-    except TrackingError as error:
-        return False, f"the champion, {name}, cannot be scored on its images: {error}"
-    except StaleInputError as error:
-        return True, (
-            f"the champion, {name}, cannot be scored on its images ({error.where}: {error.what})"
-        )
-    return _by_answers(candidate, champion, Comparison.of(ours, theirs), gate)
-
-
-def _by_answers(
-    candidate: ModelVersion, champion: ModelVersion, found: Comparison, gate: str
-) -> Verdict:
-    ahead = THRESHOLD_MD5 in candidate.tags and THRESHOLD_MD5 not in champion.tags
-    tie_break = "only this one has a threshold for `unknown`" if ahead else ""
-    return found.verdict(_called(champion), gate, tie_break)
