@@ -10,7 +10,11 @@ from src.config.section import Count, Fraction, Name, Policy, Section
 
 
 class Audit(Section):
-    """The policy for each kind of finding; `drop` never drops test images."""
+    """The policy for each kind of finding; `drop` takes training and validation images, never test.
+
+    What cannot be used, an unreadable file or an empty subject, is left out unless the policy is
+    `fail`.
+    """
 
     unreadable: Policy = "warn"
     """Files that are not images, or are broken."""
@@ -42,7 +46,8 @@ class Data(Section):
     max_pixels: Count = 50_000_000
     """An image with more pixels is refused before it is decoded."""
     max_bytes: Annotated[int, Field(ge=1, le=2**30)] = 64 * 2**20
-    """A file with more bytes is refused before it is read."""
+    """A file with more bytes is not read: in a folder it counts as unreadable, and an archive that
+    holds one is refused."""
     classes: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
     """Patterns of subjects for each class; `{}` makes every subject a class of its own."""
     corrections: Annotated[str, Field(min_length=1)] = "data/corrections.csv"

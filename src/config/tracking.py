@@ -24,4 +24,5 @@ class Tracking(Section):
     significantly more by McNemar's test. No worse at half the cost is enough for either."""
     offline: bool = False
     """Whether stages and searches leave MLflow alone. `python -m src.tracking reconcile` sends the
-    stages' runs later; the command of a search or a cross-validation sends its own."""
+    runs of `train` later, the command of a search its own when it is repeated, and
+    `dvc repro --force --single-item crossvalidation/dvc.yaml` those of a cross-validation."""

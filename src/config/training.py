@@ -106,7 +106,8 @@ class Recipe(Section):
     no scale or shift; `train` takes batch statistics everywhere and trains all scales and shifts.
     """
     normalize: bool
-    """Whether to normalize inputs by the mean and deviation that belong to the source weights."""
+    """Whether to normalize inputs by the mean and deviation of the source weights, which of a
+    file of your own are taken to be ImageNet's."""
     flip: bool
     """Whether to flip half of the training images horizontally."""
     flip_test: bool = False
