@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from src import cli
 from src.config import BEST, PARAMS, Params, read_yaml, validate
-from src.config.presets import STUDY, changed, left_out, read_preset
+from src.config.presets import STUDY, changed, left_out, read_preset, with_study
 from src.errors import ConfigError
 
 
 def overrides(name: str) -> list[str]:
-    """The preset in Hydra's grammar: `key=value`, or `+key=value` if params.yaml lacks the key.
+    """The preset in Hydra's grammar: `key=value`, or `++key=value` if params.yaml lacks the key.
 
-    An experiment that is left out becomes `~experiments.NAME`.
+    Two plusses also put a value in the place of a mapping. An experiment that is left out becomes
+    `~experiments.NAME`, if it is there.
     A literature study replaces all experiments, with `~experiments` before its own, and removes
     the one in tune/best.yaml. Raises ConfigError if there is no such preset, or if it is not valid
     in params.yaml.
@@ -26,7 +28,7 @@ def overrides(name: str) -> list[str]:
     preset, base = read_preset(name), read_yaml(PARAMS)
     if not isinstance(base, dict):
         raise ConfigError(str(PARAMS), "not a mapping", "give keys and their values")
-    validate(Params, changed(base, preset), f"preset {name!r}")
+    validate(Params, with_study(changed(base, preset), Path()), f"preset {name!r}")
     replacing = []
     if STUDY in preset:
         preset[STUDY] = name
@@ -34,13 +36,14 @@ def overrides(name: str) -> list[str]:
         replacing = ["~experiments", f"+experiments={experiments}"]
         replacing += [f"{BEST}:~best", f"{BEST}:+best={{}}"]  # it was found on other images
     existing = dict(leaves(base))
-    without = [f"experiments.{each}" for each in left_out(preset)]
+    without = {f"experiments.{each}": each for each in left_out(preset)}
     pairs = [
-        f"{'' if key in existing else '+'}{key}={_hydra(value)}"
+        f"{'' if key in existing else '++'}{key}={_hydra(value)}"
         for key, value in leaves(preset)
         if key not in without
     ]
-    return [*replacing, *(f"~{key}" for key in without), *pairs]
+    removed = [f"~{key}" for key, each in without.items() if each in base["experiments"]]
+    return [*replacing, *removed, *pairs]
 
 
 def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

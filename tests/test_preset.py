@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,48 @@ def test_a_preset_trains_the_same_whichever_was_applied_before(before: str, name
     for row in both.experiments:
         assert both.experiments[row] == alone.experiments[row]
         assert both.recipe_of(row) == alone.recipe_of(row)
+
+
+def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes the working directory one that presets can be applied in, as `dvc exp run` does."""
+    monkeypatch.chdir(folder)
+    PARAMS.write_text((SHIPPED / PARAMS).read_text())
+    BEST.parent.mkdir()
+    BEST.write_text("best: {}\n")
+    for name in (CONF, STUDIES):
+        name.symlink_to(SHIPPED / name)
+
+    def apply(name: str) -> None:
+        for file, changes in to_path_overrides(overrides(name)).items():
+            apply_overrides(Path(file), changes)
+
+    return apply
+
+
+@pytest.mark.parametrize("before", ["small-fast", "smoke", "reference", "seeds", "strategies"])
+@pytest.mark.parametrize("name", PRESETS)
+def test_dvc_takes_a_preset_after_another_or_itself(
+    before: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = project(tmp_path, monkeypatch)
+    apply(before)
+    expected = changed(read_yaml(PARAMS), read_preset(name))
+    try:
+        apply(name)
+    except ConfigError:  # it needs rows that the one before has removed
+        assert before in {"smoke", "strategies"}
+        return
+    if name in STUDY_NAMES:
+        expected["study"] = name
+    assert read_yaml(PARAMS) == expected
+    load_params()
+
+
+def test_a_preset_may_follow_a_literature_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(tmp_path, monkeypatch)("strategies")
+    assert overrides("tune-mission")
 
 
 def test_the_smoke_preset_may_follow_one_that_unfreezes_later() -> None:
