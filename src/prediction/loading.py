@@ -43,9 +43,10 @@ def load_model(model: Path | None) -> Model:
     """
     address = model.as_posix() if model else ""
     if model is not None and not address.startswith(URI):
-        if model.resolve() == paths.model(model.stem).resolve():
-            check_unchanged(model.stem, further=False)
-        threshold = Threshold.of_model(paths.THRESHOLD, model)
+        root = project_root()
+        if model.resolve() == (root / paths.model(model.stem)).resolve():
+            check_unchanged(model.stem, further=False, root=root)
+        threshold = Threshold.of_model(root / paths.THRESHOLD, model)
         return Model(Classifier.load(model), threshold, address, registered=False)
     if address:
         champion = version_at(address)

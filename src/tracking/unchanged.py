@@ -20,27 +20,27 @@ from src.files import digest
 from src.tracking.record import RunRecord
 
 
-def check_unchanged(*names: str, further: bool = True) -> None:
+def check_unchanged(*names: str, further: bool = True, root: Path = Path()) -> None:
     """Raise StaleInputError if a model file of these experiments is not the one recorded.
 
     further: whether those of further seeds are checked, too. Reading dvc.lock for them takes a
-    second.
+    second. root: the project's folder.
     """
-    locked = _locked(Path("dvc.lock")) if further else {}
+    locked = _locked(root / "dvc.lock") if further else {}
     for name in names:
-        _check(name, locked)
+        _check(name, locked, root)
 
 
-def _check(name: str, locked: Mapping[str, str | None]) -> None:
+def _check(name: str, locked: Mapping[str, str | None], root: Path) -> None:
     model, further, record = paths.model(name), paths.seed_models(name), paths.run_record(name)
-    if not (model.is_file() and record.is_file()):
+    if not ((root / model).is_file() and (root / record).is_file()):
         return
-    known, found = RunRecord.read(record).model, digest(model)
+    known, found = RunRecord.read(root / record).model, digest(root / model)
     if known and known.md5 != found:
         raise _changed(model, name)
-    if locked.get(model.as_posix()) != found or not further.is_file():
+    if locked.get(model.as_posix()) != found or not (root / further).is_file():
         return
-    if locked.get(further.as_posix()) not in (None, digest(further)):
+    if locked.get(further.as_posix()) not in (None, digest(root / further)):
         raise _changed(further, name)
 
 

@@ -41,6 +41,21 @@ def test_below_the_threshold_the_answer_is_unknown_beside_the_candidates(
     assert "candidates: " in printed
 
 
+def test_the_threshold_of_a_model_file_is_applied_in_a_folder_within(
+    project: Project,
+    photos: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    threshold_for(project, 1e6).save(paths.THRESHOLD)
+    model, photo = Path(project.model).resolve(), Path(photos[0]).resolve()
+    Path("within").mkdir()
+    monkeypatch.chdir("within")
+    main(["--model", str(model), "--json", str(photo)])
+    (given,) = json.loads(capsys.readouterr().out)
+    assert given["unknown"]
+
+
 def test_a_threshold_of_another_model_file_is_not_applied(
     project: Project, photos: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
