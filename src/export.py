@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from src.cli import parser, run, version
 from src.errors import WeightsError
-from src.files import atomic
+from src.files import atomic, check_output
 from src.models.head import NeighbourHead
 from src.models.network import views
 from src.models.threshold import known_scores
@@ -97,6 +97,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parsed = arguments.parse_args(argv)
     if parsed.onnx is None and parsed.torch is None:
         arguments.error("give --onnx, --torch or both")
+    for path in filter(None, (parsed.onnx, parsed.torch)):
+        check_output(path)
     return parsed
 
 

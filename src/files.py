@@ -25,8 +25,11 @@ from typing import IO, Any
 from src.errors import OutputError, StaleInputError
 from src.paths import SCRATCH
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+MENDS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room on that disk"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make that folder writable"),
+    errno.ENAMETOOLONG: "give it a shorter name",
+}
 Written = list[tuple[Path, Path]]  # temporary paths, and those that they shall replace
 _waiting: ContextVar[Written | None] = ContextVar("waiting", default=None)
 
@@ -35,9 +38,10 @@ _waiting: ContextVar[Written | None] = ContextVar("waiting", default=None)
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path; it replaces `path` only if the block succeeds.
 
-    Raises OutputError where the disk is full or cannot be written to.
+    Raises OutputError where the disk is full or cannot be written to, or `path` cannot be a file.
     """
     waiting, temporary = _waiting.get(), None
+    check_output(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(path)
@@ -57,6 +61,19 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         if temporary:
             temporary.unlink(missing_ok=True)
+
+
+def check_output(path: Path) -> None:
+    """Raise OutputError where `path` is a folder, or lies in what is a file.
+
+    For commands that would otherwise find out only after their work.
+    """
+    # Unlike those of Path, these are False for what may not be looked at.
+    isdir, exists = os.path.isdir, os.path.exists
+    if isdir(path):
+        raise OutputError(str(path), "is a folder", "name a file")
+    if (folder := next(each for each in path.absolute().parents if exists(each))).is_file():
+        raise OutputError(str(path), f"{folder} is no folder", "name another")
 
 
 @contextmanager
@@ -164,15 +181,14 @@ def refusal(error: Exception, path: Path | None = None) -> OutputError | None:
     code = getattr(error, "errno", None)
     if found := re.search(r"\(os error (\d+)\)", str(error)):  # as safetensors passes them on
         code = int(found[1])
-    if code not in FULL | REFUSED or isinstance(error, OutputError):
+    if code not in MENDS or isinstance(error, OutputError):
         return None
     path = path or Path(getattr(error, "filename", None) or ".")
     # Unlike Path.exists, this is False for what may not be looked at.
     there = next(each for each in path.absolute().parents if os.path.exists(each))  # noqa: PTH110
     free = f"{shutil.disk_usage(there).free / 2**20:.0f} MiB free"
     what = f"{path.name} cannot be written ({os.strerror(code).lower()}; {free})"
-    mend = "make room on that disk" if code in FULL else "make that folder writable"
-    return OutputError(str(path.parent), what, f"{mend} and run the command again")
+    return OutputError(str(path.parent), what, f"{MENDS[code]} and run the command again")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.cli import parser, run
-from src.prediction.inputs import STDIN, Found, photos
+from src.files import check_output
+from src.prediction.inputs import EXPLAINED, STDIN, Found, photos
 from src.progress import tracked
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     answer, 1 if some have none, and 2 if none has one.
     """
     options = _arguments(argv)
+    if options.explain:
+        check_output(options.explain / EXPLAINED)
     from src.prediction.loading import load_model
 
     classifier, threshold = load_model(options.model).announced()

@@ -143,6 +143,22 @@ def test_a_folder_that_is_read_only_is_named(
     assert "MiB free); make that folder writable" in line
 
 
+def test_a_path_that_can_be_no_file_is_told_in_one_line(here: Path) -> None:
+    Path("folder").mkdir()
+    Path("file").write_text("kept")
+    for path, what in (
+        ("folder", "folder: is a folder; name a file"),
+        ("file/x", "file is no folder; name another"),
+        ("file/x/y", "file is no folder; name another"),
+        ("a" * 300, "give it a shorter name and run the command again"),
+    ):
+        with pytest.raises(OutputError) as caught:
+            write_text(Path(path), "new")
+        assert str(caught.value).endswith(what)
+    assert Path("file").read_text() == "kept"
+    assert not list(TEMPORARY.iterdir())
+
+
 def test_a_write_by_other_means_is_told_in_one_line_too(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
