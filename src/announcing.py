@@ -1,11 +1,31 @@
-"""A server that says where it is once it answers, as the demo and a served model do."""
+"""Servers that know their port before any work, and say where they are once they answer.
+
+The demo and a served model.
+"""
 
 from __future__ import annotations
 
 import socket
 import sys
+from errno import EADDRINUSE
 
 import uvicorn
+
+from src.errors import ConfigError
+
+
+def listener(host: str, port: int) -> socket.socket:
+    """A socket that is bound, to a free port if `port` is 0; raises ConfigError if it cannot be."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except socket.gaierror as error:
+        raise ConfigError(
+            f"host {host}", str(error.strerror), "choose another with --host"
+        ) from None
+    except (OSError, OverflowError) as error:
+        what = "already in use" if getattr(error, "errno", None) == EADDRINUSE else "cannot be used"
+        raise ConfigError(f"port {port}", what, "choose another with --port") from None
 
 
 class AnnouncingServer(uvicorn.Server):

@@ -24,12 +24,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     POST images to /invocations as {"inputs": [...]}: JPEG or PNG files in base64, or pixels.
     docs/serving.md has an example. MLflow's server does the work; requests are bounded.
     """
+    from src.announcing import listener
     from src.tracking.champion import champion_of
     from src.tracking.store import project_root
 
     arguments = parser("src.serve", str(main.__doc__), EXAMPLES)
     arguments.add_argument("--host", default=HOST, help=f"address to bind to ({HOST})")
-    arguments.add_argument("--port", type=int, default=PORT, help=f"port ({PORT})")
+    arguments.add_argument(
+        "--port", type=int, default=PORT, help=f"port ({PORT}); 0 for a free one"
+    )
     parsed = arguments.parse_args(argv)
     model = load_params(project_root() / PARAMS).tracking.model
     champion = champion_of(model)
@@ -37,8 +40,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not (folder / "MLmodel").is_file():
         serve = f"`mlflow models serve -m models:/{model}@champion --env-manager local`"
         raise TrackingError(champion.name, "its files are on a server", f"run {serve}")
+    bound = listener(parsed.host, parsed.port)
+    bound.set_inheritable(True)
+    command = [sys.executable, "-P", str(SCRIPT), str(folder), str(bound.fileno())]
     print(f"answered by {champion.name}", file=sys.stderr, flush=True)
-    command = [sys.executable, "-P", str(SCRIPT), str(folder), parsed.host, str(parsed.port)]
     os.execv(sys.executable, command)  # noqa: S606
 
 

@@ -57,7 +57,7 @@ class Served:
         """Status and answer of a request."""
         connection = http.client.HTTPConnection("127.0.0.1", self.ports[server], timeout=60)
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-        connection.request("POST", "/invocations", sent, {"Content-Type": kind})
+        connection.request("POST", "/invocations", sent, {"Content-Type": kind} if kind else {})
         answer = connection.getresponse()
         text = answer.read().decode()
         connection.close()
@@ -198,12 +198,13 @@ def test_a_wrong_or_hostile_input_is_one_line(served: Served, server: str, name:
         (400, JSON, b'{"inputs": ' + b"[" * 200_000),
         (400, JSON, b'{"inputs": [' + b"9" * 5000 + b"]}"),
         (400, JSON, b"\xff" * 100_000),
-        (400, "text/csv", b"image\n" + b"x" * 100_000),
-        (400, "application/vnd.apache.parquet", b"x" * 100_000),
+        (415, "text/csv", b"image\n" + b"x" * 100_000),
+        (415, "application/vnd.apache.parquet", b"x" * 100_000),
         (415, "image/jpeg", b"x" * 100_000),
+        (415, "", b'{"inputs": []}'),
         (413, JSON, b" " * (LARGEST + 1)),
     ],
-    ids=["cut", "deep", "long number", "no text", "csv", "parquet", "raw", "huge"],
+    ids=["cut", "deep", "long number", "no text", "csv", "parquet", "raw", "no type", "huge"],
 )
 def test_the_bounded_server_repeats_no_request(
     served: Served, status: int, kind: str, body: bytes
@@ -235,6 +236,17 @@ def test_many_clients_at_once_are_all_answered_alike(
     first = answers[0][1]["predictions"][0]
     for _, answer in answers:
         assert alike(answer["predictions"][0], first)
+
+
+@pytest.mark.parametrize("port", ["its own", "99999"])
+def test_a_port_that_cannot_be_had_is_one_line_before_the_model_is_read(
+    served: Served, port: str
+) -> None:
+    number = str(served.ports["bounded"]) if port == "its own" else port
+    command = [sys.executable, "-m", "src.serve", "--port", number]
+    done = subprocess.run(command, cwd=served.root, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: port {number}: ") and done.stderr.count("\n") == 1
 
 
 def test_a_running_server_is_timed(

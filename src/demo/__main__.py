@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import socket
 import sys
 from collections.abc import Sequence
-from errno import EADDRINUSE
 from pathlib import Path
 
 from src.cli import parser, run
-from src.errors import ConfigError
 
 HOST, PORT = "127.0.0.1", 5002  # `make ui` has 5000, `make serve` 5001
 CONNECTIONS = 64  # further ones are sent away with status 503
@@ -35,16 +32,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     project = project_root()
     data = load_params(project / PARAMS).data
     model = load_model(options.model)
-    listener = _listener(options.port)
-    port = listener.getsockname()[1]
 
     import uvicorn
 
-    from src.announcing import AnnouncingServer
+    from src.announcing import AnnouncingServer, listener
     from src.demo.answers import Answers
     from src.demo.app import application
     from src.demo.doubts import Doubts
 
+    bound = listener(HOST, options.port)
+    port = bound.getsockname()[1]
     answers = Answers.of(model, project)
     app = application(answers, Doubts(project, data), data.max_bytes, port)
     config = uvicorn.Config(
@@ -52,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     print(f"answered by {model.name}", file=sys.stderr)
     line = f"open http://{HOST}:{port}; Ctrl-C ends it"
-    AnnouncingServer(config, line).run(sockets=[listener])
+    AnnouncingServer(config, line).run(sockets=[bound])
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -63,15 +60,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     what = "model file, or models:/NAME/VERSION; by default the champion"
     arguments.add_argument("--model", type=Path, help=what)
     return arguments.parse_args(argv)
-
-
-def _listener(port: int) -> socket.socket:
-    """A socket of this machine alone, so that a port that is taken is known before work begins."""
-    try:
-        return socket.create_server((HOST, port))
-    except (OSError, OverflowError) as error:
-        what = "already in use" if getattr(error, "errno", None) == EADDRINUSE else "cannot be used"
-        raise ConfigError(f"port {port}", what, "choose another with --port") from None
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
+JSON = "application/json"
 LARGEST = 16 * 2**20  # bytes of a request's body; as Python objects it may take twenty times more
 AT_ONCE = 4  # requests in memory; further ones wait
 WAITING = 256  # connections; further ones are sent away with status 503
@@ -55,7 +57,10 @@ class Guard:
         except TimeoutError:
             await _refuse(send, 408, f"the request was not complete after {PATIENCE} seconds")
         else:
-            await self._pass_on(scope, content, receive, send)
+            if _kind(scope) == JSON:
+                await self._pass_on(scope, content, receive, send)
+            else:  # what MLflow reads besides may grow in memory beyond any bound
+                await _refuse(send, 415, f"requests are sent as {JSON}")
 
     async def _pass_on(self, scope: Message, content: bytes, receive: Receive, send: Send) -> None:
         answer: list[Message] = []
@@ -78,6 +83,12 @@ class Guard:
             return
         for message in answer:
             await send(message)
+
+
+def _kind(scope: Message) -> str:
+    """A request's media type."""
+    stated: bytes = dict(scope["headers"]).get(b"content-type", b"")
+    return stated.decode("latin-1").partition(";")[0].strip().lower()
 
 
 async def _read(scope: Message, receive: Receive) -> bytes:
@@ -125,19 +136,20 @@ async def _refuse(send: Send, status: int, what: str) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def main(folder: str, host: str, port: str) -> None:
-    """Serve the model in `folder` until interrupted."""
+def main(folder: str, bound: str) -> None:
+    """Serve the model in `folder` until interrupted, on the socket of the file number `bound`."""
     import uvicorn
     from mlflow.pyfunc import load_model, scoring_server
 
     from src.announcing import AnnouncingServer
 
     app = Guard(scoring_server.init(load_model(folder)))
-    config = uvicorn.Config(
-        app, host=host, port=int(port), log_level="warning", limit_concurrency=WAITING
-    )
-    line = f"serving on http://{host}:{port}/invocations; Ctrl-C ends it"
-    AnnouncingServer(config, line).run()
+    config = uvicorn.Config(app, log_level="warning", limit_concurrency=WAITING)
+    listener = socket.socket(fileno=int(bound))
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    line = f"serving on http://{shown}:{port}/invocations; Ctrl-C ends it"
+    AnnouncingServer(config, line).run(sockets=[listener])
 
 
 if __name__ == "__main__":
