@@ -155,10 +155,11 @@ def key(stage: str) -> int:
 def _database(storage: str) -> Engine:
     """The database of claims; raises TuneError unless it is PostgreSQL."""
     from sqlalchemy import create_engine
+    from sqlalchemy.exc import NoSuchModuleError
     from sqlalchemy.pool import NullPool
 
     from src.tune.options import given_storage
-    from src.tune.storage import parse_url, safe_url
+    from src.tune.storage import CONNECT_TIMEOUT, parse_url, safe_url
 
     url = parse_url(given_storage(storage))
     if url.get_backend_name() != "postgresql":
@@ -166,7 +167,16 @@ def _database(storage: str) -> Engine:
         raise TuneError(
             safe_url(url), what, "set OPTUNA_STORAGE to postgresql://USER@HOST/DATABASE"
         )
-    return create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    try:
+        return create_engine(
+            url,
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+            connect_args={"connect_timeout": CONNECT_TIMEOUT},
+        )
+    except (ImportError, NoSuchModuleError) as error:
+        what = f"its driver is not installed ({error})"
+        raise TuneError(safe_url(url), what, "install it, or use postgresql://") from None
 
 
 if __name__ == "__main__":

@@ -27,6 +27,12 @@ def test_a_database_that_is_a_file_is_refused() -> None:
         main([])
 
 
+def test_a_database_without_a_driver_here_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPTUNA_STORAGE", "postgresql+asyncpg://me@localhost/studies")
+    with pytest.raises(TuneError, match="its driver is not installed"):
+        main([])
+
+
 def test_an_experiment_that_there_is_not_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="ModelX"):
         main(["ModelX"])
