@@ -51,7 +51,9 @@ class Site:
 
     async def nearest(self, request: Request) -> Response:
         """The nearest training faces, once they have been read."""
-        await asyncio.wait([asyncio.wrap_future(self.answers.training)])
+        reading = asyncio.wrap_future(self.answers.training)
+        await asyncio.wait([reading])
+        reading.exception()  # which the answer tells; unasked, asyncio would print it
         return await self._about_photo(request, self.answers.nearest)
 
     async def _about_photo(
@@ -65,9 +67,9 @@ class Site:
         """The images in doubt."""
         return JSONResponse(await self._computed(self.doubts.listing))
 
-    async def image(self, row: int) -> Response:
-        """An image of the dataset."""
-        image = await self._computed(lambda: png_bytes(to_hwc(self.doubts.image(row))))
+    async def image(self, version: str, row: int) -> Response:
+        """An image of that version of the dataset."""
+        image = await self._computed(lambda: png_bytes(to_hwc(self.doubts.image(version, row))))
         return Response(image, media_type="image/png")
 
     async def save(self, request: Request) -> Response:
@@ -96,7 +98,7 @@ def application(answers: Answers, doubts: Doubts, max_bytes: int, port: int) -> 
     app.post("/api/answer")(site.answer)
     app.post("/api/nearest")(site.nearest)
     app.get("/api/doubts")(site.listing)
-    app.get("/api/images/{row}")(site.image)
+    app.get("/api/images/{version}/{row}")(site.image)
     app.post("/api/decisions")(site.save)
 
     @app.exception_handler(UserError)

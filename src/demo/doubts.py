@@ -6,16 +6,17 @@ were made before, so that each can be taken back. An image is in the page once.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from src import paths
-from src.config import Data
+from src.config import PARAMS, Data, load_params
 from src.data.corrections import Correction, Decision, read_corrections, write_corrections
 from src.data.faceset import FaceSet
 from src.errors import ConfigError, StaleInputError
@@ -40,7 +41,12 @@ class Decided(BaseModel):
     to: Annotated[str, Field(max_length=4096)] = ""
 
 
-_DECIDED: TypeAdapter[list[Decided]] = TypeAdapter(Annotated[list[Decided], Field(max_length=MOST)])
+class Saved(BaseModel):
+    """What the page sends at once, with the version of the dataset that it shows."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    version: Annotated[str, Field(max_length=64)]
+    decided: Annotated[list[Decided], Field(max_length=MOST)]
 
 
 @dataclass(frozen=True)
@@ -68,10 +74,16 @@ class _Dataset:
 
     faces: FaceSet
     md5: str
+    origin: str
     rows: dict[str, tuple[int, str, str]]  # file to row, subject and split
 
+    @property
+    def version(self) -> str:
+        """A digest of what a file's name and an image's row depend on."""
+        return hashlib.sha256(f"{self.md5} {self.origin}".encode()).hexdigest()[:32]
+
     @classmethod
-    def read(cls, project: Path) -> _Dataset:
+    def read(cls, project: Path, origin: str) -> _Dataset:
         packed = project / paths.FACES
         if not packed.is_file():
             raise StaleInputError(str(paths.FACES), "not here", "run `dvc repro dataset`")
@@ -85,16 +97,19 @@ class _Dataset:
         if len(rows) != len(faces):
             what = f"not the files of {paths.FACES}"
             raise StaleInputError(str(paths.MANIFEST), what, "run `dvc repro dataset`")
-        return cls(faces, digest(packed), rows)
+        return cls(faces, digest(packed), origin, rows)
 
 
 class Doubts:
     """The project's images in doubt, read anew whenever the page asks."""
 
     def __init__(self, project: Path, data: Data) -> None:
-        self.project, self.origin = project, data.origin
+        self.project = project
         self.shown, self.corrections = data.corrections, project / data.corrections
-        self._read: tuple[tuple[int, ...], _Dataset] | None = None
+        self._read: tuple[tuple[object, ...], _Dataset] | None = None
+        # Subjects by version and file, as the origin has them, of renamed images whose decision was
+        # taken back: the packed dataset has the new name until `dvc repro`.
+        self._renamed: dict[tuple[str, str], str] = {}
 
     def listing(self) -> dict[str, Any]:
         """What the page shows; raises UserError where there is no dataset."""
@@ -104,15 +119,15 @@ class Doubts:
             notes.append(f"The first {MOST} of {len(found)} images are shown.")
         return {
             "file": self.shown,
-            "version": dataset.md5,
+            "version": dataset.version,
             "subjects": dataset.faces.subjects,
             "notes": notes,
             "items": [asdict(each) for each in found[:MOST]],
         }
 
-    def image(self, row: int) -> Any:
-        """(3, S, S) uint8, an image of the dataset."""
-        faces = self._dataset().faces
+    def image(self, version: str, row: int) -> Any:
+        """(3, S, S) uint8, an image of the dataset, if that is still the one of the page."""
+        faces = self._dataset(version).faces
         if not 0 <= row < len(faces):
             raise StaleInputError(f"image {row}", "no such image", MEND)
         return faces.images[row]
@@ -123,51 +138,60 @@ class Doubts:
         Other decisions in it, and those about other origins, stay. Raises ConfigError.
         """
         try:
-            decided = _DECIDED.validate_json(content)
+            saved = Saved.model_validate_json(content)
         except ValidationError as error:
             first = error.errors()[0]
             what = f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
             raise ConfigError("decisions", what, MEND) from None
-        dataset, held = self._dataset(), read_corrections(self.corrections)
+        dataset, held = self._dataset(saved.version), read_corrections(self.corrections)
         kept = {(each.origin, each.file): each for each in held}
-        for each in decided:
-            place = (self.origin, each.file)
+        renamed = dict(self._renamed)
+        for each in saved.decided:
+            place = (dataset.origin, each.file)
             made = self._correction(dataset, kept.get(place), each)
-            kept.pop(place, None)
+            if before := kept.pop(place, None):
+                renamed[dataset.version, each.file] = before.subject
             if made:
                 kept[place] = made
         write_corrections(self.corrections, kept.values())
+        self._renamed = renamed
         return len(kept)
 
     def _correction(
         self, dataset: _Dataset, before: Correction | None, decided: Decided
     ) -> Correction | None:
         if before is None and decided.file not in dataset.rows:
-            raise ConfigError(decided.file, f"no image of {self.origin}", MEND)
+            raise ConfigError(decided.file, f"no image of {dataset.origin}", MEND)
         if decided.decision is None:
             return None
         # A name that an earlier decision gave is not what the origin says.
-        subject = before.subject if before else dataset.rows[decided.file][1]
+        subject = before.subject if before else self._subject(dataset, decided.file)
         to = decided.to if decided.decision == "rename" else ""
         known = (*dataset.faces.subjects, before.to if before else "")
         if decided.decision == "rename" and (not to or to not in known or to == subject):
             what = f"cannot be renamed from {subject} to {to or 'nobody'}"
             raise ConfigError(decided.file, what, "choose another subject of the dataset")
-        return Correction(self.origin, decided.file, subject, decided.decision, to)
+        return Correction(dataset.origin, decided.file, subject, decided.decision, to)
 
-    def _dataset(self) -> _Dataset:
-        signature = tuple(
-            number
-            for path in (paths.FACES, paths.MANIFEST)
-            for number in _signature(self.project / path)
-        )
+    def _subject(self, dataset: _Dataset, file: str) -> str:
+        """Whom the origin says an image of the dataset shows."""
+        return self._renamed.get((dataset.version, file), dataset.rows[file][1])
+
+    def _dataset(self, version: str | None = None) -> _Dataset:
+        """The dataset as it is now; raises StaleInputError where that is not `version`."""
+        origin = load_params(self.project / PARAMS).data.origin
+        files = (_signature(self.project / path) for path in (paths.FACES, paths.MANIFEST))
+        signature = (origin, *files)
         if self._read is None or self._read[0] != signature:
-            self._read = signature, _Dataset.read(self.project)
-        return self._read[1]
+            self._read = signature, _Dataset.read(self.project, origin)
+        found = self._read[1]
+        if version not in (None, found.version):
+            raise StaleInputError("this page", "shows an earlier dataset", MEND)
+        return found
 
     def _found(self, dataset: _Dataset, notes: list[str]) -> Iterator[Doubt]:
         held = read_corrections(self.corrections)
-        decided = {each.file: each for each in held if each.origin == self.origin}
+        decided = {each.file: each for each in held if each.origin == dataset.origin}
         seen = set[str]()
         for doubt in (
             *self._suspects(dataset, notes),
@@ -176,7 +200,8 @@ class Doubts:
         ):
             if doubt.file not in seen:
                 seen.add(doubt.file)
-                yield _with(doubt, decided.get(doubt.file))
+                subject = self._renamed.get((dataset.version, doubt.file), doubt.subject)
+                yield _with(replace(doubt, subject=subject), decided.get(doubt.file))
 
     def _suspects(self, dataset: _Dataset, notes: list[str]) -> Iterator[Doubt]:
         suspects = read_suspects(self.project / paths.LABELS, dataset.md5)

@@ -14,6 +14,7 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 Message = MutableMapping[str, Any]
 App = Callable[
@@ -107,6 +108,8 @@ async def body(request: Request, what: str, most: int) -> bytes:
                 content += part
                 if len(content) > most:
                     raise too_large
+    except ClientDisconnect:  # who reads this has gone
+        raise RefusedError(400, f"{what}: not complete") from None
     except TimeoutError:
         line = f"{what}: not complete after {PATIENCE} seconds; send it again"
         raise RefusedError(408, line) from None

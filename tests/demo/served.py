@@ -71,8 +71,9 @@ class Served:
         status, _, body = self.request("POST", f"/api/{about}", photo)
         return status, json.loads(body)
 
-    def decide(self, *decided: dict[str, Any]) -> tuple[int, Any]:
-        content = json.dumps(decided).encode()
+    def decide(self, *decided: dict[str, Any], version: str | None = None) -> tuple[int, Any]:
+        version = version or self.listing().get("version", "")
+        content = json.dumps({"version": version, "decided": decided}).encode()
         kind = "application/json"
         status, _, body = self.request("POST", "/api/decisions", content, content_type=kind)
         return status, json.loads(body)

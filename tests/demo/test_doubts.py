@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from src import paths
+from src.config import PARAMS
 from src.data.corrections import Correction, read_corrections, write_corrections
 from src.data.faceset import FaceSet
 from tests.demo.served import CORRECTIONS, FILES, HOSTILE, ORIGIN, Served
@@ -28,15 +30,15 @@ def test_doubts_are_listed_suspects_first_with_their_images(undecided: Served) -
     assert [each["suggested"] for each in listing["items"]] == [HOSTILE, "eve", "ann"]
     assert listing["file"] == CORRECTIONS.as_posix()
     assert listing["notes"] == []
-    faces = FaceSet.load(undecided.root / Project.faces)
+    faces, version = FaceSet.load(undecided.root / Project.faces), listing["version"]
     for item in listing["items"]:
         row = FILES.index(item["file"])
-        status, headers, body = undecided.request("GET", f"/api/images/{item['row']}")
+        status, headers, body = undecided.request("GET", f"/api/images/{version}/{item['row']}")
         assert (status, headers["content-type"]) == (200, "image/png")
         wanted = faces.images[row].permute(1, 2, 0).numpy()
         assert np.array_equal(np.array(Image.open(io.BytesIO(body))), wanted)
-    assert undecided.request("GET", "/api/images/6")[0] == 400
-    assert undecided.request("GET", "/api/images/-1")[0] == 400
+    assert undecided.request("GET", f"/api/images/{version}/6")[0] == 400
+    assert undecided.request("GET", f"/api/images/{version}/-1")[0] == 400
 
 
 def test_without_suspects_the_page_says_how_to_find_some(
@@ -100,6 +102,41 @@ def test_a_second_decision_keeps_the_name_that_the_origin_gave(undecided: Served
     assert read_corrections(file) == (Correction(ORIGIN, FILES[5], "bob", "rename", "ann"),)
 
 
+def test_a_rename_that_was_taken_back_leaves_the_name_that_the_origin_gave(
+    undecided: Served,
+) -> None:
+    file = undecided.root / CORRECTIONS
+    write_corrections(file, [Correction(ORIGIN, FILES[5], "bob", "rename", "eve")])
+    undecided.decide({"file": FILES[5], "decision": None})
+    assert undecided.doubts()[FILES[5]]["subject"] == "bob"
+    undecided.decide({"file": FILES[5], "decision": "keep"})
+    assert read_corrections(file) == (Correction(ORIGIN, FILES[5], "bob", "keep"),)
+
+
+def test_a_page_of_an_earlier_dataset_gets_no_images_and_saves_nothing(undecided: Served) -> None:
+    before = undecided.listing()["version"]
+    params, packed = undecided.root / PARAMS, undecided.root / paths.FACES
+    kept, faces = params.read_text(), packed.read_bytes()
+    for change in ("origin", "faces"):
+        if change == "origin":
+            params.write_text(kept.replace(f"origin: {ORIGIN}", "origin: another.zip"))
+        else:
+            loaded = FaceSet.load(packed)
+            images = loaded.images.flip(0)
+            replace(loaded, images=images).save(packed)
+        try:
+            assert undecided.listing()["version"] != before
+            status, _, body = undecided.request("GET", f"/api/images/{before}/0")
+            assert status == 400 and "reload the page" in json.loads(body)["error"]
+            decided = {"file": FILES[0], "decision": "drop"}
+            status, answer = undecided.decide(decided, version=before)
+            assert status == 400 and "reload the page" in answer["error"]
+            assert not (undecided.root / CORRECTIONS).exists()
+        finally:
+            params.write_text(kept)
+            packed.write_bytes(faces)
+
+
 @pytest.mark.parametrize(
     "decided",
     [
@@ -148,9 +185,9 @@ def test_a_hostile_list_of_decisions_is_one_line(
 
 
 def test_a_broken_file_of_corrections_is_named_and_left_alone(undecided: Served) -> None:
-    file = undecided.root / CORRECTIONS
+    file, version = undecided.root / CORRECTIONS, undecided.listing()["version"]
     file.write_text("mine\n")
     status, _, body = undecided.request("GET", "/api/doubts")
     assert status == 400 and "its first line is not" in json.loads(body)["error"]
-    assert undecided.decide({"file": FILES[0], "decision": "drop"})[0] == 400
+    assert undecided.decide({"file": FILES[0], "decision": "drop"}, version=version)[0] == 400
     assert file.read_text() == "mine\n"

@@ -69,6 +69,7 @@ let asked = 0;
 async function answerFor(photo) {
   const number = ++asked;
   $("answer").hidden = true;
+  $("busy").hidden = true;
   show("face-error", "");
   if (photo.size > about.max_bytes) {
     show("face-error", `photo: too large: more than ${about.max_bytes.toLocaleString("en")} bytes; send less`);
@@ -159,15 +160,23 @@ $("face").addEventListener("drop", (event) => {
 });
 
 let stream = null;
+let cameras = 0; // how often it was asked for or stopped
 
 async function startCamera() {
+  const number = ++cameras;
   show("face-error", "");
+  let granted;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: 1280 } } });
+    granted = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: 1280 } } });
   } catch (error) {
     show("face-error", `camera: ${error.message || error.name}; allow this page to use it, or choose a photo`);
     return;
   }
+  if (number !== cameras) { // stopped, or asked for again, before it was granted
+    for (const track of granted.getTracks()) track.stop();
+    return;
+  }
+  stream = granted;
   $("video").srcObject = stream;
   $("live").hidden = false;
   $("drop").hidden = true;
@@ -175,6 +184,7 @@ async function startCamera() {
 }
 
 function stopCamera() {
+  cameras++;
   const used = stream !== null;
   for (const track of stream ? stream.getTracks() : []) track.stop();
   stream = $("video").srcObject = null;
@@ -204,6 +214,7 @@ $("take").addEventListener("click", takeStill);
 
 const HEADINGS = { suspect: "probably", near_duplicate: "nearly a duplicate", conflicting_label: "two labels", decided: "decided" };
 let changes = new Map(); // file to what is to be saved
+let version = ""; // of the dataset that is shown
 
 function unsaved(said) {
   const count = changes.size;
@@ -217,7 +228,7 @@ function doubt(item, number, listing) {
   const title = item.suggested ? `${item.subject} → ${item.suggested}?` : item.subject;
   what.append(element("h3", title), element("p", `${HEADINGS[item.kind]}: ${item.why}`), element("p", `${item.file} (${item.split})`, "quiet"));
   if (item.also.length) what.append(element("p", `beside ${item.also.join(", ")}`, "quiet"));
-  const photo = item.row === null ? element("div", "left out", "absent") : image(`/api/images/${item.row}?${listing.version}`, `image labelled ${item.subject}`);
+  const photo = item.row === null ? element("div", "left out", "absent") : image(`/api/images/${listing.version}/${item.row}`, `image labelled ${item.subject}`);
   const fields = element("fieldset");
   fields.append(element("legend", `Decision about ${item.file}`));
 
@@ -274,6 +285,7 @@ async function loadDoubts(said) {
   try {
     const listing = await ask("/api/doubts");
     changes = new Map();
+    version = listing.version;
     const open = listing.items.filter((item) => item.decision === null).length;
     $("count").textContent = String(open);
     $("count").hidden = open === 0;
@@ -293,15 +305,19 @@ async function loadDoubts(said) {
 
 $("save").addEventListener("click", async () => {
   $("save").disabled = true;
+  const fields = [...document.querySelectorAll("#doubts fieldset")];
+  for (const each of fields) each.disabled = true; // what is decided meanwhile would be lost
   try {
     const headers = { "Content-Type": "application/json" };
-    const body = JSON.stringify([...changes.values()]);
+    const body = JSON.stringify({ version, decided: [...changes.values()] });
     const count = changes.size;
     await ask("/api/decisions", { method: "POST", headers, body });
     await loadDoubts(`Saved ${count} decision${count === 1 ? "" : "s"}; now run dvc repro`);
   } catch (error) {
     show("labels-error", error.message);
     unsaved();
+  } finally {
+    for (const each of fields) each.disabled = false;
   }
 });
 
