@@ -98,6 +98,7 @@ def pack(
             "no image of its test split can be read",
             f"replace {unreadable[-1][0]} and the others, or remove the split",
         )
+    empty = _without_images(origin, images)
     others, note = _strangers(data, strangers, origin.style)
     if not others:
         held = hold_out(data.origin, {entry.subject for entry in entries}, held_out, seed)
@@ -111,7 +112,7 @@ def pack(
     policies = data.audit
     findings = [
         *audit.unusable("unreadable", unreadable, policies.unreadable),
-        *audit.unusable("empty_subject", _without_images(origin, images), policies.empty_subject),
+        *audit.unusable("empty_subject", empty, policies.empty_subject),
     ]
     splits = assign(data.origin, entries, data.val_fraction, data.test_fraction, seed)
     images, splits = _corrected(data.origin, images, splits, corrections)

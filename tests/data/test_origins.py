@@ -167,6 +167,24 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, name: str) -> None:
         contents(open_origin(settings(whole)))
 
 
+def test_a_folder_that_cannot_be_listed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    folder = write_folder(Path("faces"), {f"{name}/{n}.png": b"" for name in "abc" for n in "12"})
+    (folder / "c").chmod(0)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)  # root may list everything
+        with pytest.raises(OriginError, match="faces/c: cannot be read"):
+            open_origin(settings(folder))
+    finally:
+        os.seteuid(user)
+        (folder / "c").chmod(0o755)
+
+
 def test_a_missing_or_empty_origin_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OriginError, match="no such file or folder"):
         open_origin(settings(tmp_path / "nowhere"))

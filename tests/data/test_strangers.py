@@ -53,6 +53,7 @@ def test_a_folder_of_others_is_read_whole_and_halved_by_identity(
 
 def test_subjects_held_out_are_in_no_split_and_the_same_for_a_seed(data: Data) -> None:
     packed, again = pack(data, 3, held_out=0.34), pack(data, 3, held_out=0.34)
+    assert not packed.findings  # they are not subjects without images
     held = {*packed.strangers.subjects}
     assert len(held) == 2 and held == {*again.strangers.subjects}
     assert held.isdisjoint(packed.faces.subjects) and len(packed.faces.subjects) == 4

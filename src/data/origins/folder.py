@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from src.config import Data
 from src.data.entries import Content, Entry, Origin
@@ -21,7 +22,7 @@ def open_folder(path: Path, data: Data) -> Origin:
     Raises OriginError where it is not laid out by subject, or holds anything but files.
     """
     files, folders = [], []
-    for parent, below, names in os.walk(path, followlinks=True):
+    for parent, below, names in os.walk(path, onerror=_refuse, followlinks=True):
         here = Path(parent).relative_to(path)
         if len(here.parts) > MAX_DEPTH:
             raise OriginError(f"{path}/{here}", "nested too deep", "remove links that lead back up")
@@ -35,6 +36,11 @@ def open_folder(path: Path, data: Data) -> Origin:
             yield entry, _read(path / name, data.max_bytes)
 
     return Origin(tuple(layout.entries.values()), read, layout.empty)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    what = f"cannot be read ({error.strerror})"
+    raise OriginError(str(error.filename), what, "check its permissions") from None
 
 
 def _read(file: Path, max_bytes: int) -> Content:
