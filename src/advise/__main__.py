@@ -80,10 +80,11 @@ def show(advice: Advice, result: Outcome | None) -> None:
     console.print(table)
     if result:
         points = 100 * (result.test[result.advised] - result.test[result.best])
+        tau = "not defined" if result.tau is None else f"{result.tau:+.2f}"
         console.print(
             f"Advised: {result.advised}; best by validation: {result.best}; difference on the test "
             f"images: {points:+.1f} percentage points (p = {result.p:.2g}). "
-            f"Kendall's tau of the whole ranking: {result.tau:+.2f}.",
+            f"Kendall's tau of the whole ranking: {tau}.",
             highlight=False,
         )
 

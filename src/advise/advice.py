@@ -61,14 +61,15 @@ class Outcome:
 
     `best` is chosen by validation accuracy. `p` is that of the paired test between it and the
     advised experiment on the test images. `tau` is Kendall's rank correlation (tau-b) of the
-    ranking with test accuracy: 1 is the same order, 0 no relation, -1 the reverse order.
+    ranking with test accuracy: 1 is the same order, 0 no relation, -1 the reverse order,
+    None where there is no order.
     """
 
     advised: str
     best: str
     test: Mapping[str, float]
     p: float
-    tau: float
+    tau: float | None
 
 
 def advise(params: Params, starting_point: StartingPoint, compute: Compute) -> Advice:
@@ -115,5 +116,7 @@ def outcome(advice: Advice, measured: MeasuredResults) -> Outcome:
     names = [candidate.name for candidate in advice.ranking]
     test = {name: float(measured.right[name].mean()) for name in names}
     paired = paired_test(measured.right[names[0]], measured.right[measured.best])
-    tau = kendalltau(range(len(names)), [-test[name] for name in names]).statistic
-    return Outcome(names[0], measured.best, test, paired.p, float(tau))
+    tau = None
+    if len({*test.values()}) > 1:
+        tau = float(kendalltau(range(len(names)), [-test[name] for name in names]).statistic)
+    return Outcome(names[0], measured.best, test, paired.p, tau)

@@ -65,8 +65,10 @@ def assess(job: TrainingJob) -> Situation:
 
     faces = job.starting_point.faces
     images = len(faces)
-    if faces.training_labels.bincount().max() < 2:
-        what = "no subject has two training images, so none can be held out to probe with"
+    counts = faces.training_labels.bincount()
+    if counts.max() < 2 or (len(counts) == 2 and counts.min() < 2):
+        lacks = "no subject has" if counts.max() < 2 else "one of two subjects does not have"
+        what = f"{lacks} two training images, so none can be held out to probe with"
         raise OriginError(job.params.data.origin, what, "give each at least two beside the others")
     started = time.perf_counter()
     with working(f"running the source network on {images} images, which takes as long as `embed`"):

@@ -79,6 +79,15 @@ def test_the_outcome_is_that_of_the_predictions(project: Path) -> None:
     assert found.tau == pytest.approx(-1)
 
 
+def test_results_without_an_order_have_no_rank_correlation(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = outcome(advice("ModelA"), MeasuredResults.read(("ModelA",)))
+    assert found.tau is None
+    show(advice("ModelA"), found)
+    assert "not defined" in capsys.readouterr().out
+
+
 def test_brackets_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     show(advice("[x]", ":smile:"), None)
     said = capsys.readouterr().out
