@@ -22,7 +22,7 @@ from src.training.fingerprint import Fingerprint
 from src.tune.best import retrain, table_rows, write_best, write_trials
 from src.tune.figures import write_figures
 from src.tune.heartbeat import Heartbeats
-from src.tune.objective import Objective
+from src.tune.objective import Objective, check_recipe
 from src.tune.search import Search
 from src.tune.storage import (
     StaleTrials,
@@ -53,6 +53,7 @@ class Command:
     def run(self, argv: Sequence[str], workers: int) -> None:
         """Search until the study has its trials, then write and print the results."""
         silence_optuna()
+        check_recipe(self.params)
         url = parse_url(self.params.tune.storage)
         if workers > 1 and is_sqlite(url):
             raise TuneError(
@@ -61,6 +62,8 @@ class Command:
                 "give --storage postgresql://..., or leave out --workers: one uses all cores",
             )
         with exclusive_access(url), reachable(url):
+            if not is_sqlite(url):  # a server that is not there is told before the stages run
+                open_storage(url, self.params.tune.heartbeat).engine.dispose()
             update_features()
             objective = Objective.load(self.params)
             study = self._open_study(objective)

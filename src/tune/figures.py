@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import accumulate
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,8 +96,10 @@ def history(trials: Sequence[FrozenTrial]) -> Figure:
     drawn, axes = figure(7, 3.4)
     axis = axes[0, 0]
     _scatter(axis, trials, lambda trial: trial.number)
-    best = accumulate((t.value if t.state == TrialState.COMPLETE else 0.0 for t in trials), max)
-    steps = [(trial.number, value) for trial, value in zip(trials, best, strict=True) if value]
+    best = accumulate((t.value if t.state == TrialState.COMPLETE else -inf for t in trials), max)
+    steps = [
+        (trial.number, value) for trial, value in zip(trials, best, strict=True) if value > -inf
+    ]
     axis.step(*zip(*steps, strict=True), where="post", color=ORANGE, label="best so far")
     axis.set(xlabel="trial", ylabel=ACCURACY)
     axis.grid(axis="y")

@@ -19,6 +19,27 @@ from src.training.job import StartingPoint, TrainingJob, cached_features
 from src.tune.space import TrialParams
 
 
+def check_recipe(params: Params) -> None:
+    """Raise ConfigError where heads cannot be searched by the recipe, before anything is read."""
+    where, recipe = "params.yaml: tune.recipe", params.tune.recipe or params.recipe
+    if recipe not in params.recipes:
+        raise ConfigError(where, f"{recipe!r} is no recipe", f"use {', '.join(params.recipes)}")
+    chosen = params.recipes[recipe]
+    if chosen.batchnorm not in ("freeze", "recalibrate") or chosen.varies_features:
+        raise ConfigError(
+            where,
+            f"{recipe!r} changes the features from epoch to epoch, so none can be cached",
+            "name a recipe with batchnorm freeze or recalibrate, and neither random "
+            "augmentation nor mixup",
+        )
+    if not chosen.head_rate:
+        raise ConfigError(
+            where,
+            f"the multipliers of {recipe!r} make the head's learning rate 0",
+            "give `head` more than 0",
+        )
+
+
 @dataclass(frozen=True)
 class Objective:
     """Everything but the trial's parameters that its validation accuracy depends on."""
@@ -34,21 +55,7 @@ class Objective:
 
         If the features were made for another recipe, suitable ones are made in the scratch folder.
         """
-        recipe = params.tune.recipe or params.recipe
-        chosen = params.recipes[recipe]
-        if chosen.batchnorm not in ("freeze", "recalibrate") or chosen.varies_features:
-            raise ConfigError(
-                "params.yaml: tune.recipe",
-                f"{recipe!r} changes the features from epoch to epoch, so none can be cached",
-                "name a recipe with batchnorm freeze or recalibrate, and neither random "
-                "augmentation nor mixup",
-            )
-        if not chosen.head_rate:
-            raise ConfigError(
-                "params.yaml: tune.recipe",
-                f"the multipliers of {recipe!r} make the head's learning rate 0",
-                "give `head` more than 0",
-            )
+        check_recipe(params)
         for path in (paths.FACES, paths.SOURCE, paths.FEATURES):
             if not path.is_file():
                 raise StaleInputError(str(path), "no such file", "run `dvc repro embed`")

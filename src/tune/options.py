@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from src.config import Engine, Params, Tune, validate
 from src.config.presets import merged, read_preset
+from src.errors import ConfigError
 
+SEED: TypeAdapter[int] = TypeAdapter(Annotated[int, Params.model_fields["seed"]])
 STORAGE = "OPTUNA_STORAGE"  # the variable by which Optuna's own commands are given a storage
 
 
@@ -46,6 +50,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     space.add_argument("--batch-size", type=_bounds(int, ","), help="choices, such as 32,64,128")
 
 
+def _seed(number: int) -> int:
+    """A seed that params.yaml may have; raises ConfigError."""
+    try:
+        return SEED.validate_python(number)
+    except ValidationError:
+        raise ConfigError("--seed", f"cannot be {number}", f"give 0 to {2**31 - 1}") from None
+
+
 def _bounds(number: Callable[[str], float], between: str = ":") -> Callable[[str], list[float]]:
     def parse(text: str) -> list[float]:
         try:
@@ -69,13 +81,16 @@ def with_options(params: Params, options: argparse.Namespace) -> Params:
     A storage is taken from the command line, then from OPTUNA_STORAGE, then from params.yaml.
     """
     given = {key: value for key, value in vars(options).items() if value is not None}
-    preset = read_preset(options.preset) if options.preset else {}
-    tune: dict[str, Any] = merged(params.tune.model_dump(), preset.get("tune", {}))
+    preset = read_preset(options.preset).get("tune", {}) if options.preset else {}
+    if not isinstance(preset, dict) or not isinstance(preset.get("space", {}), dict):
+        what = "its `tune` and `space` are not mappings"
+        raise ConfigError(f"preset {options.preset!r}", what, "give keys and their values")
+    tune: dict[str, Any] = merged(params.tune.model_dump(), preset)
     tune["storage"] = given_storage(tune["storage"])
     for section in (tune, tune["space"]):
         section |= {key: value for key, value in given.items() if key in section}
     engine = params.engine.model_dump() | ({"device": options.device} if options.device else {})
-    seed = {"seed": options.seed} if options.seed is not None else {}
+    seed = {"seed": _seed(options.seed)} if options.seed is not None else {}
     return params.model_copy(
         update={
             "tune": validate(Tune, tune, "command line"),

@@ -101,12 +101,15 @@ class Search:
             trial = self.study.ask()
             self.heartbeats.add(trial)
             self._running[trial.number] = trial
-            trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
-            if self._started() > self.total:  # another process asked for the last one too
-                self._return_to_queue(trial)
-                time.sleep(IDLE * (1 + os.getpid() % 7) / 7)
-                break
-            wave.append(RunningTrial(trial, suggest(trial, self.objective.params.tune.space)))
+            try:
+                trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
+                if self._started() > self.total:  # another process asked for the last one too
+                    self._return_to_queue(trial)
+                    time.sleep(IDLE * (1 + os.getpid() % 7) / 7)
+                    break
+                wave.append(RunningTrial(trial, suggest(trial, self.objective.params.tune.space)))
+            except UpdateFinishedTrialError:  # as in _should_prune
+                self._forget(trial)
         return wave
 
     def _started(self) -> int:
@@ -184,8 +187,9 @@ class Search:
         keys = (HISTORY, BEST_EPOCH, VAL_LOSS, DIVERGED)
         result = {key: original.user_attrs[key] for key in keys if key in original.user_attrs}
         result[SAME_AS] = original.user_attrs.get(SAME_AS, original.number)
-        for step, value in original.intermediate_values.items():
-            entry.trial.report(value, step)
+        with suppress(UpdateFinishedTrialError):  # as in _should_prune
+            for step, value in original.intermediate_values.items():
+                entry.trial.report(value, step)
         if original.state == TrialState.PRUNED:
             self._tell(entry.trial, result, state=TrialState.PRUNED)
         else:

@@ -207,5 +207,11 @@ class StaleTrials:
 
 
 def return_to_queue(study: Study, trial: FrozenTrial | optuna.Trial) -> None:
-    """Make a running trial wait again, with the same number and parameters."""
+    """Make a running trial wait again, with the same number and parameters.
+
+    Without its heartbeats: whoever runs it next would be taken for dead by their age.
+    """
+    with study._storage._backend.engine.begin() as connection:
+        statement = text("DELETE FROM trial_heartbeats WHERE trial_id = :trial")
+        connection.execute(statement, {"trial": trial._trial_id})
     study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)

@@ -53,6 +53,7 @@ def open_study(storage: RDBStorage, params: Params, definition: Mapping[str, Any
             raise TuneError(f"study {tune.study}", what, "choose another name with --study")
         _initialize(study, params, definition)
     _refuse_other_definition(study, definition)
+    _requeue_published(study, params)
     return study
 
 
@@ -70,6 +71,22 @@ def _initialize(study: Study, params: Params, definition: Mapping[str, Any]) -> 
     for name, chosen in heads.items():
         study.enqueue_trial(chosen, user_attrs={PUBLISHED: name}, skip_if_exists=True)
     study.set_user_attr(DEFINITION, dict(definition))
+
+
+def _requeue_published(study: Study, params: Params) -> None:
+    """Queue the published heads again that failed with their wave, for instance without memory."""
+    trials = study.get_trials(deepcopy=False)
+    failed, others = (
+        {
+            trial.user_attrs.get(PUBLISHED)
+            for trial in trials
+            if (trial.state == TrialState.FAIL) == lost
+        }
+        for lost in (True, False)
+    )
+    for name, chosen in published_heads(params).items():
+        if name in failed - others:
+            study.enqueue_trial(chosen, user_attrs={PUBLISHED: name})
 
 
 def _refuse_other_definition(study: Study, definition: Mapping[str, Any]) -> None:

@@ -51,6 +51,8 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["--storage", "mongodb://h/s?password=secret"], "not the URL"),
         (["--storage", "sqlite:////proc/none/optuna.db"], "cannot be opened"),
         (["--device", "tpu"], "device"),
+        (["--seed", "-1"], "--seed: cannot be -1"),
+        (["--seed", "5000000000"], "give 0 to 2147483647"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_before_anything_is_made(

@@ -6,20 +6,22 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
-from optuna import Study
+from optuna import Study, Trial
 from optuna.trial import TrialState
+from sqlalchemy import text
 
 from src.config import Params
 from src.training.heads import train_heads
 from src.training.result import choose
 from src.tune.best import best_trial, write_trials
-from src.tune.figures import write_figures
+from src.tune.figures import history, write_figures
 from src.tune.heartbeat import Heartbeats
 from src.tune.objective import Objective
 from src.tune.search import DIVERGED, SAME_AS, Search, history_of
 from src.tune.space import TrialParams
-from src.tune.storage import StaleTrials, open_storage, parse_url, silence_optuna
+from src.tune.storage import StaleTrials, open_storage, parse_url, return_to_queue, silence_optuna
 from src.tune.study import FINISHED, PUBLISHED, open_study
 from tests.tune.conftest import tuned
 
@@ -155,6 +157,47 @@ def test_a_failing_head_fails_its_wave_and_says_why(monkeypatch: pytest.MonkeyPa
     states = Counter(trial.state for trial in study.trials)
     assert states[TrialState.FAIL] == 4
     assert sum(states[state] for state in FINISHED) == 12
+    (published,) = (t for t in study.trials if PUBLISHED in t.user_attrs and t.number >= 4)
+    assert published.state == TrialState.COMPLETE
+
+
+def test_a_trial_that_another_worker_took_over_while_it_was_asked_for_is_left_to_it() -> None:
+    class Slow(Heartbeats):
+        """Its first trial is taken for dead before its first heartbeat."""
+
+        def add(self, trial: Trial) -> None:
+            if trial.number == 0:
+                study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            super().add(trial)
+
+    silence_optuna()
+    params = tuned()
+    url, objective = parse_url(params.tune.storage), Objective.load(params)
+    Path("mlruns").mkdir(exist_ok=True)
+    study = open_study(open_storage(url, 1), params, objective.definition)
+    with Slow(study, None) as heartbeats:
+        Search(study, objective, StaleTrials(study, url, 1), heartbeats).run()
+    states = Counter(trial.state for trial in study.trials)
+    assert states[TrialState.FAIL] == 1
+    assert sum(states[state] for state in FINISHED) == 12
+
+
+def test_a_trial_that_returns_to_the_queue_leaves_no_heartbeat() -> None:
+    Path("mlruns").mkdir(exist_ok=True)
+    storage = optuna.storages.RDBStorage("sqlite:///mlruns/optuna.db", heartbeat_interval=1)
+    study = optuna.create_study(storage=storage)
+    trial = study.ask()
+    storage.record_heartbeat(trial._trial_id)
+    return_to_queue(study, trial)
+    with storage.engine.connect() as connection:
+        assert not connection.execute(text("SELECT * FROM trial_heartbeats")).all()
+    assert study.ask().number == trial.number
+
+
+def test_a_study_without_one_right_answer_has_its_history_drawn(tmp_path: Path) -> None:
+    study = optuna.create_study(direction="maximize")
+    study.add_trial(optuna.trial.create_trial(value=0.0))
+    assert history(study.trials).axes[0].lines
 
 
 @pytest.mark.parametrize("pruner", ["median", "none"])
