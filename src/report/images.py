@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.data.faceset import FaceSet
+from src.errors import StaleInputError
 from src.evaluation.metrics import per_subject
 from src.evaluation.mistakes import Mistake, worst_mistakes, worst_subjects
 from src.evaluation.predictions import Predictions
@@ -28,6 +30,14 @@ class EmbeddedImage:
 
     source: str
     alt: str
+
+
+def read_figure(path: Path) -> bytes:
+    """A figure that a stage drew; raises StaleInputError where it is missing."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        raise StaleInputError(str(path), "missing", "run `dvc repro`") from None
 
 
 def embed(content: bytes, kind: str, alt: str) -> EmbeddedImage:

@@ -22,6 +22,7 @@ from src.models.backbones import BACKBONES
 from src.report.comparison import Comparison, TrainingSummary, compare_experiments
 from src.report.cost import training_flops
 from src.report.curves import LearningCurve
+from src.report.images import read_figure
 from src.report.layers import by_layer
 from src.tracking.record import RunRecord
 
@@ -87,7 +88,7 @@ class ReportInputs:
                 )
                 for found in _read_json(paths.AUDIT)["findings"]
             ),
-            contact_sheet=paths.CONTACT_SHEET.read_bytes(),
+            contact_sheet=read_figure(paths.CONTACT_SHEET),
             commits=tuple(sorted({commit(record) for record in records.values()})),
             records=records,
             unknown=_read_json(paths.UNKNOWN_METRICS) if paths.UNKNOWN_METRICS.exists() else {},
@@ -144,11 +145,11 @@ def _read_scores(params: Params) -> tuple[dict[str, Score], dict[str, Calibratio
     if missing := [name for name in params.experiments if name not in metrics]:
         what = f"has no figures of {', '.join(missing)}"
         raise StaleInputError(str(paths.TEST_METRICS), what, "run `dvc repro evaluate`")
-    scores = {name: Score.read(metrics[name]) for name in params.experiments}
     try:
+        scores = {name: Score.read(metrics[name]) for name in params.experiments}
         return scores, {name: Calibration.read(metrics[name]) for name in params.experiments}
-    except KeyError as missing:
-        what = f"has no figure named {missing}"
+    except (KeyError, TypeError) as error:
+        what = f"its figures are not those of this version ({error})"
         raise StaleInputError(str(paths.TEST_METRICS), what, "run `dvc repro evaluate`") from None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from src import paths
 from src.report.formats import percent
-from src.report.images import EmbeddedImage, embed
+from src.report.images import EmbeddedImage, embed, read_figure
 
 SCORES = {
     "probability": "largest calibrated probability",
@@ -43,7 +43,7 @@ class Strangers:
         if not found.get("strangers"):
             return None
         figure = embed(
-            paths.strangers_figure(found["experiment"]).read_bytes(),
+            read_figure(paths.strangers_figure(found["experiment"])),
             "image/png",
             "Scores of test images and of strangers beside the threshold, and accuracy by coverage",
         )

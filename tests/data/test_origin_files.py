@@ -47,6 +47,13 @@ def write_faces(home: Path, monkeypatch: pytest.MonkeyPatch) -> NDArray[np.uint8
     return faces
 
 
+def test_a_download_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    origin = origin_file(tmp_path, f"kind: olivetti\ndata_home: {tmp_path / 'file'}")
+    with pytest.raises(OriginError, match="data_home cannot be made"):
+        open_origin(settings(origin))
+
+
 def test_olivetti_is_read_from_the_published_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -209,6 +209,23 @@ def test_figures_that_lack_an_experiment_leave_the_old_report_alone(
         main([])
 
 
+def test_what_another_version_wrote_or_nobody_is_named_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fabricate.write_project(tmp_path, fabricate.faces())
+    monkeypatch.chdir(tmp_path)
+    metrics = json.loads(paths.TEST_METRICS.read_text())
+    del metrics["Baseline"]["macro_f1"]
+    kept = paths.TEST_METRICS.read_text()
+    write_json(paths.TEST_METRICS, metrics)
+    with pytest.raises(StaleInputError, match=r"metrics/test\.json: its figures are not those"):
+        main([])
+    paths.TEST_METRICS.write_text(kept)
+    paths.CONTACT_SHEET.unlink()
+    with pytest.raises(StaleInputError, match=r"contact_sheet\.png: missing"):
+        main([])
+
+
 @pytest.mark.parametrize("names", [("Baseline", "ModelC"), ("Baseline",)])
 def test_a_reference_that_moves_no_weight_is_left_out_of_the_chart_of_weights(
     names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

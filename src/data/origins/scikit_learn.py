@@ -37,10 +37,14 @@ class SklearnDataset(OriginFile):
     """Download the dataset where the folder does not have it yet; false fails instead."""
 
     def home(self) -> Path:
-        """The folder that keeps the download."""
+        """The folder that keeps the download; raises OriginError where it cannot be made."""
         from sklearn.datasets import get_data_home
 
-        return Path(get_data_home(self.data_home))
+        try:
+            return Path(get_data_home(self.data_home))
+        except OSError as error:
+            what = f"data_home cannot be made ({error.strerror})"
+            raise OriginError(str(error.filename), what, "set it to a folder") from None
 
     def published(self, where: str, file: Path, number: int, sha256: str) -> Path:
         """`file`, downloaded if it may be; raises OriginError if it is not the published one."""
