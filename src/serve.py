@@ -24,16 +24,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     POST images to /invocations as {"inputs": [...]}: JPEG or PNG files in base64, or pixels.
     docs/serving.md has an example. MLflow's server does the work; requests are bounded.
     """
-    from src.announcing import listener
-    from src.tracking.champion import champion_of
-    from src.tracking.store import project_root
-
     arguments = parser("src.serve", str(main.__doc__), EXAMPLES)
     arguments.add_argument("--host", default=HOST, help=f"address to bind to ({HOST})")
     arguments.add_argument(
         "--port", type=int, default=PORT, help=f"port ({PORT}); 0 for a free one"
     )
     parsed = arguments.parse_args(argv)
+    from src.announcing import listener
+    from src.tracking.champion import champion_of
+    from src.tracking.store import project_root
+
     model = load_params(project_root() / PARAMS).tracking.model
     champion = champion_of(model)
     folder = champion.path.parents[1]

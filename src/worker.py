@@ -159,7 +159,7 @@ def _database(storage: str) -> Engine:
     from sqlalchemy.pool import NullPool
 
     from src.tune.options import given_storage
-    from src.tune.storage import CONNECT_TIMEOUT, parse_url, safe_url
+    from src.tune.storage import CONNECT_TIMEOUT, no_driver, parse_url, safe_url
 
     url = parse_url(given_storage(storage))
     if url.get_backend_name() != "postgresql":
@@ -175,8 +175,7 @@ def _database(storage: str) -> Engine:
             connect_args={"connect_timeout": CONNECT_TIMEOUT},
         )
     except (ImportError, NoSuchModuleError) as error:
-        what = f"its driver is not installed ({error})"
-        raise TuneError(safe_url(url), what, "install it, or use postgresql://") from None
+        raise no_driver(url, error) from None
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from src import cli, paths
 from src.config import load_params
-from src.errors import ConfigError, StaleInputError
+from src.errors import StaleInputError
 
 EXAMPLES = """\
   python -m src.crossvalidate
@@ -30,14 +30,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--folds", type=int, default=5, help="how many (%(default)s)")
     options = parser.parse_args(argv)
-    from src.crossvalidate.folds import LEAST, make_folds
+    from src.crossvalidate.folds import check_count, make_folds
 
     params = load_params()
     names = list(dict.fromkeys(options.names)) or list(params.experiments)
     for name in names:
         params.experiment(name)
-    if options.folds < LEAST:
-        raise ConfigError("--folds", f"is below {LEAST}", f"give {LEAST} or more")
+    check_count(options.folds)
     if not Path(".dvc").is_dir():
         raise StaleInputError(
             str(Path.cwd()), "not a DVC project", "run from the project's folder, or `dvc init`"

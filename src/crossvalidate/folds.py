@@ -36,8 +36,7 @@ def make_folds(faces: FaceSet, folds: int, params: Params) -> tuple[FaceSet, ...
     """
     import torch
 
-    if folds < LEAST:
-        raise ConfigError("--folds", f"is below {LEAST}", f"give {LEAST} or more")
+    check_count(folds)
     data = params.data
     groups = near_duplicates(faces.images, data.audit.near_distance)
     labels: NDArray[np.int64] = faces.labels.numpy()
@@ -46,6 +45,12 @@ def make_folds(faces: FaceSet, folds: int, params: Params) -> tuple[FaceSet, ...
         replace(faces, split=torch.from_numpy(split))
         for split in _splits(labels, groups, folds, data.val_fraction, params.seed)
     )
+
+
+def check_count(folds: int) -> None:
+    """Raise ConfigError for too few folds."""
+    if folds < LEAST:
+        raise ConfigError("--folds", f"is below {LEAST}", f"give {LEAST} or more")
 
 
 def near_duplicates(images: Tensor, distance: int) -> NDArray[np.int64]:

@@ -83,7 +83,7 @@ class _Dataset:
         return hashlib.sha256(f"{self.md5} {self.origin}".encode()).hexdigest()[:32]
 
     @classmethod
-    def read(cls, project: Path, origin: str) -> _Dataset:
+    def read(cls, project: Path) -> _Dataset:
         packed = project / paths.FACES
         if not packed.is_file():
             raise StaleInputError(str(paths.FACES), "not here", "run `dvc repro dataset`")
@@ -97,7 +97,7 @@ class _Dataset:
         if len(rows) != len(faces):
             what = f"not the files of {paths.FACES}"
             raise StaleInputError(str(paths.MANIFEST), what, "run `dvc repro dataset`")
-        return cls(faces, digest(packed), origin, rows)
+        return cls(faces, digest(packed), load_params(project / PARAMS).data.origin, rows)
 
 
 class Doubts:
@@ -179,11 +179,10 @@ class Doubts:
 
     def _dataset(self, version: str | None = None) -> _Dataset:
         """The dataset as it is now; raises StaleInputError where that is not `version`."""
-        origin = load_params(self.project / PARAMS).data.origin
-        files = (_signature(self.project / path) for path in (paths.FACES, paths.MANIFEST))
-        signature = (origin, *files)
+        files = (PARAMS, paths.FACES, paths.MANIFEST)
+        signature = tuple(_signature(self.project / path) for path in files)
         if self._read is None or self._read[0] != signature:
-            self._read = signature, _Dataset.read(self.project, origin)
+            self._read = signature, _Dataset.read(self.project)
         found = self._read[1]
         if version not in (None, found.version):
             raise StaleInputError("this page", "shows an earlier dataset", MEND)

@@ -125,11 +125,16 @@ def open_storage(url: URL, heartbeat: int) -> RDBStorage:
             time.sleep(PAUSE * attempt)
         return _open_server(url, heartbeat)
     except ImportError as error:
-        what = f"its driver is not installed ({error})"
-        raise TuneError(safe_url(url), what, "install it, or use postgresql://") from None
+        raise no_driver(url, error) from None
     except (*LOST, RuntimeError) as error:
         what = f"cannot be opened ({reason(error)})"
         raise TuneError(safe_url(url), what, "check the URL and the server") from None
+
+
+def no_driver(url: URL, error: Exception) -> TuneError:
+    """Says that the driver that the URL names cannot be imported here."""
+    what = f"its driver is not installed ({error})"
+    return TuneError(safe_url(url), what, "install it, or use postgresql://")
 
 
 def _open_server(url: URL, heartbeat: int) -> RDBStorage:

@@ -32,12 +32,16 @@ def nothing() -> None:
     return
 
 
-def search(params: Params, on_change: Callable[[], None] = nothing) -> tuple[Study, Objective]:
+def search(
+    params: Params,
+    on_change: Callable[[], None] = nothing,
+    beating: type[Heartbeats] = Heartbeats,
+) -> tuple[Study, Objective]:
     silence_optuna()
     url, objective = parse_url(params.tune.storage), Objective.load(params)
     Path("mlruns").mkdir(exist_ok=True)
     study = open_study(open_storage(url, 1), params, objective.definition)
-    with Heartbeats(study, None) as heartbeats:
+    with beating(study, None) as heartbeats:
         Search(study, objective, StaleTrials(study, url, 1), heartbeats, on_change=on_change).run()
     return study, objective
 
@@ -167,16 +171,10 @@ def test_a_trial_that_another_worker_took_over_while_it_was_asked_for_is_left_to
 
         def add(self, trial: Trial) -> None:
             if trial.number == 0:
-                study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
             super().add(trial)
 
-    silence_optuna()
-    params = tuned()
-    url, objective = parse_url(params.tune.storage), Objective.load(params)
-    Path("mlruns").mkdir(exist_ok=True)
-    study = open_study(open_storage(url, 1), params, objective.definition)
-    with Slow(study, None) as heartbeats:
-        Search(study, objective, StaleTrials(study, url, 1), heartbeats).run()
+    study, _ = search(tuned(), beating=Slow)
     states = Counter(trial.state for trial in study.trials)
     assert states[TrialState.FAIL] == 1
     assert sum(states[state] for state in FINISHED) == 12
@@ -194,7 +192,7 @@ def test_a_trial_that_returns_to_the_queue_leaves_no_heartbeat() -> None:
     assert study.ask().number == trial.number
 
 
-def test_a_study_without_one_right_answer_has_its_history_drawn(tmp_path: Path) -> None:
+def test_a_study_without_one_right_answer_has_its_history_drawn() -> None:
     study = optuna.create_study(direction="maximize")
     study.add_trial(optuna.trial.create_trial(value=0.0))
     assert history(study.trials).axes[0].lines
