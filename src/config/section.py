@@ -16,8 +16,8 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+# DVC's `-S` splits keys at dots, and takes none that begins with a digit.
 Key = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
-# `-S` splits keys at dots, and takes none that begins with a digit.
 
 
 class Section(BaseModel):

@@ -25,7 +25,7 @@ from src.plotting import (
     rows_of_accuracies,
     styled,
 )
-from src.report import words
+from src.report import alternatives, words
 from src.report.comparison import Comparison
 from src.report.curves import LearningCurve, progress
 from src.report.inputs import ReportInputs
@@ -56,12 +56,12 @@ def draw_charts(inputs: ReportInputs, comparison: Comparison) -> dict[str, Chart
     changes = moved_layers(inputs.weight_changes, layers, comparison.reference.name)
     curves = curves_chart(inputs.curves, published.curves())
     return {
-        "accuracy": Chart(accuracy_chart(comparison), words.accuracy_alt(comparison)),
-        "time": Chart(time_chart(comparison), words.time_alt(comparison)),
-        "curves": Chart(curves, words.curves_alt(comparison)),
-        "weight_change": Chart(weight_change_chart(changes, blocks), words.changes_alt(changes)),
+        "accuracy": Chart(accuracy_chart(comparison), alternatives.accuracy(comparison)),
+        "time": Chart(time_chart(comparison), alternatives.time(comparison)),
+        "curves": Chart(curves, alternatives.curves(comparison)),
+        "weight_change": Chart(weight_change_chart(changes, blocks), alternatives.changes(changes)),
         "confusion": Chart(confusion_figure(predictions, best), f"Confusion matrix of {best}"),
-        "confusions": Chart(confusions_chart(predictions), words.confusions_alt(comparison)),
+        "confusions": Chart(confusions_chart(predictions), alternatives.confusions(comparison)),
     }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,40 +55,32 @@ class ReportInputs:
         """Read the files; raises StaleInputError for metrics that are missing or broken."""
         faces, predictions = FaceSet.load(paths.FACES), Predictions.load(paths.PREDICTIONS)
         records = {name: RunRecord.read(paths.run_record(name)) for name in params.experiments}
-        metrics = {name: _read_json(paths.train_metrics(name)) for name in params.experiments}
+        trained = {name: _Trained.read(paths.train_metrics(name)) for name in params.experiments}
         curves = {
-            name: LearningCurve.of(read_rows(paths.curves(name)), each["best_epoch"])
-            for name, each in metrics.items()
+            name: LearningCurve.of(read_rows(paths.curves(name)), each.best_epoch)
+            for name, each in trained.items()
         }
         scores, calibrations = _read_scores(params)
-        flops = training_flops(
-            params, faces, {name: each["epochs"] for name, each in metrics.items()}
-        )
+        flops = training_flops(params, faces, {name: each.epochs for name, each in trained.items()})
         return cls(
             params=params,
             faces=faces,
             faces_md5=digest(paths.FACES),
             predictions=predictions,
             training={
-                name: _summary(
-                    each,
-                    curves[name],
-                    selected=each["selected"],
+                name: TrainingSummary(
+                    **vars(each),
                     seconds=_seconds(records[name]) / scores[name].seeds,
                     flops=flops[name],
+                    improving=curves[name].improving,
                 )
-                for name, each in metrics.items()
+                for name, each in trained.items()
             },
             curves=curves,
             scores=scores,
             calibrations=calibrations,
             weight_changes={name: _read_changes(name, params) for name in params.experiments},
-            findings=tuple(
-                AuditFinding(
-                    found["kind"], tuple(found["files"]), found["note"], tuple(found["dropped"])
-                )
-                for found in _read_json(paths.AUDIT)["findings"]
-            ),
+            findings=_read_findings(),
             contact_sheet=read_figure(paths.CONTACT_SHEET),
             commits=tuple(sorted({commit(record) for record in records.values()})),
             records=records,
@@ -118,21 +111,49 @@ def _read_json(path: Path) -> Any:
         raise StaleInputError(str(path), "missing or broken", "run `dvc repro`") from None
 
 
-def _summary(
-    metrics: Any, curve: LearningCurve, *, selected: bool, seconds: float, flops: float
-) -> TrainingSummary:
-    val = metrics["val"]
-    return TrainingSummary(
-        epochs=metrics["epochs"],
-        best_epoch=metrics["best_epoch"],
-        trainable_parameters=metrics["trainable_parameters"],
-        train_accuracy=metrics["train"]["accuracy"],
-        val=Proportion(val["accuracy"], val["accuracy_low"], val["accuracy_high"]),
-        selected=selected,
-        seconds=seconds,
-        flops=flops,
-        improving=curve.improving,
-    )
+@contextmanager
+def _of_this_version(path: Path) -> Iterator[None]:
+    """Inside the block, what the file's content lacks is a StaleInputError about it."""
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        what = f"its content is not that of this version ({error})"
+        raise StaleInputError(str(path), what, "run `dvc repro`") from None
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What the report takes from an experiment's training metrics; epochs are counted from 1."""
+
+    epochs: int
+    best_epoch: int
+    trainable_parameters: int
+    train_accuracy: float
+    val: Proportion
+    selected: bool
+
+    @classmethod
+    def read(cls, path: Path) -> _Trained:
+        metrics = _read_json(path)
+        with _of_this_version(path):
+            val = metrics["val"]
+            return cls(
+                epochs=metrics["epochs"],
+                best_epoch=metrics["best_epoch"],
+                trainable_parameters=metrics["trainable_parameters"],
+                train_accuracy=metrics["train"]["accuracy"],
+                val=Proportion(val["accuracy"], val["accuracy_low"], val["accuracy_high"]),
+                selected=metrics["selected"],
+            )
+
+
+def _read_findings() -> tuple[AuditFinding, ...]:
+    audit = _read_json(paths.AUDIT)
+    with _of_this_version(paths.AUDIT):
+        return tuple(
+            AuditFinding(each["kind"], tuple(each["files"]), each["note"], tuple(each["dropped"]))
+            for each in audit["findings"]
+        )
 
 
 def _seconds(record: RunRecord) -> float:
@@ -142,15 +163,12 @@ def _seconds(record: RunRecord) -> float:
 
 def _read_scores(params: Params) -> tuple[dict[str, Score], dict[str, Calibration]]:
     metrics = _read_json(paths.TEST_METRICS)
-    if missing := [name for name in params.experiments if name not in metrics]:
-        what = f"has no figures of {', '.join(missing)}"
-        raise StaleInputError(str(paths.TEST_METRICS), what, "run `dvc repro evaluate`")
-    try:
+    with _of_this_version(paths.TEST_METRICS):
+        if missing := [name for name in params.experiments if name not in metrics]:
+            what = f"has no figures of {', '.join(missing)}"
+            raise StaleInputError(str(paths.TEST_METRICS), what, "run `dvc repro evaluate`")
         scores = {name: Score.read(metrics[name]) for name in params.experiments}
         return scores, {name: Calibration.read(metrics[name]) for name in params.experiments}
-    except (KeyError, TypeError) as error:
-        what = f"its figures are not those of this version ({error})"
-        raise StaleInputError(str(paths.TEST_METRICS), what, "run `dvc repro evaluate`") from None
 
 
 def _read_changes(name: str, params: Params) -> dict[str, float]:

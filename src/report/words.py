@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from src.config import BEST_NAME
 from src.evaluation.metrics import Score
 from src.evaluation.significance import AdjustedTest, PairedTest
 from src.report.comparison import Comparison, ExperimentResult
-from src.report.formats import count, duration, interval, listed, p_value, percent, points
+from src.report.formats import count, interval, listed, p_value, percent, points
 
 TEST_READ = (
     "given to networks by the evaluate stage alone, and nothing is chosen by them; "
@@ -244,52 +242,6 @@ def _all_against_reference(comparison: Comparison) -> str:
         f"Against {name} on these images, {' and '.join(parts)} by more than chance can explain"
         f"{others}."
     )
-
-
-def accuracy_alt(comparison: Comparison) -> str:
-    """Alternative text of the accuracy chart."""
-    rows = (
-        f"{row.name} {percent(row.test.accuracy)} ({interval(row.test)})" for row in comparison.rows
-    )
-    return f"Test accuracy with 95% intervals: {listed(rows)}."
-
-
-def time_alt(comparison: Comparison) -> str:
-    """Alternative text of the chart of accuracy against time."""
-    rows = (
-        f"{row.name} {percent(row.test.accuracy)} in {duration(row.trained.seconds)}"
-        for row in comparison.front
-    )
-    return f"Test accuracy against training time; no row beats these in both: {listed(rows)}."
-
-
-def curves_alt(comparison: Comparison) -> str:
-    """Alternative text of the learning curves."""
-    rows = (
-        f"{row.name} keeps epoch {row.trained.best_epoch} of {row.trained.epochs} at "
-        f"{percent(row.trained.val.value)}"
-        for row in comparison.rows
-    )
-    return f"Validation and training accuracy by epoch: {listed(rows)}."
-
-
-def confusions_alt(comparison: Comparison) -> str:
-    """Alternative text of the small confusion matrices."""
-    rows = (
-        f"{row.name} {round(row.test.images * (1 - row.test.accuracy))}" for row in comparison.rows
-    )
-    return f"Confusion matrices; mistakes on {comparison.best.test.images} images: {listed(rows)}."
-
-
-def changes_alt(changes: Mapping[str, Mapping[str, float]]) -> str:
-    """Alternative text of the chart of weight changes."""
-    if not changes:
-        return "L2 norm of the weight change by layer; no layer moved."
-    rows = (
-        f"{name} most in {max(change, key=lambda layer: change[layer])}"
-        for name, change in changes.items()
-    )
-    return f"L2 norm of the weight change by layer; {listed(rows)}."
 
 
 def biometric_data(shown: str) -> str:

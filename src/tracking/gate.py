@@ -33,6 +33,7 @@ Verdict = tuple[bool, str]
 
 
 def is_lost(backend: Backend, version: ModelVersion) -> bool:
+    """Whether the model that a version names is gone from where it was stored, or another."""
     return not has_files(backend, version.source, version.tags.get(MODEL_MD5, ""))
 
 
@@ -145,4 +146,5 @@ def _by_answers(
 
 
 def same(one: ModelVersion | None, other: ModelVersion | None) -> bool:
+    """Whether two versions of one registered model are the same, or both None."""
     return getattr(one, "version", None) == getattr(other, "version", None)

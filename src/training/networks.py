@@ -149,7 +149,7 @@ def _cached(
     held = sum(each.values.nbytes for each in examples.cached if isinstance(each, Activations))
     budget = min(share, params.engine.cache_limit * 2**30 - held)
     cached = cache_prefix(network, stop, examples.before(stop), views, compute, int(budget))
-    return replace(examples, cached=(*examples.cached, cached)) if cached else examples
+    return examples if cached is None else replace(examples, cached=(*examples.cached, cached))
 
 
 def _warn(job: TrainingJob) -> None:

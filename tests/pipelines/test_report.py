@@ -12,7 +12,6 @@ import pytest
 from pipelines.report import main
 from src import paths
 from src.config import PARAMS, load_params
-from src.errors import StaleInputError
 from src.evaluation.strangers import measure, set_threshold
 from src.evaluation.strangers_figure import strangers_figure
 from src.files import write_csv, write_json
@@ -191,39 +190,6 @@ def test_curves_of_all_experiments_are_in_one_file(root: Path) -> None:
     epochs = sum(experiment.epochs for experiment in fabricate.EXPERIMENTS.values())
     assert rows[0] == "experiment,images,epoch,progress,accuracy"
     assert len(rows) == 1 + 2 * epochs
-
-
-def test_figures_that_lack_an_experiment_leave_the_old_report_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fabricate.write_project(tmp_path, fabricate.faces())
-    monkeypatch.chdir(tmp_path)
-    paths.REPORT_PAGE.parent.mkdir()
-    paths.REPORT_PAGE.write_text("old")
-    write_json(paths.TEST_METRICS, {})
-    with pytest.raises(StaleInputError, match=r"metrics/test\.json: has no figures of Baseline"):
-        main([])
-    assert paths.REPORT_PAGE.read_text() == "old"
-    paths.curves("ModelA").unlink()
-    with pytest.raises(StaleInputError, match=r"ModelA\.csv: missing or empty"):
-        main([])
-
-
-def test_what_another_version_wrote_or_nobody_is_named_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fabricate.write_project(tmp_path, fabricate.faces())
-    monkeypatch.chdir(tmp_path)
-    metrics = json.loads(paths.TEST_METRICS.read_text())
-    del metrics["Baseline"]["macro_f1"]
-    kept = paths.TEST_METRICS.read_text()
-    write_json(paths.TEST_METRICS, metrics)
-    with pytest.raises(StaleInputError, match=r"metrics/test\.json: its figures are not those"):
-        main([])
-    paths.TEST_METRICS.write_text(kept)
-    paths.CONTACT_SHEET.unlink()
-    with pytest.raises(StaleInputError, match=r"contact_sheet\.png: missing"):
-        main([])
 
 
 @pytest.mark.parametrize("names", [("Baseline", "ModelC"), ("Baseline",)])

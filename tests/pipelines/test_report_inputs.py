@@ -1,0 +1,76 @@
+"""What the report reads, missing or of another version: one line, and the old page stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.report import main
+from src import paths
+from src.errors import StaleInputError
+from src.files import write_json
+from tests import fabricate
+
+NAME = "ModelA"
+
+
+@pytest.fixture
+def old_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The page of an earlier report, in a fabricated project that is the working folder."""
+    fabricate.write_project(tmp_path, fabricate.faces())
+    monkeypatch.chdir(tmp_path)
+    paths.REPORT_PAGE.parent.mkdir()
+    paths.REPORT_PAGE.write_text("old")
+    return paths.REPORT_PAGE
+
+
+def test_figures_that_lack_an_experiment_leave_the_old_report_alone(old_page: Path) -> None:
+    write_json(paths.TEST_METRICS, {})
+    with pytest.raises(StaleInputError, match=r"metrics/test\.json: has no figures of Baseline"):
+        main([])
+    assert old_page.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (paths.curves(NAME), r"ModelA\.csv: missing or empty"),
+        (paths.train_metrics(NAME), r"ModelA\.json: missing or broken"),
+        (paths.AUDIT, r"audit\.json: missing or broken"),
+        (paths.CONTACT_SHEET, r"contact_sheet\.png: missing"),
+    ],
+)
+def test_a_file_that_is_missing_is_named_in_one_line(path: Path, said: str, old_page: Path) -> None:
+    path.unlink()
+    with pytest.raises(StaleInputError, match=said):
+        main([])
+    assert old_page.read_text() == "old"
+
+
+def without_f1(metrics: dict[str, Any]) -> Any:
+    del metrics["Baseline"]["macro_f1"]
+    return metrics
+
+
+OTHER = [
+    (paths.TEST_METRICS, without_f1),
+    *(
+        (path, lambda _, content=content: content)
+        for path in (paths.TEST_METRICS, paths.train_metrics(NAME), paths.AUDIT)
+        for content in ({"Baseline": {}}, [])
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "changed"), OTHER)
+def test_a_file_of_another_version_is_named_in_one_line(
+    path: Path, changed: Callable[[Any], Any], old_page: Path
+) -> None:
+    write_json(path, changed(json.loads(path.read_text())))
+    with pytest.raises(StaleInputError, match=rf"{path}: (its content is not that|has no figures)"):
+        main([])
+    assert old_page.read_text() == "old"
