@@ -69,10 +69,10 @@ def check_output(path: Path) -> None:
     For commands that would otherwise find out only after their work.
     """
     # Unlike those of Path, these are False for what may not be looked at.
-    isdir, exists = os.path.isdir, os.path.exists
+    isdir, there = os.path.isdir, os.path.lexists
     if isdir(path):
         raise OutputError(str(path), "is a folder", "name a file")
-    if (folder := next(each for each in path.absolute().parents if exists(each))).is_file():
+    if not isdir(folder := next(each for each in path.absolute().parents if there(each))):
         raise OutputError(str(path), f"{folder} is no folder", "name another")
 
 

@@ -146,10 +146,14 @@ def test_a_folder_that_is_read_only_is_named(
 def test_a_path_that_can_be_no_file_is_told_in_one_line(here: Path) -> None:
     Path("folder").mkdir()
     Path("file").write_text("kept")
+    Path("loop").symlink_to("loop")
+    Path("dangling").symlink_to("nowhere")
     for path, what in (
         ("folder", "folder: is a folder; name a file"),
         ("file/x", "file is no folder; name another"),
         ("file/x/y", "file is no folder; name another"),
+        ("loop/x", "loop is no folder; name another"),
+        ("dangling/x", "dangling is no folder; name another"),
         ("a" * 300, "give it a shorter name and run the command again"),
     ):
         with pytest.raises(OutputError) as caught:
