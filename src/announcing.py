@@ -1,7 +1,4 @@
-"""Servers that know their port before any work, and say where they are once they answer.
-
-The demo and a served model.
-"""
+"""Servers that know their port before any work; the demo's says where it is once it answers."""
 
 from __future__ import annotations
 

@@ -39,6 +39,7 @@ from tests.tracking.servers import QUIET, free_port
 
 START = 120  # seconds
 JSON = "application/json"
+ONLY = "this server answers only as 127.0.0.1 or ::1 or localhost"
 ACTIVATED = {"MLFLOW_TRACKING_URI": "sqlite:///mlruns/mlflow.db"}  # as `.venv/bin/activate` has it
 MLFLOW = ["mlflow", "models", "serve", "-m", f"models:/{MODEL}@champion", "--env-manager", "local"]
 COMMANDS = {"mlflow": [*MLFLOW, "--host", "127.0.0.1"], "bounded": ["src.serve"]}
@@ -74,6 +75,9 @@ def served(blueprint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         finish_run(project)
         threshold_for(project, 0.0003).save(Path("own.safetensors"))
         promote(project.record, 0.5, MODEL, Path("own.safetensors"))
+    # A model that an earlier release registered has an older copy of the code.
+    (newer,) = root.rglob("code/src/announcing.py")
+    newer.unlink()
     before = sorted(path.name for path in root.iterdir())
     environment = {**os.environ, **QUIET, **ACTIVATED, "HTTPS_PROXY": "http://127.0.0.1:9"}
     processes = []
@@ -213,6 +217,27 @@ def test_the_bounded_server_repeats_no_request(
     assert given == status
     assert "\n" not in answer["message"] and len(answer["message"]) <= LONGEST
     assert answer.keys() == {"error_code", "message"}
+
+
+@pytest.mark.parametrize("host", ["another.site", "another.site:80", "[", ""])
+def test_the_bounded_server_answers_by_the_names_of_this_machine_alone(
+    served: Served, host: str
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", served.ports["bounded"], timeout=60)
+    for method, path in (("POST", "/invocations"), ("GET", "/ping")):
+        connection.request(method, path, b'{"inputs": []}', {"Host": host, "Content-Type": JSON})
+        answer = connection.getresponse()
+        said = json.loads(answer.read())["message"]
+        assert (answer.status, said) == (403, ONLY)
+        connection.close()
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:5001"])
+def test_the_bounded_server_answers_through_a_tunnel(served: Served, host: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", served.ports["bounded"], timeout=60)
+    connection.request("GET", "/ping", headers={"Host": host})
+    assert connection.getresponse().status == 200
+    connection.close()
 
 
 def test_a_request_without_end_is_refused_by_the_bounded_server_before_it_is_sent(

@@ -1,7 +1,8 @@
 """The script that serves a logged model with bounds; this project never imports it.
 
 MLflow's server reads requests of any size, and puts what it cannot read into its answer. A script,
-so that the model's own copy of the package `src` is imported and no other.
+so that the model's own copy of the package `src` is imported and no other; it may be older than
+this file, which therefore imports nothing of it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -26,6 +28,7 @@ AT_ONCE = 4  # requests in memory; further ones wait
 WAITING = 256  # connections; further ones are sent away with status 503
 PATIENCE = 30  # seconds that a client may take to send a request
 LONGEST = 500  # characters of an error
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 SKIPPED = 2**28  # bytes of a larger body that are read: most clients send it all before they listen
 
 
@@ -35,18 +38,39 @@ class TooLargeError(Exception):
 
 @dataclass
 class Guard:
-    """An ASGI application around another: bounded requests, and errors of one line."""
+    """An ASGI application around another: bounded requests, and errors of one line.
+
+    hosts: names by which requests may call this server; None for any. By DNS rebinding a page of
+    another site can make a browser call it by a name of that site. line: printed once it answers.
+    """
 
     app: App
+    hosts: frozenset[str] | None
+    line: str
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, self._announcing(send))
+            return
+        if scope["type"] == "http" and self.hosts and _host(scope) not in self.hosts:
+            named = " or ".join(sorted(self.hosts))
+            await _refuse(send, 403, f"this server answers only as {named}")
+            return
         if scope["type"] != "http" or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
         async with self.room:
             await self._answer(scope, receive, send)
+
+    def _announcing(self, send: Send) -> Send:
+        async def announce(message: Message) -> None:
+            await send(message)
+            if message["type"] == "lifespan.startup.complete":
+                print(self.line, file=sys.stderr, flush=True)
+
+        return announce
 
     async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
         try:
@@ -83,6 +107,15 @@ class Guard:
             return
         for message in answer:
             await send(message)
+
+
+def _host(scope: Message) -> str | None:
+    """The name by which a request calls this server, without the port."""
+    stated: bytes = dict(scope["headers"]).get(b"host", b"")
+    try:
+        return urlsplit(f"//{stated.decode('latin-1')}").hostname
+    except ValueError:
+        return None
 
 
 def _kind(scope: Message) -> str:
@@ -141,15 +174,14 @@ def main(folder: str, bound: str) -> None:
     import uvicorn
     from mlflow.pyfunc import load_model, scoring_server
 
-    from src.announcing import AnnouncingServer
-
-    app = Guard(scoring_server.init(load_model(folder)))
-    config = uvicorn.Config(app, log_level="warning", limit_concurrency=WAITING)
     listener = socket.socket(fileno=int(bound))
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     line = f"serving on http://{shown}:{port}/invocations; Ctrl-C ends it"
-    AnnouncingServer(config, line).run(sockets=[listener])
+    hosts = LOOPBACK if host in LOOPBACK else None
+    app = Guard(scoring_server.init(load_model(folder)), hosts, line)
+    config = uvicorn.Config(app, log_level="warning", limit_concurrency=WAITING)
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":
