@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from src import paths
 from src.cli import parser, run
 from src.config import load_params
-from src.files import write_csv, write_text
+from src.files import all_or_none, write_csv, write_text
 from src.plotting import save_png
 from src.report.cards import Card
 from src.report.charts import draw_charts
@@ -35,13 +35,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     texts = {path: page.render(path.name) for path in (paths.REPORT_PAGE, paths.REPORT_TEXT)}
     card = Card(inputs, comparison)
     texts |= {path: card.render(path.name) for path in (paths.MODEL_CARD, paths.DATASET_CARD)}
-    for name, chart in charts.items():
-        save_png(chart.figure, paths.chart(name))
-    write_csv(paths.LEARNING, LEARNING_COLUMNS, learning_rows(inputs.curves))
-    for path, text in texts.items():
-        write_text(path, text)
     summary = Summary.of(comparison)
-    summary.write()
+    with all_or_none():
+        for name, chart in charts.items():
+            save_png(chart.figure, paths.chart(name))
+        write_csv(paths.LEARNING, LEARNING_COLUMNS, learning_rows(inputs.curves))
+        for path, text in texts.items():
+            write_text(path, text)
+        summary.write()
     print(f"{paths.REPORT_PAGE}: the comparison of {len(inputs.params.experiments)} experiments")
     if SUMMARY_FOLLOWS not in os.environ:
         print()

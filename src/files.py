@@ -44,6 +44,8 @@ def atomic(path: Path) -> Iterator[Path]:
     check_output(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not _writable(path.parent):  # else only the replacement would find out
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         temporary = _temporary(path)
         yield temporary
         mask = os.umask(0)
@@ -84,7 +86,10 @@ def all_or_none() -> Iterator[None]:
     try:
         yield
         for temporary, path in written:
-            _replace(temporary, path)
+            try:
+                _replace(temporary, path)
+            except OSError as error:
+                raise refusal(error, path) or error from None
     finally:
         _waiting.reset(before)
         for temporary, _ in written:
@@ -111,7 +116,7 @@ def _temporary(path: Path) -> Path:
     Beside `path` outside of a project, or where the scratch folder is on another file system. The
     name says whose it is, for `sweep`.
     """
-    owner = f"{os.getpid()}@{socket.gethostname()}."
+    owner = f"{os.getpid()}{_host()}"
     beside = path.parent.resolve()
     project = _project(beside)
     if project:
@@ -123,6 +128,10 @@ def _temporary(path: Path) -> Path:
         except OSError:  # a scratch folder that cannot be written to costs no output
             pass
     return _empty(beside, f".{path.name}.", path.suffix)
+
+
+def _writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _empty(folder: Path, prefix: str, suffix: str) -> Path:
@@ -159,12 +168,23 @@ def sweep() -> None:
     project = _project(Path.cwd())
     if project is None:
         return
-    host = f"@{socket.gethostname()}."
+    host = _host()
     for path in (project / SCRATCH / "tmp").glob("*@*"):
         process, _, _ = path.name.partition("@")
         if path.name.startswith(process + host) and process.isdigit() and not _alive(int(process)):
             with suppress(OSError):  # another user's, or a disk that is only read
                 path.unlink(missing_ok=True)
+
+
+def _host() -> str:
+    """What follows a process's number in the names of its files: where that number is its own.
+
+    Containers may share the host's name and the folder, and yet count their processes anew.
+    """
+    namespace = ""
+    with suppress(OSError):  # systems without any
+        namespace = re.sub(r"\D", "", os.readlink("/proc/self/ns/pid"))  # noqa: PTH115
+    return f"@{socket.gethostname()}-{namespace}."
 
 
 def _alive(process: int) -> bool:

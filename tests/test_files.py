@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,6 +42,19 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@contextmanager
+def as_a_user() -> Iterator[None]:
+    """Inside the block, root, who may write anywhere, is somebody who may not."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
 def kill_while_writing() -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", KILLED], env=environment, check=False)
@@ -55,9 +71,12 @@ def test_a_killed_process_leaves_nothing_beside_the_output(here: Path) -> None:
 def test_the_next_command_sweeps_what_dead_processes_left_and_nothing_else(here: Path) -> None:
     kill_while_writing()
     (dead,) = TEMPORARY.iterdir()
+    # A container with the host's name, which counts its processes by itself.
+    container = f"1000000000@{socket.gethostname()}-1.x"
     with atomic(Path("models/two")) as alive, pytest.raises(SystemExit):
         (TEMPORARY / "of-a-person.txt").touch()
         (TEMPORARY / "1000000000@another.host.x").touch()
+        (TEMPORARY / container).touch()
         Path("models").chmod(0o755)
         run(lambda _argv: 0)
     assert not dead.exists()
@@ -65,6 +84,7 @@ def test_the_next_command_sweeps_what_dead_processes_left_and_nothing_else(here:
     assert {path.name for path in TEMPORARY.iterdir()} == {
         "of-a-person.txt",
         "1000000000@another.host.x",
+        container,
     }
 
 
@@ -128,15 +148,8 @@ def test_a_folder_that_is_read_only_is_named(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("models").mkdir(mode=0o555)
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)  # root may write anywhere
-    try:
-        with pytest.raises(SystemExit) as stopped:
-            run(lambda _argv: write_text(Path("models/one"), "x"))
-    finally:
-        if root:
-            os.seteuid(0)
+    with as_a_user(), pytest.raises(SystemExit) as stopped:
+        run(lambda _argv: write_text(Path("models/one"), "x"))
     line = capsys.readouterr().err
     assert stopped.value.code == 2 and line.count("\n") == 1
     assert line.startswith("error: models: one cannot be written (permission denied; ")
@@ -188,6 +201,28 @@ def test_files_written_together_all_stay_as_they_were_when_one_fails(here: Path)
         assert Path("a").read_text() == "earlier"
     assert [Path(name).read_text() for name in "ab"] == ["later"] * 2
     assert not list(TEMPORARY.iterdir())
+
+
+def test_of_files_written_together_none_is_replaced_where_one_folder_is_read_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Though the scratch folder, where all are written first, is not."""
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own lie in one that is its user's
+        monkeypatch.chdir(folder)
+        Path("params.yaml").touch()
+        Path("others").mkdir(mode=0o555)
+        TEMPORARY.mkdir(parents=True)
+        for each in (Path(), TEMPORARY):
+            each.chmod(0o777)
+        with as_a_user():
+            write_text(Path("a"), "earlier")
+            with pytest.raises(OutputError) as caught, all_or_none():
+                write_text(Path("a"), "later")
+                write_text(Path("others/b"), "later")
+        assert str(caught.value).startswith("others: b cannot be written (permission denied; ")
+        assert Path("a").read_text() == "earlier"
+        assert not list(TEMPORARY.iterdir())
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

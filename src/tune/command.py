@@ -15,6 +15,7 @@ from src import paths
 from src.config import BEST, Params
 from src.data.faceset import Split
 from src.errors import TuneError
+from src.files import all_or_none
 from src.repro import repro
 from src.tracking.provenance import dataset_version
 from src.tracking.trials import StudyRun, track_study
@@ -130,10 +131,11 @@ class Command:
     def _report(self, study: Study, objective: Objective, study_run: StudyRun | None) -> None:
         """Write best.yaml, weights, trials and figures, print the closing table, log to MLflow."""
         rows = table_rows(study, objective)
-        retraining = retrain(study, objective, BEST.parent / WEIGHTS)
-        write_best(BEST, study, objective)
-        write_trials(BEST.parent / TRIALS, study)
-        figures = write_figures(study, BEST.parent)
+        with all_or_none():
+            retraining = retrain(study, objective, BEST.parent / WEIGHTS)
+            write_best(BEST, study, objective)
+            write_trials(BEST.parent / TRIALS, study)
+            figures = write_figures(study, BEST.parent)
         print_closing(rows, retraining)
         print(f"written to {BEST}; `dvc repro` trains it beside the others")
         if study_run is None:
