@@ -78,10 +78,12 @@ def run(name: str, params: Params, ranks: Ranks = ALONE) -> None:
             advance(epoch, seed)
             tracked.log_epoch(epoch.number, epoch.metrics, seed)
 
+        def on_results(results: Sequence[TrainingResult]) -> None:
+            with all_or_none():
+                write_outputs(job, seeds, results)
+
         features = Features.load(paths.FEATURES) if paths.FEATURES.exists() else None
-        results = run_seeds(job, seeds, on_epoch, features)
-        with all_or_none():
-            write_outputs(job, seeds, results)
+        results = run_seeds(job, seeds, on_epoch, features, on_results)
         for seed, fitted in enumerate(results):
             tracked.log_finals(final_metrics(fitted), seed)
         for path, common in artifacts(name):

@@ -26,7 +26,7 @@ from src.training.head_task import HeadTask
 from src.training.heads import FeatureSource, train_heads
 from src.training.job import TrainingJob, cached_adapting_features, cached_features
 from src.training.networks import train_networks
-from src.training.result import Epoch, OnEpoch, OnSeedEpoch, TrainingResult, choose
+from src.training.result import Epoch, OnEpoch, OnResults, OnSeedEpoch, TrainingResult, choose
 from src.training.untrained import Untrained
 
 
@@ -43,12 +43,19 @@ def run_seeds(
     seeds: Sequence[int],
     on_epoch: OnSeedEpoch,
     features: Features | None = None,
+    on_results: OnResults | None = None,
 ) -> tuple[TrainingResult, ...]:
-    """As `run_job` with each of `seeds` instead of the job's own, to the same bits."""
+    """As `run_job` with each of `seeds` instead of the job's own, to the same bits.
+
+    If `on_results` fails, the next call with the same arguments resumes from what was trained.
+    """
     jobs = [replace(job, seed=seed) for seed in seeds]
-    if job.experiment.head.classical or _reads_features(job):
-        return _train_heads(jobs, on_epoch, features)
-    return train_networks(jobs, on_epoch)
+    if not (job.experiment.head.classical or _reads_features(job)):
+        return train_networks(jobs, on_epoch, on_results)
+    results = _train_heads(jobs, on_epoch, features)
+    if on_results:
+        on_results(results)
+    return results
 
 
 def check_ranks(job: TrainingJob) -> None:

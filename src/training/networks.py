@@ -24,14 +24,17 @@ from src.training.job import TrainingJob, recalibrate_blocks
 from src.training.loop import Examples, Plan, answers, train
 from src.training.norms import share_norms
 from src.training.prefix import cache_prefix
-from src.training.result import Epoch, OnSeedEpoch, TrainingResult
+from src.training.result import Epoch, OnResults, OnSeedEpoch, TrainingResult
 from src.training.untrained import Untrained
 
 
 def train_networks(
-    jobs: Sequence[TrainingJob], on_epoch: OnSeedEpoch
+    jobs: Sequence[TrainingJob], on_epoch: OnSeedEpoch, on_results: OnResults | None = None
 ) -> tuple[TrainingResult, ...]:
-    """Train the networks of `jobs`, which differ in their seeds alone."""
+    """Train the networks of `jobs`, which differ in their seeds alone.
+
+    Checkpoints stay until `on_results` has returned, which may fail to write what it is given.
+    """
     results, checkpoints = [], []
     for number, job in enumerate(jobs):
         untrained = Untrained.of(job)
@@ -68,6 +71,8 @@ def train_networks(
         own = torch.cat([logits for logits, _ in pairs])
         logits = job.compute.ranks.in_order(own, len(frozen.validation))
         results.append(untrained.result(history, logits))
+    if on_results:
+        on_results(tuple(results))
     for checkpoint in checkpoints:
         checkpoint.remove()
     return tuple(results)

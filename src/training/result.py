@@ -111,7 +111,7 @@ def divergence(epoch: Epoch, losses: Tensor, seed: int) -> DivergedError | None:
         what += " before any step was taken, so the source weights are not finite or too large"
         return DivergedError(where, what, "run `dvc repro weights`, or choose other weights")
     what += ", most likely since the learning rate is too high"
-    return DivergedError(where, what, f"lower it (it reached {epoch.learning_rate:g})")
+    return DivergedError(where, what, f"lower it (it ended the epoch at {epoch.learning_rate:g})")
 
 
 def selection_key(val_accuracy: float, val_loss: float) -> tuple[float, float]:
@@ -121,6 +121,7 @@ def selection_key(val_accuracy: float, val_loss: float) -> tuple[float, float]:
 
 OnEpoch = Callable[[Epoch], None]
 OnSeedEpoch = Callable[[Epoch, int], None]  # the number counts an experiment's seeds from 0
+OnResults = Callable[[tuple["TrainingResult", ...]], None]
 
 
 @dataclass(frozen=True)

@@ -153,3 +153,24 @@ def test_finished_seeds_keep_their_checkpoints_until_all_have_finished(
     assert kept[1, 1] == ["one-seed3.checkpoint"]
     assert kept[2, 2] == ["one-seed3.checkpoint", "one-seed4.checkpoint"]
     assert not list(tmp_path.glob("*.checkpoint"))
+
+
+def test_checkpoints_stay_where_results_cannot_be_written(
+    faces: FaceSet, params: Params, recipe: Recipe, tmp_path: Path
+) -> None:
+    job = job_of(faces, params, recipe, tmp_path, train=TOP)
+    trained: list[tuple[int, int]] = []
+
+    def on_epoch(epoch: Any, seed: int) -> None:
+        trained.append((seed, epoch.number))
+
+    def refuse(_results: object) -> None:
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        run_seeds(job, TWO, on_epoch, on_results=refuse)
+    assert [path.name for path in tmp_path.glob("*.checkpoint")] == ["one-seed3.checkpoint"]
+    kept: list[tuple[TrainingResult, ...]] = []
+    results = run_seeds(job, TWO, on_epoch, on_results=kept.append)
+    assert kept == [results]
+    assert not list(tmp_path.glob("*.checkpoint"))
