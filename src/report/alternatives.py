@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from src.evaluation.predictions import Predictions
 from src.report.comparison import Comparison
+from src.report.curves import LearningCurve
 from src.report.formats import duration, interval, listed, percent
 
 
@@ -25,22 +27,20 @@ def time(comparison: Comparison) -> str:
     return f"Test accuracy against training time; no row beats these in both: {listed(rows)}."
 
 
-def curves(comparison: Comparison) -> str:
+def curves(curves: Mapping[str, LearningCurve]) -> str:
     """Of the learning curves."""
     rows = (
-        f"{row.name} keeps epoch {row.trained.best_epoch} of {row.trained.epochs} at "
-        f"{percent(row.trained.val.value)}"
-        for row in comparison.rows
+        f"{name} keeps epoch {curve.best_epoch} of {len(curve.val)} at "
+        f"{percent(curve.val[curve.best_epoch - 1])}"
+        for name, curve in curves.items()
     )
     return f"Validation and training accuracy by epoch: {listed(rows)}."
 
 
-def confusions(comparison: Comparison) -> str:
+def confusions(predictions: Predictions) -> str:
     """Of the small confusion matrices."""
-    rows = (
-        f"{row.name} {round(row.test.images * (1 - row.test.accuracy))}" for row in comparison.rows
-    )
-    return f"Confusion matrices; mistakes on {comparison.best.test.images} images: {listed(rows)}."
+    rows = (f"{name} {int((~predictions.correct(name)[0]).sum())}" for name in predictions.logits)
+    return f"Confusion matrices; mistakes on {len(predictions.labels)} images: {listed(rows)}."
 
 
 def changes(changes: Mapping[str, Mapping[str, float]]) -> str:

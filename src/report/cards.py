@@ -6,7 +6,7 @@ for Datasets. Both are Markdown, short, and state only what is in the stages' fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from src.config.yaml_file import read_yaml
-from src.data.audit import KINDS
+from src.data.audit import KINDS, AuditFinding
 from src.data.faceset import Split
 from src.evaluation.metrics import Proportion, wilson
 from src.report.comparison import Comparison, ExperimentResult
@@ -137,7 +137,7 @@ class Card:
         """Kind of audit finding, in words, to how many there are and how many images they cost."""
         found = self.inputs.findings
         return {
-            kind.replace("_", " "): (len(own), sum(len(each.dropped) for each in own))
+            kind.replace("_", " "): (len(own), _dropped(own))
             for kind in KINDS
             if (own := [each for each in found if each.kind == kind])
         }
@@ -169,3 +169,9 @@ class Card:
             return {}
         content = read_yaml(path)
         return content if isinstance(content, dict) else {}
+
+
+def _dropped(findings: Iterable[AuditFinding]) -> int:
+    """How many images were left out for them; an empty subject has none."""
+    counted = (each for each in findings if each.kind != "empty_subject")
+    return len({file for each in counted for file in each.dropped})

@@ -54,14 +54,14 @@ def draw_charts(inputs: ReportInputs, comparison: Comparison) -> dict[str, Chart
     blocks = convolutions(BACKBONES[model.backbone], model.stem)
     layers = {layer for part in blocks.values() for layer in part}
     changes = moved_layers(inputs.weight_changes, layers, comparison.reference.name)
-    curves = curves_chart(inputs.curves, published.curves())
+    curves = curves_chart(inputs.curves, {} if inputs.params.study else published.curves())
     return {
         "accuracy": Chart(accuracy_chart(comparison), alternatives.accuracy(comparison)),
         "time": Chart(time_chart(comparison), alternatives.time(comparison)),
-        "curves": Chart(curves, alternatives.curves(comparison)),
+        "curves": Chart(curves, alternatives.curves(inputs.curves)),
         "weight_change": Chart(weight_change_chart(changes, blocks), alternatives.changes(changes)),
         "confusion": Chart(confusion_figure(predictions, best), f"Confusion matrix of {best}"),
-        "confusions": Chart(confusions_chart(predictions), alternatives.confusions(comparison)),
+        "confusions": Chart(confusions_chart(predictions), alternatives.confusions(predictions)),
     }
 
 

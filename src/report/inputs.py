@@ -70,7 +70,7 @@ class ReportInputs:
             training={
                 name: TrainingSummary(
                     **vars(each),
-                    seconds=_seconds(records[name]) / scores[name].seeds,
+                    seconds=_seconds(records[name]),
                     flops=flops[name],
                     improving=curves[name].improving,
                 )
@@ -157,8 +157,13 @@ def _read_findings() -> tuple[AuditFinding, ...]:
 
 
 def _seconds(record: RunRecord) -> float:
-    """From the start of a run to its end."""
-    return (record.ended - record.started) / 1000
+    """Of one seed, from the start of the run to its end.
+
+    At least those of the epochs: a run that resumed has started after some of them.
+    """
+    runs = record.seeds or (record,)
+    epochs = sum(epoch.metrics["seconds_per_epoch"] for run in runs for epoch in run.epochs)
+    return max((record.ended - record.started) / 1000, epochs) / len(runs)
 
 
 def _read_scores(params: Params) -> tuple[dict[str, Score], dict[str, Calibration]]:

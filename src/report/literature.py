@@ -73,7 +73,8 @@ def _better(claim: Claim, predictions: Predictions, first: str, second: str) -> 
         f"{first} identifies {formats.percent(float(right[first].mean()))} of the test images "
         f"correctly, {second} {formats.percent(float(right[second].mean()))}: "
         f"{formats.points(paired.difference)} points, {formats.p_value(paired.p)} "
-        f"({words.name_of(paired)}{'' if paired.over_seeds else '; one network each'})."
+        f"({words.name_of(paired)}{'' if paired.over_seeds else '; one network each'}; "
+        "not adjusted)."
     )
     if paired.p >= ALPHA:
         return ClaimVerdict(claim.says, "is undecided", found)

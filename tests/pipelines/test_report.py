@@ -12,6 +12,7 @@ import pytest
 from pipelines.report import main
 from src import paths
 from src.config import PARAMS, load_params
+from src.evaluation.predictions import Predictions
 from src.evaluation.strangers import measure, set_threshold
 from src.evaluation.strangers_figure import strangers_figure
 from src.files import write_csv, write_json
@@ -159,6 +160,27 @@ def test_rows_are_said_to_train_by_their_own_recipes(
     said = next(line for line in text.splitlines() if "recipe of ModelA and ModelC" in line)
     assert f"{other}: optimizer adam" in said.replace("\\", "")
     assert "recipe of Baseline and ModelD-256-128-dropout" in text.replace("\\", "")
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_alternative_texts_say_what_the_charts_show(
+    seeds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fabricate.write_project(tmp_path, fabricate.faces(), seeds=seeds)
+    monkeypatch.chdir(tmp_path)
+    main([])
+    alts = Page(paths.REPORT_PAGE.read_text()).alts
+    (confusions,) = [alt for alt in alts if alt.startswith("Confusion matrices")]
+    (curves,) = [alt for alt in alts if "accuracy by epoch" in alt]
+    predictions = Predictions.load(paths.PREDICTIONS)
+    for name in fabricate.EXPERIMENTS:
+        answers = predictions.logits[name][0].argmax(1)
+        assert f"{name} {(answers != predictions.labels).sum()}" in confusions
+        best = json.loads(paths.train_metrics(name).read_text())["best_epoch"]
+        rows = paths.curves(name).read_text().splitlines()
+        place = rows[0].split(",").index("val_accuracy")
+        accuracy = float(rows[best].split(",")[place])
+        assert f"{name} keeps epoch {best} of {len(rows) - 1} at {accuracy:.1%}" in curves
 
 
 def test_charts_follow_the_readers_light_or_dark_setting(root: Path) -> None:

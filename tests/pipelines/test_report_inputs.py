@@ -11,8 +11,11 @@ import pytest
 
 from pipelines.report import main
 from src import paths
+from src.config import load_params
 from src.errors import StaleInputError
 from src.files import write_json
+from src.report.inputs import ReportInputs
+from src.tracking.record import MetricPoint, RunRecord, SeedRun
 from tests import fabricate
 
 NAME = "ModelA"
@@ -49,6 +52,23 @@ def test_a_file_that_is_missing_is_named_in_one_line(path: Path, said: str, old_
     with pytest.raises(StaleInputError, match=said):
         main([])
     assert old_page.read_text() == "old"
+
+
+def test_a_run_that_resumed_took_no_less_than_its_epochs(old_page: Path) -> None:
+    path, load = paths.run_record(NAME), lambda: ReportInputs.load(load_params()).training[NAME]
+    record = RunRecord.read(path)
+    assert load().seconds == (record.ended - record.started) / 1000
+    epochs = tuple(
+        MetricPoint(step=number, time=0, metrics={"seconds_per_epoch": 60.0}) for number in (1, 2)
+    )
+    record.model_copy(update={"epochs": epochs}).write(path)
+    assert load().seconds == 120
+    seeds = tuple(
+        SeedRun(run_id=f"{seed:032}", seed=seed, started=0, ended=1, epochs=epochs, finals={})
+        for seed in (0, 1)
+    )
+    record.model_copy(update={"seeds": seeds}).write(path)
+    assert load().seconds == 120
 
 
 def without_f1(metrics: dict[str, Any]) -> Any:

@@ -122,6 +122,22 @@ def test_the_dataset_card_counts_the_images_of_every_subject(root: Path, dataset
     assert BIOMETRIC in dataset_card
 
 
+def test_the_dataset_card_counts_an_image_once_and_an_empty_subject_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fabricate.write_project(tmp_path, fabricate.faces())
+    monkeypatch.chdir(tmp_path)
+    pairs = [
+        {"kind": "near_duplicate", "files": [one, "c.jpg"], "note": "", "dropped": ["c.jpg"]}
+        for one in ("a.jpg", "b.jpg")
+    ]
+    empty = {"kind": "empty_subject", "files": ["eve"], "note": "", "dropped": ["eve"]}
+    write_json(paths.AUDIT, {"findings": [*pairs, empty]})
+    main([])
+    card = paths.DATASET_CARD.read_text()
+    assert "| near duplicate | 2 | 1 |" in card and "| empty subject | 1 | 0 |" in card
+
+
 def test_names_are_text_and_never_markup(model_card: str, dataset_card: str) -> None:
     for card in (model_card, dataset_card):
         assert "<script" not in card
