@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from src import paths
 from src.cli import parser, run
-from src.config import PARAMS, load_params
+from src.config import PARAMS, load_params, validate
 from src.config.tracking import Tracking
 from src.errors import printable
 from src.tracking import history, registry
@@ -163,7 +163,9 @@ def rollback(given: argparse.Namespace) -> None:
 
 
 def _model(given: argparse.Namespace) -> str:
-    return given.model or load_params(project_root() / PARAMS).tracking.model
+    if given.model is None:
+        return load_params(project_root() / PARAMS).tracking.model
+    return validate(Tracking, {"model": given.model}, "--model").model
 
 
 def _gate() -> str:

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from src import paths
-from src.errors import TrackingError
+from src.errors import ConfigError, TrackingError
 from src.files import digest
 from src.models.threshold import Threshold
 from src.registry import main
 from src.tracking.champion import champion_of
 from src.tracking.registry import Promotion, promote
 from src.tracking.store import open_backend
-from tests.tracking.finished import PARAMS, finish_run
+from tests.tracking.finished import PARAMS, A, finish_run, tags
 from tests.tracking.projects import MODEL, Project
-from tests.tracking.test_registry import A, aliases, answering, tags, validate_on
+from tests.tracking.test_gate import aliases, answering, validate_on
 
 Capture = pytest.CaptureFixture[str]
 
@@ -153,6 +153,7 @@ def test_a_rollback_passes_over_versions_that_were_deleted(three: Project, capsy
     ("arguments", "what"),
     [
         (("promote", "9"), f"models:/{MODEL}/9: no such version; choose one that"),
+        (("promote", "9" * 20), "9: no such version; choose one that"),
         (("compare", "nobody"), f"models:/{MODEL}@nobody: no such version"),
         (("--model", "other", "list"), "models:/other: no such registered model"),
         (("rollback", "--reason", "x"), "no version was champion before it"),
@@ -166,6 +167,11 @@ def test_what_is_not_there_is_one_line(
     with pytest.raises(TrackingError) as error:
         main(arguments)
     assert what in str(error.value)
+
+
+def test_the_name_of_a_model_is_no_address(project: Project) -> None:
+    with pytest.raises(ConfigError, match=r"^--model: model: "):
+        main(["--model", f"models:/{MODEL}", "list"])
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def answer(classifier: Classifier, threshold: Threshold | None, images: Tensor) 
         return Answers(probabilities, torch.zeros(len(images), dtype=torch.bool), None)
     if threshold.means.shape != (len(classifier.subjects), features.shape[1]):
         what = "its threshold is of another network"
-        raise WeightsError("the network", what, "run `dvc repro register`")
+        raise WeightsError("the network", what, "run `dvc repro --force --single-item register`")
     found = known_scores(logits, features, classifier.spec.temperature, threshold.means)
     unknown = found[threshold.score] <= threshold.value
     return Answers(probabilities, unknown, probabilities >= threshold.floor)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from glob import glob, has_magic
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,12 +28,21 @@ def photos(arguments: Iterable[str], end: bytes = b"\n") -> Iterator[Found]:
     """
     for argument in arguments:
         if argument == STDIN:
-            for name in _separated(sys.stdin.buffer, end):
-                yield from _within(Path(os.fsdecode(name)))
+            yield from _listed(sys.stdin.buffer, end)
         elif has_magic(argument) and not os.path.lexists(argument):
             yield from _matches(argument)
         else:
             yield from _within(Path(argument))
+
+
+def _listed(stream: BinaryIO, end: bytes) -> Iterator[Found]:
+    names = _separated(stream, end)
+    first = next(names, None)
+    if first is None:
+        yield ImageError(STDIN, "no photo is listed on stdin", "check what lists them")
+        return
+    for name in chain([first], names):
+        yield from _within(Path(os.fsdecode(name)))
 
 
 def _separated(stream: BinaryIO, end: bytes) -> Iterator[bytes]:

@@ -46,8 +46,9 @@ def load_model(model: Path | None) -> Model:
         root = project_root()
         if model.resolve() == (root / paths.model(model.stem)).resolve():
             check_unchanged(model.stem, further=False, root=root)
+        classifier = Classifier.load(model)  # first, as it says what is wrong with the file
         threshold = Threshold.of_model(root / paths.THRESHOLD, model)
-        return Model(Classifier.load(model), threshold, address, registered=False)
+        return Model(classifier, threshold, address, registered=False)
     if address:
         champion = version_at(address)
     else:

@@ -14,12 +14,13 @@ from src.errors import TrackingError
 from src.files import digest
 from src.tracking.local import LocalVersion, local_version
 from src.tracking.record import RunRecord
-from src.tracking.store import Backend, open_backend, project_root
+from src.tracking.store import Backend, open_backend, project_root, reachable
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 ALIAS, CHALLENGER = "champion", "challenger"
+MOST_DIGITS = 9  # of a version's number; databases overflow at more
 ACCURACY, DATA, ORIGIN, NAME = "val_accuracy", "data.md5", "data.origin", "experiment"
 MODEL_MD5, REASON = "model.md5", "reason"
 THRESHOLD_MD5, ATTACHED = "threshold.md5", Path("threshold/threshold.safetensors")
@@ -81,13 +82,14 @@ def _threshold_of(version: ModelVersion | LocalVersion, weights: Path) -> Path |
     return path
 
 
+@reachable()
 def find_version(backend: Backend, model: str, which: str) -> ModelVersion:
     """The version of a registered model with this number or alias; raises TrackingError."""
     if (found := _find(backend, model, which)) is not None:
         return found
     where = f"{URI}{model}{'/' if which.isdecimal() else '@'}{which}"
     if which == ALIAS:
-        mend = "run `dvc repro register`, or `python -m src.tracking reconcile` after `dvc pull`"
+        mend = "run `dvc repro`, then `python -m src.tracking reconcile`"
         raise TrackingError(where, "no champion yet", mend)
     mend = f"choose one that `python -m src.registry --model {model} list` shows"
     raise TrackingError(where, "no such version", mend)
@@ -101,6 +103,8 @@ def find_champion(backend: Backend, model: str) -> ModelVersion | None:
 def _find(backend: Backend, model: str, which: str) -> ModelVersion | None:
     from mlflow.exceptions import MlflowException
 
+    if which.isdecimal() and len(which) > MOST_DIGITS:
+        return None
     try:
         if which.isdecimal():
             return backend.client.get_model_version(model, which)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.errors import StaleInputError, TrackingError
+from src.errors import StaleInputError, TrackingError, WeightsError
 from src.tracking.champion import (
     CLASSES,
     DATA,
@@ -128,7 +128,7 @@ def _by_images(
     ours = measure(backend, candidate, packed)
     try:
         theirs = measure(backend, champion, packed)
-    except TrackingError as error:
+    except (TrackingError, WeightsError) as error:
         return False, f"the champion, {name}, cannot be scored on its images: {error}"
     except StaleInputError as error:
         return True, (

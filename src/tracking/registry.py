@@ -106,7 +106,10 @@ def promote_version(
     """
     if missing := {ORIGIN, CLASSES, SIZE, DATA, MODEL_MD5} - version.tags.keys():
         what = f"the gate cannot judge it: it has no tag {', '.join(sorted(missing))}"
-        mend = "register it with `dvc repro register`, or give --force and --reason"
+        mend = (
+            "register it anew with `dvc repro --force --single-item register`, "
+            "or give --force and --reason"
+        )
         raise TrackingError(version_uri(version), what, mend)
     _restore_champion(backend, version.name, runs)
     with alone(backend, version.name):

@@ -43,7 +43,9 @@ def rows_of(backend: Backend, model: str) -> tuple[Row, ...]:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        mend = "run `dvc repro register`, or name another with --model"
+        mend = (
+            "run `dvc repro` and `python -m src.tracking reconcile`, or name another with --model"
+        )
         raise TrackingError(f"models:/{model}", "no such registered model", mend) from None
     rows, token = [], None
     while True:

@@ -61,6 +61,13 @@ def test_links_that_lead_back_up_end(folder: Path) -> None:
     assert named("in") == ["in/a.PNG", "in/b.jpg", "in/file.jpg", "in/deep/er/c.webp"]
 
 
+def test_an_empty_list_on_stdin_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("in/b.jpg").open("rb") as file:  # which is empty
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(file))
+        (found,) = photos(["-"])
+    assert isinstance(found, ImageError) and "no photo is listed" in found.what
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\0"])
 def test_a_list_on_stdin_names_files_and_folders(
     folder: Path, monkeypatch: pytest.MonkeyPatch, end: bytes

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from src import paths
-from src.errors import WeightsError
+from src.errors import UserError, WeightsError
 from src.predict import main
 from src.tracking.champion import champion_of
 from src.tracking.registry import promote
@@ -54,6 +54,15 @@ def test_the_threshold_of_a_model_file_is_applied_in_a_folder_within(
     main(["--model", str(model), "--json", str(photo)])
     (given,) = json.loads(capsys.readouterr().out)
     assert given["unknown"]
+
+
+@pytest.mark.parametrize("model", ["models/none.safetensors", "models"])
+def test_beside_a_threshold_too_a_model_file_that_is_none_is_one_line(
+    project: Project, photos: list[str], model: str
+) -> None:
+    threshold_for(project, 0.0).save(paths.THRESHOLD)
+    with pytest.raises(UserError, match=f"^{model}: "):
+        main(["--model", model, *photos])
 
 
 def test_a_threshold_of_another_model_file_is_not_applied(

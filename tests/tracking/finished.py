@@ -9,8 +9,10 @@ from typing import Any
 from src.data.faceset import FaceSet
 from src.tracking.provenance import dataset_version
 from src.tracking.record import RunRecord
+from src.tracking.registry import Promotion, promote
 from src.tracking.run import track
-from tests.tracking.projects import EXPERIMENT, Project
+from src.tracking.store import open_backend
+from tests.tracking.projects import EXPERIMENT, MODEL, Project
 
 PARAMS = {
     "data": {"image_size": 32, "classes": {}},
@@ -18,6 +20,7 @@ PARAMS = {
     "experiment": {"train": ["head"], "head": {"hidden": []}},
     "note": "text",
 }
+A, B = "data/a.tar.gz", "data/b.tar.gz"  # origins
 EPOCH_KEYS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "lr")
 
 
@@ -47,3 +50,17 @@ def finish_run(
         run.log_artifact(project.curves, name="curves.csv")
         run.log_model(project.model, faces.images[:2].permute(0, 2, 3, 1).numpy())
     return RunRecord.read(path)
+
+
+def promoted(
+    project: Project, name: str, accuracy: float, origin: str = A, model: str = MODEL
+) -> Promotion:
+    """Finish a run of this name, and promote its model."""
+    record = project.record.with_name(f"{name}.json")
+    finish_run(project, record, origin)
+    return promote(record, accuracy, model)
+
+
+def tags(version: int) -> dict[str, str]:
+    """Those of a registered version."""
+    return dict(open_backend().client.get_model_version(MODEL, str(version)).tags)

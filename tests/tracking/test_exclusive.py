@@ -25,7 +25,7 @@ from src.tracking.store import open_store
 from tests.tracking.finished import finish_run
 from tests.tracking.projects import EXPERIMENT, MODEL, Project
 from tests.tracking.servers import Server, new_server
-from tests.tracking.test_registry import answering, validate_on
+from tests.tracking.test_gate import answering, validate_on
 from tests.tracking.test_seeds import assert_complete, finish, tree
 
 pytestmark = pytest.mark.faults

@@ -32,7 +32,7 @@ def registered(project: Project) -> RunRecord:
     """A run whose model is the champion."""
     record = finish_run(project)
     write_json(
-        Path("metrics/champion.json"), {"model": MODEL, "name": "ModelA", "val_accuracy": 0.7}
+        Path("metrics/registered.json"), {"model": MODEL, "name": "ModelA", "val_accuracy": 0.7}
     )
     assert promote(project.record, 0.7, MODEL).promoted
     return record

@@ -153,7 +153,7 @@ def test_the_command_brings_back_runs_test_metrics_and_champion(
     Path("plots/test/ModelA/per_subject.csv").write_text("subject\n")
     Path("plots/test/ModelA/model.md5").write_text(f"{restored.model.md5}\n")
     champion = {"model": MODEL, "name": "ModelA", "val_accuracy": 0.7}
-    write_json(Path("metrics/champion.json"), champion)
+    write_json(Path("metrics/registered.json"), champion)
     assert command.main(["reconcile"]) == 0
     assert "rebuilt as run" in capsys.readouterr().out
     (run,) = all_runs()
@@ -173,7 +173,7 @@ def test_figures_and_a_choice_of_an_earlier_network_are_not_taken_for_this_one(
     Path("plots/test/ModelA").mkdir(parents=True)
     Path("plots/test/ModelA/model.md5").write_text("of the network before\n")
     champion = {"model": MODEL, "name": "ModelA", "val_accuracy": 0.9}
-    write_json(Path("metrics/champion.json"), champion)
+    write_json(Path("metrics/registered.json"), champion)
     assert command.main(["reconcile"]) == 0
     (run,) = all_runs()
     assert "test/accuracy" not in run.data.metrics
