@@ -81,7 +81,7 @@ def _classifier(kind: str, seed: int, fewest: int) -> tuple[Any, Mapping[str, tu
         "svm": (LinearSVC(random_state=seed, max_iter=5000), {"C": STRENGTHS}),
         "logistic": (LogisticRegression(max_iter=1000), {"C": STRENGTHS}),
         "centroid": (NearestCentroid(), {}),
-        "knn": (KNeighborsClassifier(), {"n_neighbors": neighbours}),
+        "knn": (KNeighborsClassifier(1), {"n_neighbors": neighbours}),
     }
     return classifiers[kind]
 

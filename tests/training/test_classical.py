@@ -79,6 +79,16 @@ def test_the_head_predicts_as_scikit_learn_does(
     assert 1 / classes < epoch.val_accuracy < 1
 
 
+@pytest.mark.parametrize("classes", [2, 7])
+def test_of_one_image_of_each_subject_the_nearest_decides(classes: int) -> None:
+    values = torch.randn(classes, 8, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(classes)
+    pooled = {"conv5_x": BlockFeatures(values[None], values[None])}
+    features = Features(pooled, labels, labels, {}, tuple(map(str, range(classes))), MADE, "")
+    head = build_head(Head(kind="knn"), 8, classes, stored=classes)
+    assert classical.fit_classical("knn", head, features, 0).val_accuracy == 1
+
+
 def test_logistic_regression_keeps_its_probabilities(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classical, "STRENGTHS", (0.01,))
     for classes in (2, 4):
