@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     bound = listener(HOST, options.port)
     port = bound.getsockname()[1]
     answers = Answers.of(model, project)
-    app = application(answers, Doubts(project, data), data.max_bytes, port)
+    app = application(answers, Doubts(project), data.max_bytes, port)
     config = uvicorn.Config(
         app, log_level="error", limit_concurrency=CONNECTIONS, server_header=False
     )

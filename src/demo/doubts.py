@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from src import paths
-from src.config import PARAMS, Data, load_params
+from src.config import PARAMS, load_params
 from src.data.corrections import Correction, Decision, read_corrections, write_corrections
 from src.data.faceset import FaceSet
 from src.errors import ConfigError, StaleInputError
@@ -75,12 +75,14 @@ class _Dataset:
     faces: FaceSet
     md5: str
     origin: str
+    corrections: str  # where decisions are kept
     rows: dict[str, tuple[int, str, str]]  # file to row, subject and split
 
     @property
     def version(self) -> str:
-        """A digest of what a file's name and an image's row depend on."""
-        return hashlib.sha256(f"{self.md5} {self.origin}".encode()).hexdigest()[:32]
+        """A digest of what a file's name, an image's row and a decision's place depend on."""
+        told = f"{self.md5} {self.origin} {self.corrections}"
+        return hashlib.sha256(told.encode()).hexdigest()[:32]
 
     @classmethod
     def read(cls, project: Path) -> _Dataset:
@@ -97,15 +99,15 @@ class _Dataset:
         if len(rows) != len(faces):
             what = f"not the files of {paths.FACES}"
             raise StaleInputError(str(paths.MANIFEST), what, "run `dvc repro dataset`")
-        return cls(faces, digest(packed), load_params(project / PARAMS).data.origin, rows)
+        data = load_params(project / PARAMS).data
+        return cls(faces, digest(packed), data.origin, data.corrections, rows)
 
 
 class Doubts:
     """The project's images in doubt, read anew whenever the page asks."""
 
-    def __init__(self, project: Path, data: Data) -> None:
+    def __init__(self, project: Path) -> None:
         self.project = project
-        self.shown, self.corrections = data.corrections, project / data.corrections
         self._read: tuple[tuple[object, ...], _Dataset] | None = None
         # Subjects by version and file, as the origin has them, of renamed images whose decision was
         # taken back: the packed dataset has the new name until `dvc repro`.
@@ -118,7 +120,7 @@ class Doubts:
         if len(found) > MOST:
             notes.append(f"The first {MOST} of {len(found)} images are shown.")
         return {
-            "file": self.shown,
+            "file": dataset.corrections,
             "version": dataset.version,
             "subjects": dataset.faces.subjects,
             "notes": notes,
@@ -143,7 +145,9 @@ class Doubts:
             first = error.errors()[0]
             what = f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
             raise ConfigError("decisions", what, MEND) from None
-        dataset, held = self._dataset(saved.version), read_corrections(self.corrections)
+        dataset = self._dataset(saved.version)
+        path = self.project / dataset.corrections
+        held = read_corrections(path)
         kept = {(each.origin, each.file): each for each in held}
         renamed = dict(self._renamed)
         for each in saved.decided:
@@ -153,7 +157,7 @@ class Doubts:
                 renamed[dataset.version, each.file] = before.subject
             if made:
                 kept[place] = made
-        write_corrections(self.corrections, kept.values())
+        write_corrections(path, kept.values())
         self._renamed = renamed
         return len(kept)
 
@@ -189,7 +193,7 @@ class Doubts:
         return found
 
     def _found(self, dataset: _Dataset, notes: list[str]) -> Iterator[Doubt]:
-        held = read_corrections(self.corrections)
+        held = read_corrections(self.project / dataset.corrections)
         decided = {each.file: each for each in held if each.origin == dataset.origin}
         seen = set[str]()
         for doubt in (

@@ -23,6 +23,7 @@ App = Callable[
 ]
 
 PATIENCE = 60  # seconds that a client may take to send a request
+SKIPPED = 2**28  # bytes of a larger request that are read
 SAFE = ("GET", "HEAD")
 HEADERS = {
     "cache-control": "no-store",
@@ -95,22 +96,30 @@ class Guard:
 
 
 async def body(request: Request, what: str, most: int) -> bytes:
-    """A request's content; raises RefusedError for more than `most` bytes, without reading on."""
+    """A request's content; raises RefusedError for more than `most` bytes.
+
+    The rest is read and forgotten if its size is stated and at most SKIPPED: most clients send it
+    all before they listen.
+    """
     line = f"{what}: too large: more than {most:,} bytes; send less"
     too_large = RefusedError(413, line)
     stated = request.headers.get("content-length", "")
-    if stated.isdigit() and int(stated) > most:
+    if stated.isdigit() and int(stated) > SKIPPED:
         raise too_large
-    content = bytearray()
+    content, size = bytearray(), 0
     try:
         async with asyncio.timeout(PATIENCE):
             async for part in request.stream():
-                content += part
-                if len(content) > most:
+                size += len(part)
+                if size > (SKIPPED if stated else most):
                     raise too_large
+                if size <= most:
+                    content += part
     except ClientDisconnect:  # who reads this has gone
         raise RefusedError(400, f"{what}: not complete") from None
     except TimeoutError:
         line = f"{what}: not complete after {PATIENCE} seconds; send it again"
         raise RefusedError(408, line) from None
+    if size > most:
+        raise too_large
     return bytes(content)

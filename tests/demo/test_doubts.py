@@ -83,6 +83,22 @@ def test_decisions_are_written_shown_as_made_and_can_be_taken_back(undecided: Se
     assert undecided.doubts()[FILES[3]]["decision"] is None
 
 
+def test_decisions_go_to_the_file_that_params_names_now(undecided: Served) -> None:
+    params = undecided.root / PARAMS
+    before, version = params.read_text(), undecided.listing()["version"]
+    params.write_text(before.replace(CORRECTIONS.as_posix(), "data/others.csv"))
+    try:
+        decision = {"file": FILES[0], "decision": "drop"}
+        assert undecided.listing()["file"] == "data/others.csv"
+        assert undecided.decide(decision, version=version)[0] == 400  # an earlier page's
+        assert undecided.decide(decision) == (200, {"decisions": 1})
+        assert read_corrections(undecided.root / "data/others.csv")
+        assert not read_corrections(undecided.root / CORRECTIONS)
+    finally:
+        params.write_text(before)
+        (undecided.root / "data/others.csv").unlink(missing_ok=True)
+
+
 def test_an_image_that_a_decision_left_out_is_still_shown_and_can_be_taken_back(
     undecided: Served,
 ) -> None:
