@@ -47,8 +47,11 @@ def overrides(name: str) -> list[str]:
 
 
 def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value that is not a mapping, with its dotted key."""
-    if not isinstance(value, dict):
+    """Yield each value that is not a mapping, with its dotted key.
+
+    A mapping whose keys have dots themselves, as names of blocks may, counts as one value.
+    """
+    if not isinstance(value, dict) or any("." in str(key) for key in value):
         yield prefix, value
         return
     for key, inner in value.items():

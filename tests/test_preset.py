@@ -112,6 +112,23 @@ def test_dvc_takes_a_preset_after_another_or_itself(
     load_params()
 
 
+def test_blocks_whose_names_have_dots_stay_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = project(tmp_path, monkeypatch)
+    CONF.unlink()
+    CONF.mkdir()
+    (CONF / "mine.yaml").write_text(
+        "model: {backbone: mobilenet_v2, stem: standard}\n"
+        "recipes: {tuned: {multipliers: {features.18: 0.5, head: 2.0}}}\n"
+        "experiments: {ModelA: null, ModelB: null}\n"
+    )
+    expected = changed(read_yaml(PARAMS), read_preset("mine"))
+    apply("mine")
+    assert read_yaml(PARAMS) == expected
+    assert load_params().recipes["tuned"].multipliers["features.18"] == 0.5
+
+
 def test_a_preset_may_follow_a_literature_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
