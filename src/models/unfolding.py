@@ -55,7 +55,9 @@ class _Unfolded(torch.autograd.Function):
                 images.shape, weight, gradient, ctx.stride, size // 2
             )
         if ctx.needs_input_grad[1]:
-            flat = gradient.permute(0, 2, 3, 1).reshape(-1, filters)
-            of_weight = (flat.t() @ unfolded).view(filters, size, size, channels)
+            flat = gradient.permute(0, 2, 3, 1).reshape(-1, filters).t()
+            if flat.dtype == torch.bfloat16:  # in which oneDNN multiplies transposed views slowly
+                flat = flat.contiguous()
+            of_weight = (flat @ unfolded).view(filters, size, size, channels)
             of_weight = of_weight.permute(0, 3, 1, 2)
         return of_images, of_weight, None
