@@ -110,7 +110,7 @@ plots: setup ## write dvc_plots/index.html, what `dvc plots show` draws, readabl
 serve: setup ## serve the champion on http://127.0.0.1:5001, to this machine alone
 	$(RUN) python -m src.serve
 
-demo: setup ## open a page on http://127.0.0.1:5002: whose face a photo shows, and labels in doubt
+demo: setup ## serve a page on http://127.0.0.1:5002: whose face a photo shows, and labels in doubt
 	$(RUN) python -m src.demo
 
 up: setup-remote ## try docs/scale.md: PostgreSQL, S3 and MLflow servers, for this machine alone

@@ -1,4 +1,4 @@
-"""Stage `register`: promote the best experiment by validation accuracy to champion."""
+"""Stage `register`: register the best experiment by validation accuracy, promoted by the gate."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ DATASET_CARD = Path("reports/dataset_card.md")
 SUMMARY = Path("reports/summary.json")
 LABELS = Path("reports/labels.json")
 RUNS = Path("runs")
-REGISTERED = Path("metrics/champion.json")
+REGISTERED = Path("metrics/registered.json")
 SCRATCH = Path(".cache")
 
 

@@ -64,14 +64,13 @@ def assess(job: TrainingJob) -> Situation:
     from src.training.job import make_features
 
     faces = job.starting_point.faces
-    images = len(faces)
     counts = faces.training_labels.bincount()
     if counts.max() < 2 or (len(counts) == 2 and counts.min() < 2):
         lacks = "no subject has" if counts.max() < 2 else "one of two subjects does not have"
         what = f"{lacks} two training images, so none can be held out to probe with"
         raise OriginError(job.params.data.origin, what, "give each at least two beside the others")
     started = time.perf_counter()
-    with working(f"running the source network on {images} images, which takes as long as `embed`"):
+    with working("running the source network, which takes as long as `embed`"):
         features = make_features(job)
     seconds = time.perf_counter() - started
     labels = features.labels.cpu().numpy()

@@ -34,7 +34,8 @@ class Data(Section):
     """Where the faces come from and how they are packed and split."""
 
     origin: str = Field(min_length=1)
-    """An origin file (.yaml), an archive (.tar.gz, .zip) or a folder."""
+    """An origin file (.yaml), an archive (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz) or a folder, of
+    images with sides of 8 to 16,384 pixels."""
     image_size: Annotated[int, Field(ge=16, le=1024)] = 64
     """Width and height in pixels; faces are packed as square RGB."""
     fit: Literal["crop", "stretch", "pad"] = "crop"

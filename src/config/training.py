@@ -79,7 +79,8 @@ class Recipe(Section):
     weight_decay: NonNegative = 0.0
     """Weight decay, never applied to norms or biases."""
     multipliers: dict[str, NonNegative] = Field(default_factory=dict)
-    """Learning-rate factor per block, `head`, or `base` for all blocks; 0 freezes a block."""
+    """Learning-rate factor per block, `head`, or `base` for blocks under the head that have none of
+    their own; 0 freezes a block."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Learning-rate factor from each block to the one below it."""
     schedule: Literal["constant", "step", "exponential", "cosine", "onecycle"] = "constant"

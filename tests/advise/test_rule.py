@@ -116,7 +116,7 @@ def test_advice_ranks_every_experiment_of_a_project(
     random_weights("resnet18", 0).save(Path("models/source.safetensors"))
     main(["--json"])
     printed = capsys.readouterr()
-    assert printed.err.count("\n") == 1 and "running the source network on 42 images" in printed.err
+    assert printed.err.count("\n") == 1 and "running the source network, " in printed.err
     advice = json.loads(printed.out)
     assert {each["name"] for each in advice["ranking"]} == set(raw["experiments"])
     assert all(each["seconds"] > 0 for each in advice["ranking"])

@@ -89,13 +89,13 @@ def test_every_stage_leaves_its_outputs_and_dvc_shows_them(repository: Repositor
         assert (repository.folder / name).stat().st_size > 0
     shown = json.loads(repository.run("dvc", "metrics", "show", "--json").split("\n")[0])
     assert "metrics/test.json" in shown[""]["data"]
-    champion = json.loads((repository.folder / "metrics/champion.json").read_text())
+    champion = json.loads((repository.folder / "metrics/registered.json").read_text())
     assert champion["name"] in experiments(repository)
 
 
 def test_the_champion_has_the_threshold_that_strangers_set(repository: Repository) -> None:
     found = json.loads((repository.folder / "metrics/unknown.json").read_text())
-    champion = json.loads((repository.folder / "metrics/champion.json").read_text())
+    champion = json.loads((repository.folder / "metrics/registered.json").read_text())
     assert found["experiment"] == champion["name"]
     assert (found["strangers"]["setting"], found["strangers"]["measuring"]) == (2, 2)
     registered = (repository.folder / "mlruns").rglob("threshold.safetensors")
