@@ -1,7 +1,8 @@
 """The plain loop that the engine is compared with, written as in PyTorch's tutorials.
 
 Images in folders, ImageFolder, a DataLoader with two to eight workers, float32, the whole network
-on every image of every epoch, torch.optim on what is not frozen. Same recipe, epochs and split.
+on every image of every epoch, torch's convolutions, torch.optim on what is not frozen. Same
+recipe, epochs and split; and the engine's setting of malloc, as they share a process.
 `Terms` grants it what many would write by themselves: autocast, and frozen outputs computed once.
 """
 
@@ -11,7 +12,8 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -65,6 +67,8 @@ class PlainRun:
 
     def seconds(self, epochs: int) -> float:
         """Seconds of `epochs` epochs. The first, which starts the loader's workers, counts once."""
+        if not epochs:
+            return 0.0
         first, *others = self.epoch_seconds
         return first + (epochs - 1) * statistics.mean(others) if others else epochs * first
 
@@ -81,7 +85,7 @@ def train_plain(
     """
     check_comparable(job, terms)
     torch.manual_seed(job.params.seed)
-    with without_dynamo():
+    with without_dynamo(), as_torch_is():
         loop = PlainLoop(job, terms.dtype)
         training, validation = (loader(job, folder, split) for split in (Split.train, Split.val))
 
@@ -110,10 +114,24 @@ def train_plain(
 def train_on_outputs(job: TrainingJob, outputs: OutputsBySplit) -> float:
     """Test accuracy of the whole run over the prefix's outputs, which no seed changes."""
     torch.manual_seed(job.params.seed)
-    with without_dynamo():
+    with without_dynamo(), as_torch_is():
         loop = PlainLoop(job)
         loop.train_on_outputs(job.experiment.epochs, outputs)
         return loop.best_accuracy(outputs[Split.test].batches(EVALUATION_BATCH), loop.frozen)
+
+
+@contextmanager
+def as_torch_is() -> Iterator[None]:
+    """Inside the block, torch's defaults in place of what `src.training.device` sets for a GPU."""
+    deterministic, matmul = torch.get_deterministic_debug_mode(), torch.backends.cuda.matmul
+    tf32 = matmul.allow_tf32
+    torch.set_deterministic_debug_mode("default")
+    matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(deterministic)
+        matmul.allow_tf32 = tf32
 
 
 def check_comparable(job: TrainingJob, terms: Terms = TUTORIAL) -> None:
@@ -209,6 +227,9 @@ class PlainLoop:
         self.compute = Compute(job.compute.device, dtype)
         self.job, self.device = job, job.compute.device
         self.network = job.network().to(memory_format=torch.contiguous_format)
+        for module in self.network.modules():
+            if isinstance(module, nn.Conv2d):  # of which the engine makes faster ones
+                module.__class__ = nn.Conv2d
         self.trained = trained_blocks(self.network, job.experiment.train, recipe)
         unfreeze(self.network, self.trained, recipe.batchnorm)
         self.frozen = frozen_prefix(self.network, self.trained, recipe.batchnorm)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from benchmarks.outputs import StoredOutputs
 from benchmarks.plain import (
@@ -102,6 +103,17 @@ def test_of_epochs_with_equal_accuracy_both_loops_keep_the_one_with_the_lowest_l
         if all(torch.equal(state[name], plain.best_state[name]) for name in state)
     ]
     assert kept == [best]
+
+
+def test_the_plain_loop_trains_torchs_own_convolutions(project: Path) -> None:
+    network = PlainLoop(job_of("ModelC", project)).network
+    kinds = {type(module) for module in network.modules() if isinstance(module, nn.Conv2d)}
+    assert kinds == {nn.Conv2d}
+
+
+def test_the_first_epoch_counts_once() -> None:
+    run = PlainRun((5.0, 1.0, 3.0), None)
+    assert [run.seconds(epochs) for epochs in (0, 1, 3, 10)] == [0, 5, 9, 23]
 
 
 def test_stored_outputs_are_those_of_every_image_and_of_its_mirror_image(project: Path) -> None:
