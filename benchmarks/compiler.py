@@ -145,15 +145,21 @@ def time_steps(job: TrainingJob, steps: int, mode: str, backend: str) -> Compile
 
 
 def time_layouts(job: TrainingJob, steps: int) -> LayoutTiming:
-    """Time one step in each layout in turn, after one of each that does not count."""
+    """Time one step in each layout in turn, after one of each that does not count.
+
+    By torch's convolutions, as the engine's give channels-last outputs in any case.
+    """
     import torch
+
+    from src.models.convolutions import torchs_convolutions
 
     contiguous, channels_last = (
         _training_step(job, layout=layout)
         for layout in (torch.contiguous_format, torch.channels_last)
     )
-    _medians(contiguous, channels_last, 1)
-    slow, fast = _medians(contiguous, channels_last, steps)
+    with torchs_convolutions():
+        _medians(contiguous, channels_last, 1)
+        slow, fast = _medians(contiguous, channels_last, steps)
     return LayoutTiming(job.name, job.compute.name, slow, fast, slow / fast)
 
 

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,11 @@ def measure_table(bench: Bench) -> Iterator[Finding]:
     rate = matrix_rate(bench.compute)
     yield "matrix", {"gflops": rate / 1e9, "workers_of_the_plain_loop": WORKERS}
     rows = []
-    timed = time_experiments(bench.names, bench.params, bench.starting_point, plain=True)
-    for name in bench.names:
-        for _ in time_experiments([name], bench.params, bench.starting_point, limit=1, plain=False):
-            pass  # in a cache of its own
-        row = next(timed)
+    for name in bench.names:  # each with a cache of its own, as its arithmetic is counted
+        of_one = partial(time_experiments, [name], bench.params, bench.starting_point)
+        for _ in of_one(limit=1, plain=False):
+            pass
+        (row,) = of_one(plain=True)
         rows.append(row)
         ratio = row.plain_seconds / row.seconds if row.plain_seconds else None
         share = row.flops / row.seconds / rate
@@ -113,10 +114,8 @@ def measure_heads(bench: Bench) -> Iterator[Finding]:
     found |= {"peak_memory_mb": peak, "val_accuracy": best, "diverged": diverged}
     yield "waves", found
     epochs = min(PLAIN_EPOCHS, tune.epochs)
-    started = time.perf_counter()
-    for head in heads:
-        train_plain_head(head, objective, epochs)
-    plain = (time.perf_counter() - started) * tune.epochs / epochs
+    runs = (train_plain_head(head, objective, epochs) for head in heads)
+    plain = sum(run.seconds(tune.epochs) for run in runs)
     yield "plain", {"seconds": plain, "projected_from": epochs, "ratio": plain / seconds}
 
 

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from src.data.faceset import FaceSet
 
 VALIDATION = 10  # training images for each validation image
+FEWEST = 3  # images of a subject that can be divided into splits
 EXAMPLES = """\
   python -m benchmarks.scaling --experiment Baseline ModelA --images 500 2000 20000
   python -m benchmarks.scaling --experiment Baseline --images 2000 --subjects 20 100 1000
   python -m benchmarks.scaling --experiment ModelC --images 500 --measured-epochs 2 --json
-  python -m benchmarks.scaling --packing --images 2000 200000 --subjects 1000"""
+  python -m benchmarks.scaling --packing --images 20000 200000 --subjects 1000"""
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     add_inputs(parser)
     options = parser.parse_args(argv)
+    if options.packing and min(options.images) < FEWEST * max(options.subjects):
+        parser.error(f"--packing needs {FEWEST} images or more of each subject")
     params = load_params()
     sizes = product(
         options.experiment or [], options.images, options.subjects, options.epochs or [None]

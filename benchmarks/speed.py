@@ -162,10 +162,10 @@ def compare_with_plain(
     for repeat in range(repeats):
         seeded = job_of_repeat(job, repeat)
         engine = run_engine(seeded)
+        peak = peak or peak_memory(job.compute)
         # Right after it: a processor that starts fast slows down within seconds of such work.
         rates.append(matrix_rate(job.compute))
         startup += 0 if seconds else engine.once_seconds
-        peak = peak or peak_memory(job.compute)
         seconds.append(engine.seconds / epochs)
         accuracies.append(engine.accuracy(faces))
         plain = train_plain(seeded, images_folder, run, terms)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import operator
 import statistics
 import tempfile
 import time
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.options import count, two_or_more
 from src import cli
 from src.config import Params, load_params
 from src.tune.options import add_options, with_options
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from torch import nn
 
+    from benchmarks.plain import PlainRun
     from src.tune.objective import Objective
     from src.tune.space import TrialParams
 
@@ -41,22 +42,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("what", choices=["speed", "quality"], help="see above")
     parser.add_argument(
         "--seeds",
-        type=int,
+        type=two_or_more,
         default=10,
         help="of the studies with and without waves (quality; %(default)s)",
     )
     parser.add_argument(
         "--plain-epochs",
-        type=int,
+        type=count,
         help="time only so many epochs of each plain run and project the rest (speed)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_options(parser)
     options = parser.parse_args(argv)
     params = with_options(load_params(), options)
+    if options.what == "quality" and params.tune.wave == 1:
+        parser.error("quality compares with waves of one: give a larger --wave")
     if options.what == "speed":
         result: SearchSpeed | SearchQuality = measure_speed(
-            params, options.plain_epochs or params.tune.epochs
+            params, min(options.plain_epochs or params.tune.epochs, params.tune.epochs)
         )
     else:
         result = measure_quality(params, options.seeds)
@@ -136,11 +139,10 @@ def measure_speed(params: Params, plain_epochs: int) -> SearchSpeed:
         seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - cpu
         trials, accuracy = finished_trials(study), _best(study)
     candidates = [TrialParams.of(trial.params, params.tune.space) for trial in trials]
-    cpu, accuracies, plain_seconds = time.process_time(), [], []
-    for candidate in candidates:
-        clock = time.perf_counter()
-        accuracies.append(train_plain_head(candidate, objective, plain_epochs))
-        plain_seconds.append((time.perf_counter() - clock) / plain_epochs)
+    clock, cpu = time.perf_counter(), time.process_time()
+    runs = [train_plain_head(candidate, objective, plain_epochs) for candidate in candidates]
+    busy = (time.process_time() - cpu) / (time.perf_counter() - clock)
+    plain_seconds = sum(run.seconds(params.tune.epochs) for run in runs)
     trained = [len(history_of(trial)) for trial in trials]
     return SearchSpeed(
         device=objective.compute.name,
@@ -148,13 +150,13 @@ def measure_speed(params: Params, plain_epochs: int) -> SearchSpeed:
         epochs=params.tune.epochs,
         trained_epochs=sum(trained),
         seconds=seconds,
-        plain_seconds=sum(plain_seconds) * params.tune.epochs,
+        plain_seconds=plain_seconds,
         cpu_seconds=cpu_seconds,
-        plain_cpu_seconds=(time.process_time() - cpu) * params.tune.epochs / plain_epochs,
-        plain_pruned_seconds=sum(map(operator.mul, plain_seconds, trained)),
+        plain_cpu_seconds=busy * plain_seconds,
+        plain_pruned_seconds=sum(run.seconds(n) for run, n in zip(runs, trained, strict=True)),
         plain_epochs=plain_epochs,
         accuracy=accuracy,
-        plain_accuracy=max(accuracies) if plain_epochs == params.tune.epochs else None,
+        plain_accuracy=max((run.accuracy for run in runs if run.accuracy), default=None),
     )
 
 
@@ -195,19 +197,23 @@ def _best(study: Study) -> float:
     return float(best_trial(study).value or 0.0)
 
 
-def train_plain_head(candidate: TrialParams, objective: Objective, epochs: int) -> float:
-    """Train one head on cached features, as in PyTorch's tutorials.
+def train_plain_head(candidate: TrialParams, objective: Objective, epochs: int) -> PlainRun:
+    """Train one head on cached features for the first epochs, as in PyTorch's tutorials.
 
-    Returns the best validation accuracy of the schedule's first `epochs` epochs.
+    Its accuracy is the best on validation images; the time to build it is the first epoch's.
     """
     import torch
     from torch import nn
 
+    from benchmarks.plain import PlainRun, as_torch_is
+    from src.models.imports import without_dynamo
+
+    seconds, started = [], time.perf_counter()
     features, recipe = objective.features, objective.task(candidate).recipe
     views, images, width = features.values.shape
     table, labels = features.values.flatten(0, 1), features.labels.repeat(views)
     best = 0.0
-    with torch.random.fork_rng():
+    with without_dynamo(), as_torch_is(), torch.random.fork_rng():
         torch.manual_seed(objective.params.seed)
         model = _plain_head(candidate, width, objective.classes).to(labels.device)
         optimizer = torch.optim.AdamW(
@@ -229,7 +235,10 @@ def train_plain_head(candidate: TrialParams, objective: Objective, epochs: int) 
             with torch.no_grad():
                 right = model(features.val_values).argmax(1) == features.val_labels
             best = max(best, right.float().mean().item())
-    return best
+            ended = time.perf_counter()
+            seconds.append(ended - started)
+            started = ended
+    return PlainRun(tuple(seconds), best if epochs == objective.params.tune.epochs else None)
 
 
 def _plain_head(candidate: TrialParams, width: int, classes: int) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ def _ratio(runs: Sequence[Result], others: Sequence[Result]) -> str:
 
 
 def _goal(runs: Sequence[Result]) -> str:
-    reached = [at for run in runs if (at := run.goal_seconds) is not None]
-    if not reached:
-        return "never"
-    return f"{statistics.median(reached):.1f} ({len(reached)} of {len(runs)})"
+    """Median seconds, where a run that never reached it took longest."""
+    seconds = [math.inf if run.goal_seconds is None else run.goal_seconds for run in runs]
+    reached, median = sum(map(math.isfinite, seconds)), statistics.median(seconds)
+    return f"{median:.1f} ({reached} of {len(runs)})" if math.isfinite(median) else "never"

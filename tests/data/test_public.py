@@ -8,6 +8,7 @@ import os
 import pickle
 import tarfile
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,12 @@ def cars(folder: Path) -> Path:
     classes = np.array(names, dtype=object)[None]
     scipy.io.savemat(base / "devkit/cars_meta.mat", {"class_names": classes})
     where = {"train": "devkit/cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}
+    seed = count()
     for split, each in EACH.items():
         rows = [(1, 1, 9, 9, 1 + n % 2, f"{n + 1:05}.jpg") for n in range(2 * each)]
         annotations = np.array(rows, dtype=[(field, object) for field in fields])[None]
         scipy.io.savemat(base / where[split], {"annotations": annotations})
-        photos = {f"cars_{split}/{row[-1]}": photo(hash((split, row[-1])) % 997) for row in rows}
+        photos = {f"cars_{split}/{row[-1]}": photo(next(seed)) for row in rows}
         write_folder(base, photos)
     return folder
 

@@ -91,7 +91,7 @@ def test_the_default_starts_from_shipped_weights() -> None:
     ("backbone", "origin"),
     [("resnet18", "objects.yaml"), ("mobilenet_v2", "objects-mobilenet_v2.yaml")],
 )
-def test_the_shipped_weights_were_trained_as_their_origin_file_says(
+def test_the_card_of_shipped_weights_names_the_task_of_their_origin_file(
     backbone: str, origin: str
 ) -> None:
     card = json.loads((SHIPPED / f"weights/{backbone}.json").read_text())

@@ -44,14 +44,17 @@ def run(
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", EXPERIMENTS)
 @pytest.mark.parametrize("recipe", ["tuned", "reference"])
-def test_every_way_of_fitting_gives_on_the_device_what_the_processor_gives(
+def test_every_way_of_fitting_gives_the_same_twice_and_on_a_gpu_what_the_processor_gives(
     device: str, name: str, recipe: str, faces: FaceSet, params: Params, tmp_path: Path
 ) -> None:
     fitted = run(faces, params, tmp_path / "one", resolve(device, "float32"), recipe, name)
     again = run(faces, params, tmp_path / "two", resolve(device, "float32"), recipe, name)
-    expected = run(faces, params, tmp_path / "cpu", CPU32, recipe, name)
-    first, second, cpu = fitted.history[0], again.history[0], expected.history[0]
+    first, second = fitted.history[0], again.history[0]
     assert (first.train_loss, first.val_loss) == (second.train_loss, second.val_loss)
+    if device == "cpu":
+        return
+    expected = run(faces, params, tmp_path / "cpu", CPU32, recipe, name)
+    cpu = expected.history[0]
     assert first.val_loss == pytest.approx(cpu.val_loss, rel=0.02)
     assert fitted.state.keys() == expected.state.keys()
 

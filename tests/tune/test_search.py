@@ -151,7 +151,7 @@ def test_a_duplicate_gets_the_result_of_the_first_without_training() -> None:
         assert (trial.params, trial.value, trial.state) == (first.params, first.value, first.state)
 
 
-def test_a_failing_head_fails_its_wave_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_while_a_wave_trains_fails_its_trials_and_is_raised() -> None:
     def out_of_memory() -> None:
         raise MemoryError("no room")
 
