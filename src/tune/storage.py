@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,13 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
+from optuna.storages._rdb.models import (
+    TrialHeartbeatModel,
+    TrialIntermediateValueModel,
+    TrialSystemAttributeModel,
+)
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import event, text
+from sqlalchemy import Delete, delete, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -42,6 +48,7 @@ CONNECT_TIMEOUT = 10  # seconds
 TABLES = 20  # more than Optuna has
 PAUSE = 0.02  # seconds; each is longer than the last by as much, which makes 4 in all
 MISSED_HEARTBEATS = 3  # after so many a worker is taken for dead
+RUNG = "completed_rung_"  # what the pruner notes with a trial begins so
 WORKER = "worker"  # user attribute of a trial: the host and process id of its worker
 
 
@@ -145,8 +152,24 @@ def _open_server(url: URL, heartbeat: int) -> RDBStorage:
         engine_kwargs={"connect_args": options, "pool_pre_ping": True},
         heartbeat_interval=heartbeat,
         grace_period=heartbeat * MISSED_HEARTBEATS,
-        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+        heartbeat_stale_trial_callback=RetryAnew(),
     )
+
+
+class RetryAnew(RetryHeartbeatStaleTrialCallback):  # type: ignore[misc]
+    """Retries a trial from its first epoch: without the rungs that it had passed.
+
+    Nor does the one that failed compete at them, as it would with itself.
+    """
+
+    def __call__(self, study: Study, trial: FrozenTrial) -> None:
+        """Queue `trial` again."""
+        _delete(study, _rungs_of(trial))
+        anew = copy(trial)
+        anew.system_attrs = {
+            key: value for key, value in trial.system_attrs.items() if not key.startswith(RUNG)
+        }
+        super().__call__(study, anew)
 
 
 @contextmanager
@@ -208,15 +231,30 @@ class StaleTrials:
         except UpdateFinishedTrialError:
             return
         if failed:
-            RetryHeartbeatStaleTrialCallback()(self.study, trial)
+            RetryAnew()(self.study, trial)
 
 
 def return_to_queue(study: Study, trial: FrozenTrial | optuna.Trial) -> None:
-    """Make a running trial wait again, with the same number and parameters.
+    """Make a running trial wait again, with the same number and parameters, as if it had never run.
 
-    Without its heartbeats: whoever runs it next would be taken for dead by their age.
+    Without its heartbeats, by whose age whoever runs it next would be taken for dead, and without
+    the values and rungs by which it would be pruned otherwise than a trial that was not stopped.
     """
-    with study._storage._backend.engine.begin() as connection:
-        statement = text("DELETE FROM trial_heartbeats WHERE trial_id = :trial")
-        connection.execute(statement, {"trial": trial._trial_id})
+    own = (
+        delete(table).where(table.trial_id == trial._trial_id)
+        for table in (TrialHeartbeatModel, TrialIntermediateValueModel)
+    )
+    _delete(study, *own, _rungs_of(trial))
     study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+
+def _rungs_of(trial: FrozenTrial | optuna.Trial) -> Delete:
+    table = TrialSystemAttributeModel
+    return delete(table).where(table.trial_id == trial._trial_id, table.key.startswith(RUNG))
+
+
+def _delete(study: Study, *rows: Delete) -> None:
+    """Delete what Optuna has no functions for."""
+    with study._storage._backend.engine.begin() as connection:
+        for each in rows:
+            connection.execute(each)

@@ -120,6 +120,24 @@ def test_a_stopped_search_leaves_nothing_running_and_resumes_as_if_never_stopped
     assert outcome(stopped) == outcome(whole)
 
 
+@pytest.mark.parametrize("pruner", ["halving", "median"])
+@pytest.mark.parametrize("epochs", [6, 13, 17])
+def test_a_search_that_was_stopped_after_a_rung_prunes_as_if_never_stopped(
+    pruner: str, epochs: int
+) -> None:
+    """`epochs`: of the first wave's heads, after which the search is stopped."""
+    changes = {"epochs": 18, "pruner": pruner}
+    whole, _ = search(tuned(study="whole", **changes))
+    assert any(trial.state == TrialState.PRUNED for trial in whole.trials)
+    url = parse_url(tuned(study="stopped").tune.storage)
+    with pytest.raises(KeyboardInterrupt):
+        search(tuned(study="stopped", **changes), stopping_after(4 * epochs))
+    with open_storage(url, 1).engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM trial_intermediate_values")) == 0
+    stopped, _ = search(tuned(study="stopped", **changes))
+    assert outcome(stopped) == outcome(whole)
+
+
 def test_a_killed_search_is_resumed_with_the_same_trial_numbers() -> None:
     whole, objective = search(tuned(study="whole"))
     params = tuned(study="killed")
