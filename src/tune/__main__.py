@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--as-worker", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(given)
     params = with_options(load_params(), options)
-    if options.workers < 1 or (options.timeout is not None and options.timeout <= 0):
+    if options.workers < 1 or not (options.timeout is None or options.timeout > 0):
         raise ConfigError(
             "command line", "--workers or --timeout is not above 0", "give a positive number"
         )

@@ -69,7 +69,8 @@ class Command:
             objective = Objective.load(self.params)
             study = self._open_study(objective)
             with self._track(study, objective, shlex.join(argv)) as study_run:
-                log = TrialLogger(study, study_run).update if study_run else _nothing
+                shared = not is_sqlite(url)
+                log = TrialLogger(study, study_run, shared).update if study_run else _nothing
                 with LiveTable(study, self.params.tune) as table:
                     if workers == 1:
                         self._search(study, objective, table.refresh, log)

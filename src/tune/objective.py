@@ -53,7 +53,8 @@ class Objective:
     def load(cls, params: Params) -> Objective:
         """Read the stages' outputs; raises StaleInputError, ConfigError or WeightsError.
 
-        If the features were made for another recipe, suitable ones are made in the scratch folder.
+        If the features were made for another recipe, on another kind of processor or by another
+        number of threads, suitable ones are made in the scratch folder.
         """
         check_recipe(params)
         for path in (paths.FACES, paths.SOURCE, paths.FEATURES):

@@ -82,7 +82,8 @@ def published_heads(params: Params) -> dict[str, dict[str, Any]]:
     for name, experiment in params.experiments.items():
         head = experiment.head
         published = name != BEST_NAME and experiment.train == ("head",) and head.hidden
-        if not published or not _contains(space, head):
+        alike = experiment.features is None and experiment.start == "source"
+        if not published or not alike or not _contains(space, head):
             continue
         recipe = experiment.adapted(params.recipes[params.tune.recipe or params.recipe])
         batch_size = min(space.batch_size, key=lambda size: abs(size - experiment.batch_size))

@@ -24,10 +24,15 @@ STATUS: dict[TrialState, Status] = {
 
 @dataclass(frozen=True)
 class TrialLogger:
-    """Logs trials of `study` as child runs of `study_run`; other machines log their own."""
+    """Logs trials of `study` as child runs of `study_run`.
+
+    shared: whether other machines run trials of it, too, which log their own. Otherwise all are
+    this machine's, whatever its name was.
+    """
 
     study: Study
     study_run: StudyRun
+    shared: bool
 
     def update(self) -> None:
         """Log the trials that have finished since the last call."""
@@ -36,7 +41,7 @@ class TrialLogger:
         self.study_run.log_trials(
             trial_run(trial)
             for trial in finished
-            if trial.user_attrs.get(WORKER, "").rsplit(":", 1)[0] == host
+            if not self.shared or trial.user_attrs.get(WORKER, "").rsplit(":", 1)[0] == host
         )
 
 

@@ -40,6 +40,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["--learning-rate", "0.1:0.2:0.3"], "[low, high]"),
         (["--workers", "0"], "--workers"),
         (["--timeout", "-1"], "--timeout"),
+        (["--timeout", "nan"], "--timeout"),
         (["--sampler", "grid"], "sampler"),
         (["--storage", "mongodb://here/there"], "not the URL of an Optuna storage"),
         (["--storage", "nonsense"], "not the URL of an Optuna storage"),

@@ -64,6 +64,16 @@ def test_heads_outside_a_narrowed_space_are_left_out(params: Params) -> None:
     assert not published_heads(narrowed(params, layers=(1,)))
 
 
+@pytest.mark.parametrize("change", [{"features": "conv4_x"}, {"start": "scratch"}])
+def test_a_head_on_other_features_is_no_published_head(
+    params: Params, change: dict[str, object]
+) -> None:
+    name = "ModelD-256-128"
+    other = params.experiments[name].model_copy(update=change)
+    changed = params.model_copy(update={"experiments": params.experiments | {name: other}})
+    assert published_heads(params).keys() - published_heads(changed).keys() == {name}
+
+
 def test_an_earlier_best_is_no_published_head(params: Params) -> None:
     best = params.experiments["ModelD-256-128"]
     with_best = params.model_copy(update={"experiments": {BEST_NAME: best}})
