@@ -33,7 +33,7 @@ def run(backbone: str, origin: Path) -> None:
     """Train for as long as it takes; a run that was stopped resumes. Raises ConfigError."""
     from src.models.backbones import BACKBONES
     from src.training.device import resolve
-    from src.training.pretrain import pretrain
+    from src.training.pretrain import discard_checkpoint, pretrain
 
     if backbone not in BACKBONES:
         raise ConfigError("BACKBONE", f"is {backbone!r}", f"use one of {', '.join(BACKBONES)}")
@@ -52,6 +52,7 @@ def run(backbone: str, origin: Path) -> None:
     replace(source.halved(), licence=task.licence).save(target)
     facts = {"origin": source.origin, "seed": SEED, "sha256": digest(target, "sha256")}
     write_json(target.with_suffix(".json"), facts)
+    discard_checkpoint(backbone, paths.SCRATCH)
     print(f"{target}: {source.origin}")
 
 

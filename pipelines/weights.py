@@ -26,8 +26,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         "  dvc exp run -S weights.origin=weights/imagenet.yaml\n"
         "  dvc exp run -S weights.origin=weights/my_resnet18.safetensors",
     ).parse_args(argv)
+    from src.training.pretrain import discard_checkpoint
+
     source = source_of(load_params())
     source.save(paths.SOURCE)
+    discard_checkpoint(source.backbone, paths.SCRATCH)
     print(f"source weights: {source.backbone}, {source.origin}")
 
 

@@ -19,12 +19,17 @@ from src.files import write_json
 from src.tracking.children import kill, kill_children
 from src.tracking.record import RunRecord
 from src.tracking.store import Store
+from src.training.scratch import optional_write
 
 
 def note_finished(path: Path, record: RunRecord) -> None:
-    """Keep the id of a run that is about to end, and the md5 of its record, due in `path`."""
-    md5 = hashlib.md5(record.text.encode(), usedforsecurity=False).hexdigest()
-    write_json(_note(path), {"run_id": record.run_id, "md5": md5})
+    """Keep the id of a run that is about to end, and the md5 of its record, due in `path`.
+
+    Where the scratch folder cannot be written, only a warning.
+    """
+    md5, note = hashlib.md5(record.text.encode(), usedforsecurity=False).hexdigest(), _note(path)
+    with optional_write(note):
+        write_json(note, {"run_id": record.run_id, "md5": md5})
 
 
 def close_unsaved(store: Store, record: Path) -> None:
@@ -45,7 +50,8 @@ def close_unsaved(store: Store, record: Path) -> None:
             run = store.client.get_run(run_id)
             kill_children(store, run)
             kill(store, run)
-    note.unlink(missing_ok=True)
+    with optional_write(note):
+        note.unlink(missing_ok=True)
 
 
 def _note(record: Path) -> Path:

@@ -33,6 +33,7 @@ from src.training.inputs import ImageInputs
 from src.training.loop import Examples, Plan, train
 from src.training.order import Purpose, stream
 from src.training.progress import epochs_bar
+from src.training.scratch import optional_write
 
 HELD_OUT = 10  # every tenth image is used for validation
 STYLE = Style(parts=4, zoom=1.6, clutter=0.4)  # learnt sooner than small objects in a loud scene
@@ -50,7 +51,7 @@ def pretrain(
     """Render the images of `task` and train a network on them; returns its backbone.
 
     image_size: pixels, unless the task has its own. A training that was stopped resumes from its
-    checkpoint in `scratch`.
+    checkpoint in `scratch`, which stays until `discard_checkpoint`.
     """
     images, labels = _render(task, task.image_size or image_size, seed)
     mean, deviation = _statistics(images)
@@ -91,10 +92,9 @@ def pretrain(
     )
     facts = (code_digest(__name__), Fingerprint.of(compute), task, backbone, image_size, seed)
     key = hashlib.sha256(repr(facts).encode()).hexdigest()
-    checkpoint = Checkpoint(scratch / f"pretrain-{backbone}.checkpoint", key)
+    checkpoint = Checkpoint(_checkpoint(backbone, scratch), key)
     with epochs_bar("pretrain", task.stop or task.epochs) as advance, without_dynamo():
         history = train(network, plan, training, validation, compute, advance, checkpoint)
-    checkpoint.remove()
     state = {
         name: tensor.cpu()
         for name, tensor in network.state_dict().items()
@@ -103,6 +103,17 @@ def pretrain(
     what = "synthetic identities" if task.task == "faces" else "kinds of objects"
     origin = f"pretrain ({task.subjects} {what}, {history[-1].val_accuracy:.1%})"
     return SourceWeights(state, backbone, origin, mean=mean, deviation=deviation)
+
+
+def discard_checkpoint(backbone: str, scratch: Path) -> None:
+    """Remove what `pretrain` resumes from, if it is there, once its weights are written."""
+    path = _checkpoint(backbone, scratch)
+    with optional_write(path):
+        path.unlink(missing_ok=True)
+
+
+def _checkpoint(backbone: str, scratch: Path) -> Path:
+    return scratch / f"pretrain-{backbone}.checkpoint"
 
 
 def _render(task: SourceTask, size: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
