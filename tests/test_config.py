@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.config import PARAMS, Head, Params, load_params, read_yaml, validate
+from src.config import BEST, BEST_NAME, PARAMS, Head, Params, load_params, read_yaml, validate
 from src.errors import ConfigError, UserError
 from tests.shipped import SHIPPED
 
@@ -71,6 +71,12 @@ def test_the_shipped_file_is_valid_and_holds_the_ten_experiments() -> None:
             "ModelC: by unfreeze_at conv1",
         ),
         ("recipes.tuned.unfreeze_at", {"base": 99}, "give an earlier one, or more epochs"),
+        ("recipes.tuned.warmup_epochs", 4.0, "experiments.ModelB: its recipe's warmup_epochs, 4"),
+        (
+            "experiments.source",
+            {"train": ["head"], "batch_size": 8, "epochs": 1},
+            "are the source weights; rename",
+        ),
         ("recipes.tuned.multipliers", {"head": 0}, "experiments.Baseline: its multipliers"),
         ("recipes.tuned.multipliers", {"head": 1e-322}, "experiments.Baseline: its multipliers"),
         ("model", None, "model"),
@@ -104,6 +110,15 @@ def test_a_file_that_is_not_yaml_is_refused_with_its_line(tmp_path: Path, text: 
     with pytest.raises(ConfigError, match=r"params\.yaml") as caught:
         load_params(tmp_path / "params.yaml")
     assert "\n" not in str(caught.value)
+
+
+def test_an_experiment_of_the_searchs_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / BEST).parent.mkdir()
+    (tmp_path / BEST).write_text("best: {}\n")
+    text = (SHIPPED / PARAMS).read_text()
+    (tmp_path / PARAMS).write_text(text.replace("  ModelA:", f"  {BEST_NAME}:"))
+    with pytest.raises(ConfigError, match="give it another name"):
+        load_params(tmp_path / PARAMS)
 
 
 def test_an_experiments_own_rate_takes_the_place_of_its_recipes() -> None:

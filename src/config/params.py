@@ -21,6 +21,7 @@ from src.config.weights import Weights
 from src.config.yaml_file import read_yaml
 from src.errors import ConfigError, has_password
 from src.models.backbones import BACKBONES
+from src.paths import SOURCE
 
 PARAMS = Path("params.yaml")
 BEST, BEST_NAME = Path("tune/best.yaml"), "ModelD-best"  # what the search found
@@ -96,6 +97,12 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _names_are_free(self) -> Params:
+        if (name := SOURCE.stem) in self.experiments:
+            raise ValueError(f"experiments.{name}: {SOURCE} are the source weights; rename it")
+        return self
+
+    @model_validator(mode="after")
     def _backbone_exists(self) -> Params:
         name, stem = self.model.backbone, self.model.stem
         if name not in BACKBONES:
@@ -161,6 +168,16 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _warmups_end(self) -> Params:
+        for key, experiment in self.experiments.items():
+            if (warmup := self.recipe_of(key).warmup_epochs) >= experiment.epochs:
+                raise ValueError(
+                    f"experiments.{key}: its recipe's warmup_epochs, {warmup:g}, are not less than "
+                    f"its {experiment.epochs} epochs; give fewer, or more epochs"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _heads_train(self) -> Params:
         for key in self.experiments:
             if not self.recipe_of(key).head_rate:
@@ -195,6 +212,9 @@ def load_params(path: Path = PARAMS) -> Params:
     """
     raw, best = with_study(read_yaml(path), path.parent), path.parent / BEST
     if best.exists() and isinstance(raw, dict) and isinstance(raw.get("experiments"), dict):
+        if BEST_NAME in raw["experiments"]:
+            what = f"experiments.{BEST_NAME} is the head in {BEST}, which `src.tune` writes"
+            raise ConfigError(str(path), what, "give it another name")
         found = validate(SearchResult, read_yaml(best), str(best)).best
         raw["experiments"] |= {name: entry.model_dump(mode="json") for name, entry in found.items()}
     return validate(Params, raw, str(path))

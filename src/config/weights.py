@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from src.config.origin_file import read_origin_file
 from src.config.section import Count, NonNegative, Positive, Probability, Section
@@ -75,6 +75,12 @@ class SourceTask(WeightsOrigin):
     """How a rendered image becomes an input. Crops of every scale make features learnt with one
     stem transfer to the other, which sees everything twice as large.
     """
+
+    @model_validator(mode="after")
+    def _stops_in_time(self) -> SourceTask:
+        if (self.stop or 0) > self.epochs:
+            raise ValueError(f"stop is more than its {self.epochs} epochs; give at most as many")
+        return self
 
 
 WEIGHTS_ORIGINS: Mapping[str, type[WeightsOrigin]] = MappingProxyType(
