@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from src import cli, paths
 from src.config import Params, load_params
 from src.crossvalidate import outputs
-from src.files import write_json, write_text
+from src.files import all_or_none, write_json, write_text
 
 if TYPE_CHECKING:
     from src.crossvalidate.result import FoldResult
@@ -53,10 +53,11 @@ def run(names: Sequence[str], count: int, params: Params) -> None:
     rows = compare(
         predictions, {name: [fold.accuracy for fold in each] for name, each in results.items()}
     )
-    predictions.save(outputs.PREDICTIONS)
-    write_json(outputs.METRICS, {row.name: row.metrics for row in rows})
-    write_text(outputs.TABLE, page(rows, len(start.faces.subjects)))
-    save_png(accuracy_figure(rows), outputs.FIGURE)
+    with all_or_none():
+        predictions.save(outputs.PREDICTIONS)
+        write_json(outputs.METRICS, {row.name: row.metrics for row in rows})
+        write_text(outputs.TABLE, page(rows, len(start.faces.subjects)))
+        save_png(accuracy_figure(rows), outputs.FIGURE)
     if params.tracking.offline:
         print(f"once tracking.offline is false, `{RESEND}` sends the runs to MLflow")
         return

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from src.cli import parser, run, version
 from src.errors import WeightsError
-from src.files import atomic, check_output
+from src.files import all_or_none, atomic, check_output
 from src.models.head import NeighbourHead
 from src.models.network import views
 from src.models.threshold import known_scores
@@ -82,10 +82,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise WeightsError(str(arguments.model or "the champion"), what, "choose another head")
     program = _program(classifier, threshold)
     about = metadata(classifier, threshold, arguments.licence)
-    for path, write in ((arguments.onnx, write_onnx), (arguments.torch, write_torch)):
-        if path is not None:
+    asked = ((arguments.onnx, write_onnx), (arguments.torch, write_torch))
+    files = [(path, write) for path, write in asked if path is not None]
+    with all_or_none():
+        for path, write in files:
             write(path, program, about)
-            print(f"wrote {path}")
+    for path, _ in files:
+        print(f"wrote {path}")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -97,8 +100,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parsed = arguments.parse_args(argv)
     if parsed.onnx is None and parsed.torch is None:
         arguments.error("give --onnx, --torch or both")
-    for path in filter(None, (parsed.onnx, parsed.torch)):
+    files = [path for path in (parsed.onnx, parsed.torch) if path]
+    for path in files:
         check_output(path)
+    if len(files) == 2 and files[0].resolve() == files[1].resolve():
+        arguments.error("--onnx and --torch name the same file")
     return parsed
 
 

@@ -16,7 +16,7 @@ from src.errors import printable
 from src.tracking import history, registry
 from src.tracking.champion import DATA, description, find_version, version_uri
 from src.tracking.comparison import Comparison, Measured, load_faces, measure
-from src.tracking.gate import verdict_on_answers
+from src.tracking.gate import gate_of, verdict_on_answers
 from src.tracking.store import open_backend, project_root, reachable
 from src.tracking.versions import Row, rows_of
 
@@ -98,7 +98,8 @@ def compare(given: argparse.Namespace) -> None:
     ]
     faces = load_faces(project_root() / paths.FACES, candidate.tags.get(DATA, ""))
     found = Comparison.of(*(measure(backend, each, faces, timed=True) for each in versions))
-    promoted, reason = verdict_on_answers(backend, candidate, reference, found, _gate())
+    rule = gate_of(project_root() / PARAMS)
+    promoted, reason = verdict_on_answers(backend, candidate, reference, found, rule)
     facts = [_facts(*each) for each in zip(versions, found.networks, strict=True)]
     if given.json:
         tested = {**asdict(found.test), "images": found.images, "lower_limit": found.low}
@@ -151,7 +152,7 @@ def promote(given: argparse.Namespace) -> None:
         made = registry.promote_by_hand(backend, version, given.reason)
     else:
         faces, runs = root / paths.FACES, root / paths.RUNS
-        made = registry.promote_version(backend, version, faces, runs, _gate())
+        made = registry.promote_version(backend, version, faces, runs, gate_of(root / PARAMS))
     print(printable(made.sentence))
 
 
@@ -166,11 +167,6 @@ def _model(given: argparse.Namespace) -> str:
     if given.model is None:
         return load_params(project_root() / PARAMS).tracking.model
     return validate(Tracking, {"model": given.model}, "--model").model
-
-
-def _gate() -> str:
-    path = project_root() / PARAMS
-    return load_params(path).tracking.gate if path.is_file() else Tracking().gate
 
 
 def _print_table(

@@ -22,6 +22,7 @@ from src.errors import StaleInputError, TuneError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+AGAIN = "run the same command again: nothing is trained twice"
 POLL = 2.0  # seconds between looks for what other workers have finished
 BEFORE, AFTER = ("dataset", "weights", "embed"), ("evaluate", "register", "report")  # in this order
 # A machine that vanishes says nothing: its connection is given up half a minute later.
@@ -78,19 +79,27 @@ def bring(stage: str) -> None:
     """
     dvc("repro", "--pull", "--allow-missing", stage)
     push_metrics(stage)
-    dvc("push", "--quiet", "--run-cache", stage)
+    dvc("push", "--run-cache", stage)
 
 
 def push_metrics(stage: str) -> None:
     """Push outputs that git keeps, without which DVC takes nothing of a stage from the run cache.
 
-    `dvc push --run-cache` pushes only outputs that DVC keeps (3.67).
+    `dvc push --run-cache` pushes only outputs that DVC keeps (3.67). Raises StaleInputError.
     """
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    with Repo() as repo:
-        outs = [out for each in repo.stage.collect(stage) for out in each.outs]
-        repo.cloud.push({out.hash_info for out in outs if not out.use_cache})
+    from src.tracking.address import reason
+
+    try:
+        with Repo() as repo:
+            outs = [out for each in repo.stage.collect(stage) for out in each.outs]
+            left = repo.cloud.push({out.hash_info for out in outs if not out.use_cache}).failed
+    except (DvcException, OSError) as error:
+        raise StaleInputError("the remote", reason(error), AGAIN) from None
+    if left:
+        raise StaleInputError("the remote", f"did not take {len(left)} files", AGAIN)
 
 
 def dvc(*arguments: str) -> None:

@@ -168,6 +168,15 @@ def test_without_a_file_to_write_the_command_says_so(
     assert "give --onnx, --torch or both" in capsys.readouterr().err
 
 
+def test_one_file_for_both_formats_is_refused(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--model", str(project.model), "--onnx", "model", "--torch", "./model"])
+    assert "--onnx and --torch name the same file" in capsys.readouterr().err
+    assert not Path("model").exists()
+
+
 def test_a_file_that_is_no_model_is_one_line_and_nothing_is_written(project: Project) -> None:
     Path("none.safetensors").write_bytes(b"none")
     with pytest.raises(WeightsError, match="not a trained network of this project"):

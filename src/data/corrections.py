@@ -38,7 +38,7 @@ HEADER = tuple(field.name for field in fields(Correction))
 
 def read_corrections(path: Path) -> tuple[Correction, ...]:
     """The decisions in `path`; none if there is no such file. Raises ConfigError."""
-    if not path.is_file():
+    if not path.exists():
         return ()
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -78,9 +78,10 @@ def undecided(found: Sequence[Suspect], params: Params) -> tuple[Suspect, ...]:
     from src.data.corrections import read_corrections
 
     decided = {
-        (each.file, each.to or each.subject)
+        (each.file, name)
         for each in read_corrections(Path(params.data.corrections))
         if each.origin == params.data.origin
+        for name in (each.subject, each.to)  # as it is packed until `dvc repro`, and afterwards
     }
     return tuple(each for each in found if (each.file, each.subject) not in decided)
 

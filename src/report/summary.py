@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from src import paths
-from src.config import Params
+from src.config import PARAMS, Params
 from src.errors import StaleInputError
 from src.files import write_json
 from src.report.steps import NextStep, next_step
@@ -88,6 +88,9 @@ class Summary:
         reported = {row.name for row in found.rows}
         if missing := [name for name in params.experiments if name not in reported]:
             what = f"has no test accuracy of {', '.join(missing)}"
+            raise StaleInputError(str(paths.SUMMARY), what, "run `dvc repro`")
+        if gone := sorted(reported - params.experiments.keys()):
+            what = f"has {', '.join(gone)}, which {PARAMS} does not"
             raise StaleInputError(str(paths.SUMMARY), what, "run `dvc repro`")
         return found
 

@@ -12,8 +12,9 @@ from src import paths
 from src.cli import parser, run
 from src.config import PARAMS, load_params
 from src.config.tracking import Tracking
-from src.errors import UserError
+from src.errors import TrackingError, UserError
 from src.models.threshold import Threshold
+from src.tracking.gate import gate_of
 from src.tracking.pages import address, describe_model, dress, dress_all
 from src.tracking.reconcile import log_test, reconcile
 from src.tracking.record import RunRecord
@@ -54,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         dress_pages(load_params(given.folder / PARAMS).tracking, given.port)
         return 0
     folder, code, done = given.folder, 0, list[Path]()
+    if not folder.is_dir():
+        raise TrackingError(str(folder), "no such folder", "name one that holds runs/")
     pattern = paths.run_record("*")
     records = sorted(folder.glob(str(pattern)))
     if not records:
@@ -97,7 +100,7 @@ def reconcile_one(path: Path, folder: Path) -> None:
     accuracy, champion = record.finals.get(ACCURACY, 0.0), _read(folder / paths.REGISTERED)
     if _is_of(champion, record.name, accuracy) and "model" in champion:
         threshold = _threshold(folder / paths.THRESHOLD, record.model.md5)
-        model, gate = champion["model"], _gate(folder / PARAMS)
+        model, gate = champion["model"], gate_of(folder / PARAMS)
         print(f"{path}: {promote(path, accuracy, model, threshold, gate).sentence}")
         describe_model(open_backend(), model)
 
@@ -107,11 +110,6 @@ def _is_of(champion: Mapping[str, Any], name: str, accuracy: float) -> bool:
     given = champion.get("val_accuracy")
     close = isinstance(given, (int, float)) and abs(given - accuracy) < 2 * 10**-DIGITS
     return close and champion.get("name") == name
-
-
-def _gate(path: Path) -> str:
-    """`tracking.gate` of the params.yaml in `path`, or its default."""
-    return load_params(path).tracking.gate if path.is_file() else Tracking().gate
 
 
 def _threshold(path: Path, model: str) -> Path | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from src.config import load_params
+from src.config.tracking import Tracking
 from src.errors import StaleInputError, TrackingError, WeightsError
 from src.tracking.champion import (
     CLASSES,
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 Verdict = tuple[bool, str]
+
+
+def gate_of(path: Path) -> str:
+    """`tracking.gate` of the params.yaml in `path`; its default where there is none."""
+    return load_params(path).tracking.gate if path.is_file() else Tracking().gate
 
 
 def is_lost(backend: Backend, version: ModelVersion) -> bool:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from src.config import Head
 from src.tracking.champion import ALIAS, CHALLENGER, LICENCE, ORIGIN, description
 from src.tracking.charts import COLOURS, chart_state
+from src.tracking.children import MAX_RESULTS
 from src.tracking.record import RunRecord, now
 from src.tracking.store import Backend, Store, open_store, reachable, tracking_uri
 
@@ -102,7 +103,9 @@ def dress(store: Store) -> None:
     """Give the experiment its view and description, and runs a colour and a description."""
     dress_experiment(store)
     oldest_first = ["attributes.start_time ASC"]
-    runs = store.client.search_runs([store.experiment_id], PARENTS_ONLY, order_by=oldest_first)
+    runs = store.client.search_runs(
+        [store.experiment_id], PARENTS_ONLY, order_by=oldest_first, max_results=MAX_RESULTS
+    )
     colour_runs(store, runs)
     for run in runs:
         describe_run(store, run)

@@ -127,6 +127,12 @@ def test_a_corrected_image_of_one_held_out_is_no_stranger(
         packed(Correction("faces", f"{known}/0.png", known, "rename", stranger), held_out=0.25)
 
 
+def test_a_folder_in_place_of_the_decisions_is_refused(tmp_path: Path) -> None:
+    assert read_corrections(tmp_path / "none.csv") == ()
+    with pytest.raises(ConfigError, match=f"^{tmp_path}: cannot be read"):
+        read_corrections(tmp_path)
+
+
 @given(st.lists(st.tuples(NAMES, NAMES, NAMES, st.sampled_from(["keep", "drop"])), max_size=5))
 def test_decisions_are_read_as_they_were_written(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str, str]]

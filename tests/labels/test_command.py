@@ -117,6 +117,7 @@ def test_test_images_are_never_listed(project: Path, truth: torch.Tensor) -> Non
     [
         Correction(ORIGIN, f"{WRONG}.png", "ann", "keep"),
         Correction(ORIGIN, f"{WRONG}.png", "cem", "rename", "ann"),
+        Correction(ORIGIN, f"{WRONG}.png", "ann", "rename", "cem"),  # `dvc repro` has not run yet
     ],
 )
 def test_an_image_whose_subject_a_person_decided_is_not_listed_again(

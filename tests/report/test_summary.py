@@ -104,6 +104,13 @@ def test_a_row_that_the_last_report_lacks_is_said_on_one_line() -> None:
     assert "has no test accuracy of ModelA" in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_a_row_that_params_no_longer_has_is_said_on_one_line() -> None:
+    report(dict.fromkeys((*ROWS, "ModelB"), 0.5), dict.fromkeys((*ROWS, "ModelB"), 0.5))
+    done = summary()
+    assert done.returncode == 2
+    assert "has ModelB, which params.yaml does not" in done.stderr and done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}", '{"rows": [{"name": "Baseline"}]}'])
 def test_a_missing_or_broken_summary_is_said_on_one_line(folder: Path, text: str | None) -> None:
     if text is not None:

@@ -219,6 +219,8 @@ def test_with_nothing_to_do_no_store_is_made(
     assert command.main(["reconcile"]) == 0
     assert "nothing to reconcile" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(TrackingError, match=r"^typo: no such folder"):
+        command.main(["reconcile", "typo"])
 
 
 def test_artifacts_that_a_kill_kept_from_a_scored_run_come_later(project: Project) -> None:

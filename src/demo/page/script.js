@@ -312,6 +312,7 @@ $("save").addEventListener("click", async () => {
     const body = JSON.stringify({ version, decided: [...changes.values()] });
     const count = changes.size;
     await ask("/api/decisions", { method: "POST", headers, body });
+    changes = new Map();
     await loadDoubts(`Saved ${count} decision${count === 1 ? "" : "s"}; now run dvc repro`);
   } catch (error) {
     show("labels-error", error.message);
