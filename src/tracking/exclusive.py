@@ -1,8 +1,8 @@
-"""One process at a time changes which version is the champion, or rebuilds a run.
+"""One process at a time changes which version is the champion, or makes a run.
 
 MLflow sets an alias whatever it was before, so two promotions at once would each replace the
-champion that both had seen, and the last would win, not the best; and two clones would both rebuild
-a run that neither has found. A SQLite store is locked by a file. A server has no locks, but its
+champion that both had seen, and the last would win, not the best; and two clones would both make a
+run that neither has found. A SQLite store is locked by a file. A server has no locks, but its
 tags are written and read one after the other: a process that wants to go in writes a tag of its
 own, then reads, and goes in only if it sees no other's. Of two that were in, the later to write
 would have seen the other's tag. Of several that wait, the one with the smallest name stays and the
@@ -24,7 +24,7 @@ from functools import partial
 from src.tracking.store import SQLITE, Backend, Store, locked
 
 PREFIX = "promoting."  # of tags of the registered model
-REBUILDING = "rebuilding"  # the same of the experiment, before the id of the run
+MAKING = "making"  # the same of the experiment, before what the run is known by
 DEAD = 120.0  # seconds for which a waiting process sees another's tag unchanged
 ALIVE = DEAD / 4  # seconds between two signs of life of a process that is inside
 POLL = 0.2
@@ -61,12 +61,12 @@ def alone(store: Backend, model: str) -> Iterator[None]:
 
 
 @contextmanager
-def alone_rebuilding(store: Store, run_id: str) -> Iterator[None]:
-    """The same for the run that was recorded with `run_id`."""
+def alone_making(store: Store, run: str) -> Iterator[None]:
+    """The same for a run of the store's experiment that is known by `run`, an id."""
     client, experiment = store.client, store.experiment_id
     tags = _Tags(
-        f"{REBUILDING}.{run_id}.",
-        f"run {run_id}: waiting for another process to rebuild it",
+        f"{MAKING}.{run}.",
+        f"run {run}: waiting for another process to make it",
         lambda: client.get_experiment(experiment).tags,
         partial(client.set_experiment_tag, experiment),
         partial(client.delete_experiment_tag, experiment),

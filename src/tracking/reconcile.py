@@ -16,7 +16,7 @@ from src.files import digest
 from src.tracking.alive import close_orphans, living
 from src.tracking.champion import versions_of
 from src.tracking.children import children_of, discard, finish_child
-from src.tracking.exclusive import alone_rebuilding
+from src.tracking.exclusive import alone_making
 from src.tracking.measured import log_model_finals, log_model_test
 from src.tracking.model import has_files, log_model, model_of, write_files
 from src.tracking.provenance import process_tags
@@ -63,7 +63,7 @@ def reconcile(path: Path) -> Reconciliation:
     store = open_store(record.experiment)
     runs: list[RunRecord | SeedRun] = [record, *record.seeds]
     deleted = record.sent and _has_deleted(store, runs)
-    with alone_rebuilding(store, record.run_id):
+    with alone_making(store, record.run_id):
         close_orphans(store)
         found = _find(store, record, record.sent)
         if found is None:

@@ -17,6 +17,7 @@ from src.files import digest
 from src.tracking.alive import close_orphans, living
 from src.tracking.children import Status, children_of, finish_child
 from src.tracking.delivery import Delivery
+from src.tracking.exclusive import alone_making
 from src.tracking.model import has_model, log_model
 from src.tracking.provenance import process_tags, provenance
 from src.tracking.record import DatasetVersion, MetricPoint, now
@@ -128,7 +129,7 @@ def track_study(
 
         def start(store: Store) -> str:
             close_orphans(store)
-            with locked(store.uri):  # several commands may start the same study at once
+            with alone_making(store, identity):  # several commands may start the study at once
                 return _resume_run(store, identity, own) or start_run(
                     store, name, now(), flatten(params), own, dataset
                 )

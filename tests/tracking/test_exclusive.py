@@ -62,6 +62,21 @@ for _ in range(5):
         time.sleep(0.05)
         Path("count").write_text(str(count + 1))
 """
+STUDY = """
+import sys, time
+from src.data.faceset import FaceSet
+from src.tracking.provenance import dataset_version
+from src.tracking.store import open_store
+from src.tracking.trials import track_study
+from tests.tracking.projects import EXPERIMENT, Project
+
+open_store(EXPERIMENT)
+dataset = dataset_version(Project.faces, FaceSet.load(Project.faces), "data/a.zip")
+time.sleep(max(0.0, float(sys.argv[1]) - time.time()))
+given = {"name": "tune", "identity": "one", "params": {}, "tags": {}, "command": "again"}
+with track_study(experiment=EXPERIMENT, dataset=dataset, **given) as run:
+    print(run.run_id)
+"""
 RECONCILE = """
 import os, sys, time
 from pathlib import Path
@@ -199,4 +214,16 @@ def test_two_clones_that_reconcile_at_once_make_a_lost_run_once(
     assert sorted(text.split()[-1] for text in said) == ["present", "rebuilt"]
     assert_complete(*tree())
     tags = open_store(EXPERIMENT).client.get_experiment_by_name(EXPERIMENT).tags
-    assert not [key for key in tags if key.startswith(exclusive.REBUILDING)]
+    assert not [key for key in tags if key.startswith(exclusive.MAKING)]
+
+
+def test_two_machines_that_start_a_study_at_once_make_one_run_of_it(
+    project: Project, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{server.address}")
+    start = str(time.time() + 8)  # when all have imported what they need
+    ids = {said.split()[-1] for said in at_once(STUDY, *[(start,)] * 3)}
+    assert len(ids) == 1
+    store = open_store(EXPERIMENT)
+    runs = store.client.search_runs([store.experiment_id])
+    assert {run.info.run_id for run in runs} == ids
