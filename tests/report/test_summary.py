@@ -105,10 +105,13 @@ def test_a_row_that_the_last_report_lacks_is_said_on_one_line() -> None:
 
 
 def test_a_row_that_params_no_longer_has_is_said_on_one_line() -> None:
-    report(dict.fromkeys((*ROWS, "ModelB"), 0.5), dict.fromkeys((*ROWS, "ModelB"), 0.5))
+    report(dict.fromkeys(ROWS, 0.5), dict.fromkeys(ROWS, 0.5))
+    params = read_yaml(PARAMS)
+    del params["experiments"]["ModelA"]
+    write_json(PARAMS, params)  # JSON is YAML
     done = summary()
     assert done.returncode == 2
-    assert "has ModelB, which params.yaml does not" in done.stderr and done.stderr.count("\n") == 1
+    assert "has ModelA, which params.yaml does not" in done.stderr and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}", '{"rows": [{"name": "Baseline"}]}'])
