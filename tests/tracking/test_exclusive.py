@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from src.closure import ROOT
 from src.tracking import exclusive
@@ -33,11 +34,11 @@ pytestmark = pytest.mark.faults
 PROMOTE = """
 import os, sys, time
 from pathlib import Path
-from src.tracking import comparison, registry
+from src.tracking import gate
 from src.tracking.registry import promote
 
 name = sys.argv[1]
-measure = registry.measure
+measure = gate.measure
 
 def slowly(*args):  # so that both have seen the first champion before either changes it
     found = measure(*args)
@@ -46,7 +47,7 @@ def slowly(*args):  # so that both have seen the first champion before either ch
         time.sleep(0.05)
     return found
 
-registry.measure = slowly
+gate.measure = slowly
 print(promote(Path(f"runs/{name}.json"), 0.5, sys.argv[2]).sentence)
 """
 COUNT = """
@@ -64,17 +65,18 @@ for _ in range(5):
 """
 STUDY = """
 import sys, time
+from pathlib import Path
 from src.data.faceset import FaceSet
 from src.tracking.provenance import dataset_version
 from src.tracking.store import open_store
 from src.tracking.trials import track_study
-from tests.tracking.projects import EXPERIMENT, Project
 
-open_store(EXPERIMENT)
-dataset = dataset_version(Project.faces, FaceSet.load(Project.faces), "data/a.zip")
+open_store("face-finetune")
+faces = Path("data/faces.safetensors")
+dataset = dataset_version(faces, FaceSet.load(faces), "data/a.zip")
 time.sleep(max(0.0, float(sys.argv[1]) - time.time()))
 given = {"name": "tune", "identity": "one", "params": {}, "tags": {}, "command": "again"}
-with track_study(experiment=EXPERIMENT, dataset=dataset, **given) as run:
+with track_study(experiment="face-finetune", dataset=dataset, **given) as run:
     print(run.run_id)
 """
 RECONCILE = """
@@ -224,6 +226,7 @@ def test_two_machines_that_start_a_study_at_once_make_one_run_of_it(
     start = str(time.time() + 8)  # when all have imported what they need
     ids = {said.split()[-1] for said in at_once(STUDY, *[(start,)] * 3)}
     assert len(ids) == 1
-    store = open_store(EXPERIMENT)
-    runs = store.client.search_runs([store.experiment_id])
+    client = MlflowClient(f"http://{server.address}")
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    runs = client.search_runs([experiment.experiment_id])
     assert {run.info.run_id for run in runs} == ids
