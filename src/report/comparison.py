@@ -16,13 +16,11 @@ from src.evaluation.significance import AdjustedTest, adjust, paired_test
 
 
 @dataclass(frozen=True)
-class TrainingSummary:
+class TrainingMetrics:
     """Metrics of one experiment's training; accuracies are means over its seeds, within [0, 1].
 
     selected: whether the epoch that was kept was chosen by validation accuracy. `val` is then
     the largest of `epochs` accuracies on the same images: it and its interval are optimistic.
-    seconds: on the clock, for each seed. flops: of the layers in training one seed.
-    improving: whether it was still learning when it ended.
     """
 
     epochs: int
@@ -31,6 +29,16 @@ class TrainingSummary:
     train_accuracy: float
     val: Proportion
     selected: bool
+
+
+@dataclass(frozen=True)
+class TrainingSummary(TrainingMetrics):
+    """The same, with what the training cost.
+
+    seconds: on the clock, for each seed. flops: of the layers in training one seed.
+    improving: whether it was still learning when it ended.
+    """
+
     seconds: float
     flops: float
     improving: bool

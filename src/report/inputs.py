@@ -20,7 +20,12 @@ from src.evaluation.metrics import Proportion, Score
 from src.evaluation.predictions import Predictions
 from src.files import digest, read_rows
 from src.models.backbones import BACKBONES
-from src.report.comparison import Comparison, TrainingSummary, compare_experiments
+from src.report.comparison import (
+    Comparison,
+    TrainingMetrics,
+    TrainingSummary,
+    compare_experiments,
+)
 from src.report.cost import training_flops
 from src.report.curves import LearningCurve
 from src.report.images import read_figure
@@ -55,7 +60,7 @@ class ReportInputs:
         """Read the files; raises StaleInputError for metrics that are missing or broken."""
         faces, predictions = FaceSet.load(paths.FACES), Predictions.load(paths.PREDICTIONS)
         records = {name: RunRecord.read(paths.run_record(name)) for name in params.experiments}
-        trained = {name: _Trained.read(paths.train_metrics(name)) for name in params.experiments}
+        trained = {name: _read_training(paths.train_metrics(name)) for name in params.experiments}
         curves = {
             name: LearningCurve.of(read_rows(paths.curves(name)), each.best_epoch)
             for name, each in trained.items()
@@ -121,30 +126,18 @@ def _of_this_version(path: Path) -> Iterator[None]:
         raise StaleInputError(str(path), what, "run `dvc repro`") from None
 
 
-@dataclass(frozen=True)
-class _Trained:
-    """What the report takes from an experiment's training metrics; epochs are counted from 1."""
-
-    epochs: int
-    best_epoch: int
-    trainable_parameters: int
-    train_accuracy: float
-    val: Proportion
-    selected: bool
-
-    @classmethod
-    def read(cls, path: Path) -> _Trained:
-        metrics = _read_json(path)
-        with _of_this_version(path):
-            val = metrics["val"]
-            return cls(
-                epochs=metrics["epochs"],
-                best_epoch=metrics["best_epoch"],
-                trainable_parameters=metrics["trainable_parameters"],
-                train_accuracy=metrics["train"]["accuracy"],
-                val=Proportion(val["accuracy"], val["accuracy_low"], val["accuracy_high"]),
-                selected=metrics["selected"],
-            )
+def _read_training(path: Path) -> TrainingMetrics:
+    metrics = _read_json(path)
+    with _of_this_version(path):
+        val = metrics["val"]
+        return TrainingMetrics(
+            epochs=metrics["epochs"],
+            best_epoch=metrics["best_epoch"],
+            trainable_parameters=metrics["trainable_parameters"],
+            train_accuracy=metrics["train"]["accuracy"],
+            val=Proportion(val["accuracy"], val["accuracy_low"], val["accuracy_high"]),
+            selected=metrics["selected"],
+        )
 
 
 def _read_findings() -> tuple[AuditFinding, ...]:
