@@ -121,7 +121,7 @@ class StackedHeads:
             torch._fused_sgd_(
                 parameters,
                 gradients,
-                first,
+                first if recipe.momentum else [],
                 weight_decay=decay,
                 momentum=recipe.momentum,
                 lr=rate,

@@ -116,11 +116,20 @@ def tasks(recipe: Recipe) -> list[HeadTask]:
     ]
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "adamw"},
+        {"optimizer": "sgd"},
+        {"optimizer": "sgd", "momentum": 0.0},
+    ],
+    ids=str,
+)
 def test_every_head_of_a_batch_ends_as_if_trained_alone(
-    recipe: Recipe, blobs: Blobs, optimizer: str
+    recipe: Recipe, blobs: Blobs, changes: dict[str, object]
 ) -> None:
-    recipe = recipe.model_copy(update={"optimizer": optimizer})
+    recipe = recipe.model_copy(update=changes)
     fitted = train_heads(tasks(recipe), blobs, CLASSES)
     for task, result in zip(tasks(recipe), fitted, strict=True):
         head, losses = train_alone(task, blobs)
