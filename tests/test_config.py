@@ -71,7 +71,6 @@ def test_the_shipped_file_is_valid_and_holds_the_ten_experiments() -> None:
             "ModelC: by unfreeze_at conv1",
         ),
         ("recipes.tuned.unfreeze_at", {"base": 99}, "give an earlier one, or more epochs"),
-        ("recipes.tuned.warmup_epochs", 4.0, "experiments.ModelB: its recipe's warmup_epochs, 4"),
         (
             "experiments.source",
             {"train": ["head"], "batch_size": 8, "epochs": 1},
@@ -90,6 +89,17 @@ def test_a_wrong_value_is_refused_on_one_line_that_names_it(
     assert said in str(caught.value)
     assert str(caught.value).startswith("params.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_warm_up_that_outlasts_a_training_is_refused_where_the_schedule_has_one() -> None:
+    raw = changed("recipes.tuned.warmup_epochs", 4.0)
+    assert validate(Params, raw, "params.yaml").recipe_of("ModelB").warmup == 0, "one-cycle"
+    raw["recipes"]["tuned"]["schedule"] = "cosine"
+    with pytest.raises(ConfigError, match=r"ModelB: its recipe's warmup_epochs, 4, are not less"):
+        validate(Params, raw, "params.yaml")
+    svm = {"train": ["head"], "head": {"kind": "svm"}, "batch_size": 8, "epochs": 1}
+    raw["experiments"] = {"SVM": svm}
+    assert validate(Params, raw, "params.yaml").experiment("SVM").epochs == 1, "it has no schedule"
 
 
 def test_what_freezes_all_but_the_head_is_taken() -> None:

@@ -170,7 +170,8 @@ class Params(Section):
     @model_validator(mode="after")
     def _warmups_end(self) -> Params:
         for key, experiment in self.experiments.items():
-            if (warmup := self.recipe_of(key).warmup_epochs) >= experiment.epochs:
+            warmup = self.recipe_of(key).warmup
+            if warmup >= experiment.epochs and not experiment.head.classical:
                 raise ValueError(
                     f"experiments.{key}: its recipe's warmup_epochs, {warmup:g}, are not less than "
                     f"its {experiment.epochs} epochs; give fewer, or more epochs"

@@ -137,6 +137,11 @@ class Recipe(Section):
         """Views of an image that a head needs features of."""
         return max(self.training_views, self.answer_views)
 
+    @property
+    def warmup(self) -> float:
+        """Epochs of warm-up that the schedule has; of others `warmup_epochs` means nothing."""
+        return self.warmup_epochs if self.schedule == "cosine" else 0.0
+
     def first_epoch(self, block: str) -> int:
         """The epoch, counted from 1, in which a block or `head` begins to train, if it trains."""
         common = 1 if block == "head" else self.unfreeze_at.get("base", 1)

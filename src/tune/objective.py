@@ -32,6 +32,13 @@ def check_recipe(params: Params) -> None:
             "name a recipe with batchnorm freeze or recalibrate, and neither random "
             "augmentation nor mixup",
         )
+    if chosen.warmup >= params.tune.epochs:
+        raise ConfigError(
+            where,
+            f"the warmup_epochs of {recipe!r}, {chosen.warmup:g}, are not less than "
+            f"{params.tune.epochs} epochs",
+            "give fewer, or more epochs of tune.epochs",
+        )
     if not chosen.head_rate:
         raise ConfigError(
             where,

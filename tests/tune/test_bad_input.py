@@ -50,6 +50,8 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["--storage", "postgresql://me:p@secret@127.0.0.1:9/s"], "unescaped"),
         (["--storage", "postgresql://me:secret@127.0.0.1:x/s"], "not the URL"),
         (["--storage", "mongodb://h/s?password=secret"], "not the URL"),
+        (["--storage", "sqlite:///."], "names no file"),
+        (["--storage", "sqlite:////"], "names no file"),
         (["--storage", "sqlite:////proc/none/optuna.db"], "cannot be opened"),
         (["--device", "tpu"], "device"),
         (["--seed", "-1"], "--seed: cannot be -1"),
@@ -163,9 +165,13 @@ def test_a_recipe_whose_features_change_is_refused(capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize(
     ("setting", "said"),
-    [("multipliers: {head: 0}", "the multipliers of 'still'"), ("mixup: 0.4", "'still' changes")],
+    [
+        ("multipliers: {head: 0}", "the multipliers of 'still'"),
+        ("mixup: 0.4", "'still' changes"),
+        ("schedule: cosine\n    warmup_epochs: 999", "the warmup_epochs of 'still', 999, are not"),
+    ],
 )
-def test_a_recipe_under_which_no_head_trains_or_that_mixes_is_refused(
+def test_a_recipe_that_no_head_can_be_searched_by_is_refused(
     setting: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = Path("params.yaml").read_text(encoding="utf-8")
