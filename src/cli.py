@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from src import stopping
-from src.errors import UserError, redacted, shortage
+from src.errors import UserError, lone_value, redacted, shortage
 from src.files import refusal, sweep
 
 PROJECT = "face-finetune"
@@ -86,8 +86,8 @@ def run(main: Main, argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except (OSError, MemoryError, RuntimeError) as error:
-        if (refused := shortage(error) or refusal(error)) is None:
+    except (OSError, MemoryError, RuntimeError, ValueError) as error:
+        if (refused := shortage(error) or refusal(error) or lone_value(error)) is None:
             raise
         print(f"error: {refused}", file=sys.stderr)
         code = 2

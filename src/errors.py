@@ -139,6 +139,17 @@ def is_shortage(error: BaseException) -> bool:
     return bool(torchs) or isinstance(error, MemoryError)
 
 
+def lone_value(error: BaseException) -> ConfigError | None:
+    """What torch's refusal to normalise a channel by its only value means; None if it is another.
+
+    That is of a batch of one image, of which a block is left with one pixel.
+    """
+    if "Expected more than 1 value per channel" not in str(error):
+        return None
+    what = "a batch has one image, and a block leaves it one pixel, too few for BatchNorm"
+    return ConfigError("params.yaml", what, "change batch_size, data.image_size or model.stem")
+
+
 def shortage(error: BaseException) -> MemoryShortageError | None:
     """`error` as one that says what to lower; None unless memory ran out."""
     if not is_shortage(error):

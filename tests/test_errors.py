@@ -1,12 +1,15 @@
-"""No error shows a credential, however the URL that holds it is written."""
+"""No error shows a credential, however its URL is written; what torch refuses is explained."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
+import torch
 
+from src.cli import run
 from src.errors import TrackingError, has_password, redacted
 
 SECRET = "hunter2"  # noqa: S105 -- a canary
@@ -50,6 +53,29 @@ def test_a_user_name_is_no_password(text: str) -> None:
 @pytest.mark.parametrize("text", [url for url in URLS if "://hunter2@" not in url])
 def test_a_password_is_found_however_it_is_written(text: str) -> None:
     assert has_password(text)
+
+
+def test_a_batch_too_small_for_batch_statistics_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of one image that a block leaves one pixel, as torch refuses it."""
+
+    def train(_: Sequence[str] | None) -> None:
+        torch.nn.BatchNorm2d(2)(torch.zeros(1, 2, 1, 1))
+
+    with pytest.raises(SystemExit, match="2"):
+        run(train)
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: params.yaml: a batch has one image, and a block leaves")
+    assert printed.err.endswith("change batch_size, data.image_size or model.stem\n")
+
+
+def test_any_other_value_error_keeps_its_traceback() -> None:
+    def fail(_: Sequence[str] | None) -> None:
+        raise ValueError("a fault of ours")
+
+    with pytest.raises(ValueError, match="ours"):
+        run(fail)
 
 
 def test_a_traceback_shows_no_password() -> None:
