@@ -48,7 +48,7 @@ class Checkpoint:
         if not content:
             return None
         try:
-            found = torch.load(io.BytesIO(content), weights_only=True)
+            found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             return found["state"], tuple(Epoch(**epoch) for epoch in found["history"])
         except Exception:  # torch raises nearly anything on what is not its own
             self.ignored()
