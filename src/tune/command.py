@@ -21,7 +21,7 @@ from src.tracking.provenance import dataset_version
 from src.tracking.trials import StudyRun, track_study
 from src.training.fingerprint import Fingerprint
 from src.tune.best import retrain, table_rows, write_best, write_trials
-from src.tune.figures import write_figures
+from src.tune.figures import remove_figures, write_figures
 from src.tune.heartbeat import Heartbeats
 from src.tune.objective import Objective, check_recipe
 from src.tune.search import Search
@@ -137,6 +137,7 @@ class Command:
             write_best(BEST, study, objective)
             write_trials(BEST.parent / TRIALS, study)
             figures = write_figures(study, BEST.parent)
+        remove_figures(BEST.parent, figures)
         print_closing(rows, retraining)
         print(f"written to {BEST}; `dvc repro` trains it beside the others")
         if study_run is None:

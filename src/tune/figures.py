@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MIN_TRIALS = 8  # complete trials that an estimate of importance needs
 ACCURACY = "validation accuracy"
+FIGURES = ("history.png", "importances.png", "parallel.png", "slices.png")
 STATES = {TrialState.PRUNED: ("pruned", MUTED, 0.5), TrialState.COMPLETE: ("complete", BLUE, 1.0)}
 
 
@@ -48,6 +49,12 @@ def write_figures(study: Study, folder: Path) -> list[Path]:
         save_parallel_coordinates(study, files[-2])
         save_png(slices(trials, names), files[-1])
     return files
+
+
+def remove_figures(folder: Path, kept: Sequence[Path]) -> None:
+    """Delete those of an earlier study that `write_figures` left out of this one's."""
+    for path in {folder / name for name in FIGURES}.difference(kept):
+        path.unlink(missing_ok=True)
 
 
 def _shared_params(complete: Sequence[FrozenTrial]) -> list[str]:

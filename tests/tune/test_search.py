@@ -16,7 +16,7 @@ from src.config import Params
 from src.training.heads import train_heads
 from src.training.result import choose
 from src.tune.best import best_trial, write_trials
-from src.tune.figures import history, write_figures
+from src.tune.figures import history, remove_figures, write_figures
 from src.tune.heartbeat import Heartbeats
 from src.tune.objective import Objective
 from src.tune.search import DIVERGED, SAME_AS, Search, history_of
@@ -102,8 +102,8 @@ def test_a_trial_is_worth_what_its_head_reaches_when_trained_alone() -> None:
 
 def test_a_pruned_head_stops_at_its_rung() -> None:
     study, _ = search(tuned())
-    lengths = {t.state: {len(history_of(t))} for t in study.trials}
-    assert lengths == {TrialState.COMPLETE: {6}, TrialState.PRUNED: {5}}
+    lengths = {(t.state, len(history_of(t))) for t in study.trials}
+    assert lengths == {(TrialState.COMPLETE, 6), (TrialState.PRUNED, 5)}
 
 
 def test_running_it_again_with_more_trials_runs_only_the_rest() -> None:
@@ -237,5 +237,8 @@ def test_heads_that_diverge_are_pruned_alone() -> None:
     assert states.keys() == {(TrialState.COMPLETE, False), (TrialState.PRUNED, True)}
     assert sum(states.values()) == 12
     write_trials(Path("trials.csv"), study)
-    assert write_figures(study, Path())
+    drawn = write_figures(study, Path())
+    assert drawn and all(path.is_file() for path in drawn)
+    remove_figures(Path(), drawn[:1])
+    assert sorted(Path().glob("*.png")) == drawn[:1], "an earlier study's would mislead"
     assert "the loss is " in Path("trials.csv").read_text()
