@@ -62,6 +62,18 @@ def test_the_split_depends_on_neither_order_nor_other_subjects_but_on_the_seed()
     assert of_a(entries, 0) != of_a(entries, 1)
 
 
+def test_images_of_one_name_are_split_alike_in_any_order() -> None:
+    """As numbered photos have them whose subjects `data.classes` joins."""
+    entries = [Entry(f"{subject}/{n}.jpg", "other") for n in range(4) for subject in "abcde"]
+    entries += [Entry(f"z/{n}.jpg", "one") for n in range(4)]
+
+    def of_files(some: list[Entry]) -> dict[str, int]:
+        splits = assign("origin", some, 0.2, 0.2, 0)
+        return {entry.file: int(split) for entry, split in zip(some, splits, strict=True)}
+
+    assert of_files(entries) == of_files(entries[::-1])
+
+
 @pytest.mark.parametrize("each", [1, 2])
 def test_a_subject_with_too_few_images_is_named(tmp_path: Path, each: int) -> None:
     files = subjects() | subjects("z", each)
