@@ -106,8 +106,10 @@ class Frozen:
         if job.params.engine.cache_prefix and not recipe.augment.random:
             stops = _stops(job, network, trained)
             for stop in stops:
-                training = _cached(training, network, stop, recipe.training_views, job)
-                validation = _cached(validation, network, stop, validation.views, job)
+                held = _in_memory(training, validation)
+                training = _cached(training, network, stop, recipe.training_views, job, held)
+                held = _in_memory(training, validation)
+                validation = _cached(validation, network, stop, validation.views, job, held)
             if min(len(training.cached), len(validation.cached)) < len(stops):
                 _warn(job)
         return cls(training, validation, statistics)
@@ -145,13 +147,21 @@ def _own(job: TrainingJob, split: Split, views: int) -> Examples:
     return Examples(inputs, faces.labels[own].to(device), len(rows), views)
 
 
+def _in_memory(*several: Examples) -> int:
+    """Bytes that their caches take, but for those in files."""
+    caches = (cache for examples in several for cache in examples.cached)
+    return sum(cache.values.nbytes for cache in caches if isinstance(cache, Activations))
+
+
 def _cached(
-    examples: Examples, network: Network, stop: int, views: int, job: TrainingJob
+    examples: Examples, network: Network, stop: int, views: int, job: TrainingJob, held: int
 ) -> Examples:
-    """The examples with the inputs of block `stop`; as they were if no cache has room for these."""
+    """The examples with the inputs of block `stop`; as they were if no cache has room for these.
+
+    held: bytes of memory that earlier caches take.
+    """
     params, compute = job.params, job.compute
     share = params.engine.cache_fraction * compute.free_memory()
-    held = sum(each.values.nbytes for each in examples.cached if isinstance(each, Activations))
     budget = min(share, params.engine.cache_limit * 2**30 - held)
     cached = cache_prefix(network, stop, examples.before(stop), views, compute, int(budget))
     return examples if cached is None else replace(examples, cached=(*examples.cached, cached))

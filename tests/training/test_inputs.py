@@ -1,8 +1,11 @@
 """Caches of activations: a file gives back what memory does."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from src import paths
 from src.training.prefix import allocate
 
 CPU = torch.device("cpu")
@@ -34,6 +37,15 @@ def test_a_file_that_lost_its_end_is_noticed() -> None:
     cache.put(0, 0, torch.zeros(2, 8))
     with pytest.raises(OSError, match="shorter"):
         cache.batch(torch.tensor([3]), torch.tensor([0]))
+
+
+def test_a_scratch_folder_that_cannot_be_written_is_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", paths.SCRATCH):
+        Path(name).touch()
+    assert allocate((1, 4, 8), torch.float32, CPU, 0, 1) is None
 
 
 def test_what_fits_nowhere_is_not_cached() -> None:

@@ -16,7 +16,7 @@ from src.models.trainable import phases
 from src.training import checkpoint as checkpoints
 from src.training.cost import epoch_flops
 from src.training.engine import run_job
-from src.training.inputs import Activations, ActivationsOnDisk
+from src.training.inputs import Activations, ActivationsOnDisk, Inputs
 from src.training.job import TrainingJob
 from src.training.loop import Plan
 from src.training.networks import Frozen
@@ -117,19 +117,18 @@ def test_all_caches_together_stay_within_the_limit(job: TrainingJob) -> None:
     experiment = job.experiment.model_copy(update={"train": ("conv4_x", "conv5_x", "head")})
     job = replace(job, experiment=experiment)
 
-    def held(limit: float) -> list[type]:
+    def caches(limit: float) -> list[Inputs]:
+        """Those of training and validation images, in the order in which they are made."""
         engine = job.params.engine.model_copy(update={"cache_limit": limit})
         params = job.params.model_copy(update={"engine": engine})
-        return [
-            type(each)
-            for each in Frozen.of(Untrained.of(replace(job, params=params))).training.cached
-        ]
+        frozen = Frozen.of(Untrained.of(replace(job, params=params)))
+        pairs = zip(frozen.training.cached, frozen.validation.cached, strict=True)
+        return [each for pair in pairs for each in pair]
 
-    both = Frozen.of(Untrained.of(job)).training.cached
-    sizes = [each.values.nbytes for each in both if isinstance(each, Activations)]
-    assert len(sizes) == 2
-    assert held((sum(sizes) + 1) / 2**30) == [Activations, Activations]
-    assert held((sum(sizes) - 1) / 2**30) == [Activations, ActivationsOnDisk]
+    sizes = [each.values.nbytes for each in caches(1) if isinstance(each, Activations)]
+    assert len(sizes) == 4
+    kinds = [[*map(type, caches((sum(sizes) + more) / 2**30))] for more in (1, -1)]
+    assert kinds == [[Activations] * 4, [*[Activations] * 3, ActivationsOnDisk]]
 
 
 def test_statistics_of_what_is_frozen_at_first_are_recalibrated(job: TrainingJob) -> None:
