@@ -23,6 +23,7 @@ from src.training.result import Epoch, score_sums
 FOLDS = 5
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C: the inverse of the regularisation's
 NEIGHBOURS = (1, 3, 5, 9)
+PART = 1024  # images
 
 
 def fit_classical(kind: str, head: nn.Module, features: Features, seed: int) -> Epoch:
@@ -46,8 +47,14 @@ def fit_classical(kind: str, head: nn.Module, features: Features, seed: int) -> 
 
 
 @torch.no_grad()
+def classify(head: nn.Module, values: Tensor) -> Tensor:
+    """(N, classes) logits of (N, D) features, in parts: nearest neighbours compare all with all."""
+    return torch.cat([head(part) for part in torch.split(values, PART)])
+
+
+@torch.no_grad()
 def _scores(head: nn.Module, values: Tensor, labels: Tensor) -> list[float]:
-    logits = head(values)
+    logits = classify(head, values)
     loss = functional.cross_entropy(logits, labels, reduction="sum")
     scores: list[float] = (score_sums(logits, labels, loss) / len(labels)).tolist()
     return scores

@@ -20,7 +20,7 @@ from src.models.trainable import trained_blocks, training_mode
 from src.models.uninitialized import Uninitialized
 from src.training.accumulation import draws
 from src.training.adapting import AdaptingFeatures
-from src.training.classical import fit_classical
+from src.training.classical import classify, fit_classical
 from src.training.features import Features
 from src.training.head_task import HeadTask
 from src.training.heads import FeatureSource, train_heads
@@ -131,8 +131,7 @@ def _train_heads(
 @torch.no_grad()
 def _logits(untrained: Untrained, source: FeatureSource, epoch: int) -> Tensor:
     """(M, classes) of the validation images, by the head as it is."""
-    logits: Tensor = untrained.network.head.eval()(source.validation(epoch))
-    return logits
+    return classify(untrained.network.head.eval(), source.validation(epoch))
 
 
 def _fit_head(

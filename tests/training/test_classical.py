@@ -79,6 +79,19 @@ def test_the_head_predicts_as_scikit_learn_does(
     assert 1 / classes < epoch.val_accuracy < 1
 
 
+@pytest.mark.parametrize("kind", ["knn", "svm"])
+def test_scores_are_the_same_however_many_images_are_compared_at_a_time(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, epochs = clouds(3), []
+    for part in (7, 1000):
+        monkeypatch.setattr(classical, "PART", part)
+        head = build_head(Head(kind=kind), 8, 3, len(features.labels))
+        epochs.append(classical.fit_classical(kind, head, features, 0))
+    assert epochs[0].val_accuracy == epochs[1].val_accuracy
+    assert epochs[0].train_loss == pytest.approx(epochs[1].train_loss, rel=1e-5)
+
+
 @pytest.mark.parametrize("classes", [2, 7])
 def test_of_one_image_of_each_subject_the_nearest_decides(classes: int) -> None:
     values = torch.randn(classes, 8, generator=torch.Generator().manual_seed(0))
