@@ -66,8 +66,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             "save a state_dict",
         ) from None
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise WeightsError(str(path), "holds no state_dict", "save a state_dict of tensors")
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        raise WeightsError(str(path), "holds no state_dict", "save a state_dict of named tensors")
     return state, {}
 
 

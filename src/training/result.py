@@ -18,7 +18,8 @@ from src.models.network import ModelSpec
 class Epoch:
     """One pass over the training images.
 
-    seconds: on the clock, validation included. images_per_second: of the training alone.
+    seconds: on the clock, validation included; of heads trained in one batch, each one's share.
+    images_per_second: of the training alone.
     """
 
     number: int

@@ -95,6 +95,8 @@ def exclusive_access(url: URL) -> Iterator[None]:
         yield
         return
     path = Path(str(url.database))
+    if not path.name:
+        raise TuneError(safe_url(url), "names no file", "write sqlite:///mlruns/optuna.db")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -87,6 +87,19 @@ def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path: Path) -> None
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [{0: torch.ones(3)}, {"conv1.weight": 1}, {"state_dict": 7}, [torch.ones(3)]],
+    ids=str,
+)
+def test_a_checkpoint_of_anything_but_named_tensors_is_refused(
+    tmp_path: Path, content: object
+) -> None:
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match="holds no state_dict; save a state_dict of named"):
+        file_weights(tmp_path / "w.pt", "resnet18")
+
+
 @pytest.mark.parametrize("content", [b"", b"\x08\x00\x00\x00\x00\x00\x00\x00{}", b"junk" * 99])
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pt"])
 def test_a_broken_file_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
