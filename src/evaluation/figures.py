@@ -21,13 +21,14 @@ COUNTED = 25  # subjects at most, for a cell to have room for its count
 WORST = 6  # subjects at most, with the lowest recall
 IMAGES_PER_SUBJECT = 10
 LONGEST = 16  # characters of a name in a label
+STRONGEST = 0.7  # opacity on which INK has a contrast of 5, in light and in dark
 
 
-def draw_confusion(axis: Any, matrix: NDArray[Any]) -> None:
+def draw_confusion(axis: Any, matrix: NDArray[Any], strongest: float = 1.0) -> None:
     """Draw a confusion matrix: rows are actual subjects, columns predicted ones.
 
     Cells are shaded by their share of the row, correct answers in blue and mistakes in orange,
-    so that even a few mistakes stand out.
+    so that even a few mistakes stand out. `strongest` is the opacity of a whole row.
     """
     import numpy as np
 
@@ -35,7 +36,7 @@ def draw_confusion(axis: Any, matrix: NDArray[Any]) -> None:
     right = np.eye(len(matrix), dtype=bool)
     for cells, colour in ((right, BLUE), (~right, ORANGE)):
         axis.imshow(
-            np.where(cells, shares, 0.0), cmap=shades(colour), vmin=0, vmax=1,
+            np.where(cells, shares, 0.0), cmap=shades(colour), vmin=0, vmax=1 / strongest,
             interpolation="nearest",
         )  # fmt: skip
     axis.spines[:].set_visible(True)
@@ -51,19 +52,19 @@ def confusion_figure(predictions: Predictions, experiment: str) -> Figure:
     side = min(10.0, max(4.5, 0.32 * len(subjects) + 1.5))
     drawn, axes = figure(side + 0.5, side)
     axis = axes[0, 0]
-    draw_confusion(axis, matrix)
+    counted = len(subjects) <= COUNTED
+    draw_confusion(axis, matrix, STRONGEST if counted else 1.0)
     axis.set_xlabel("predicted subject")
     axis.set_ylabel("actual subject")
     if len(subjects) <= NAMED:
         names = [short(subject) for subject in subjects]
         axis.set_xticks(range(len(subjects)), names, rotation=90, fontsize=7)
         axis.set_yticks(range(len(subjects)), names, fontsize=7)
-    if len(subjects) <= COUNTED:
+    if counted:
         for row, column in zip(*matrix.nonzero(), strict=True):
-            strong = matrix[row, column] * 2 > matrix[row].sum()
             axis.text(
                 column, row, str(matrix[row, column]), ha="center", va="center", fontsize=7,
-                color="white" if strong else INK,
+                color=INK,
             )  # fmt: skip
     return drawn
 

@@ -38,6 +38,8 @@ PANELS = 5  # charts side by side
 LEGEND_INCHES = 2.2  # width of the longest entry
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, INK, MUTED)
 MARKERS = ("o", "s", "D", "^", "v")  # with six colours, thirty different lines
+PUBLISHED = "published test (other dataset)"
+Entry = tuple[str, dict[str, Any]]  # of a legend: label and look
 
 
 @dataclass(frozen=True)
@@ -90,22 +92,21 @@ def accuracy_chart(comparison: Comparison) -> Figure:
             )  # fmt: skip
         axis.text(104, place, f"{value:.1f}", va="center", color=INK, fontsize=9)
     rows_of_accuracies(axis, [row.name for row in rows], "accuracy, %")
-    _legend(
-        drawn,
-        [
-            ("test, with 95% interval", {"color": BLUE, "marker": "o", "linewidth": 2.2}),
-            (
-                words.validation(comparison),
-                {"color": INK, "marker": "|", "linestyle": "", "markersize": 11},
-            ),
-            (
-                "published test (other dataset)",
-                {"color": ORANGE, "marker": "D", "linestyle": "", "markerfacecolor": "none"},
-            ),
-            (f"{comparison.reference.name}, test", {"color": MUTED, "linestyle": "--"}),
-            ("chance", {"color": MUTED, "linestyle": ":"}),
-        ],
-    )
+    marks: list[Entry] = [
+        ("test, with 95% interval", {"color": BLUE, "marker": "o", "linewidth": 2.2}),
+        (
+            words.validation(comparison),
+            {"color": INK, "marker": "|", "linestyle": "", "markersize": 11},
+        ),
+    ]
+    if any(row.published for row in rows):
+        look = {"color": ORANGE, "marker": "D", "linestyle": "", "markerfacecolor": "none"}
+        marks.append((PUBLISHED, look))
+    marks += [
+        (f"{comparison.reference.name}, test", {"color": MUTED, "linestyle": "--"}),
+        ("chance", {"color": MUTED, "linestyle": ":"}),
+    ]
+    _legend(drawn, marks)
     return drawn
 
 
@@ -176,16 +177,16 @@ def curves_chart(
         axis.label_outer()
     drawn.supxlabel("share of training done, %", fontsize=9, color=MUTED)
     drawn.supylabel("accuracy, %", fontsize=9, color=MUTED)
-    _legend(
-        drawn,
-        [
-            ("validation", {"color": BLUE, "linewidth": 1.7}),
-            ("training", {"color": MUTED, "dashes": (3, 2)}),
-            ("kept epoch", {"color": BLUE, "marker": "o", "linestyle": ""}),
-            ("published test (other dataset)", {"color": ORANGE, "linestyle": ":"}),
-            ("the other experiments", {"color": GRID, "linewidth": 2}),
-        ],
-    )
+    lines: list[Entry] = [
+        ("validation", {"color": BLUE, "linewidth": 1.7}),
+        ("training", {"color": MUTED, "dashes": (3, 2)}),
+        ("kept epoch", {"color": BLUE, "marker": "o", "linestyle": ""}),
+    ]
+    if curves.keys() & references.keys():
+        lines.append((PUBLISHED, {"color": ORANGE, "linestyle": ":"}))
+    if len(curves) > 1:
+        lines.append(("the other experiments", {"color": GRID, "linewidth": 2}))
+    _legend(drawn, lines)
     return drawn
 
 
@@ -266,7 +267,7 @@ def _percent(shares: Sequence[float]) -> list[float]:
     return [100 * share for share in shares]
 
 
-def _legend(drawn: Any, entries: Sequence[tuple[str, dict[str, Any]]]) -> None:
+def _legend(drawn: Any, entries: Sequence[Entry]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], label=label, **look) for label, look in entries]

@@ -48,11 +48,13 @@ class TrainingSummary(TrainingMetrics):
 class ExperimentResult:
     """One experiment with its results and its tests against the reference and the best.
 
+    unfrozen: the blocks below the head that it trains; `all` where that is every one.
     `against_reference` and `against_best` are None for the reference and the best themselves.
     """
 
     name: str
     experiment: Experiment
+    unfrozen: tuple[str, ...]
     trained: TrainingSummary
     test: Score
     published: float | None  # test accuracy of the published experiment that it rebuilds
@@ -82,11 +84,6 @@ class ExperimentResult:
         return self.trained.improving and not self.experiment.head.classical
 
     @property
-    def unfrozen(self) -> tuple[str, ...]:
-        """Blocks that it trains besides the head; `all` where it trains everything."""
-        return tuple(block for block in self.experiment.train if block != "head")
-
-    @property
     def head(self) -> str:
         """The head, in words."""
         return self.experiment.head.label
@@ -98,7 +95,8 @@ class Comparison:
 
     reference: Baseline, or the first experiment where there is no Baseline. best: by validation
     accuracy (`evaluation.choice`). majority: the share of test images that are of the most common
-    subject, which is the accuracy of always predicting it.
+    subject, which is the accuracy of always predicting it. study: the name of the
+    literature study whose rows they are, outside the workspace; None without one.
     """
 
     rows: tuple[ExperimentResult, ...]
@@ -106,6 +104,7 @@ class Comparison:
     best: ExperimentResult
     subjects: int
     majority: float
+    study: str | None
 
     @property
     def chance(self) -> float:
@@ -140,10 +139,24 @@ class Comparison:
     def as_good(self) -> tuple[ExperimentResult, ...]:
         """Experiments that the tests cannot tell apart from the best."""
         return tuple(
-            row
-            for row in self.rows
-            if row.against_best is not None and not row.against_best.beyond_chance
+            row for row in self.rows if row is not self.best and not self._beside_best(row)
         )
+
+    @property
+    def beating(self) -> tuple[ExperimentResult, ...]:
+        """Experiments that are better on test than the best by more than chance.
+
+        Validation and test then disagree; the best stays the best, as test images choose nothing.
+        """
+        return tuple(row for row in self.rows if self._beside_best(row) > 0)
+
+    def _beside_best(self, row: ExperimentResult) -> int:
+        """1 where a row is better than the best by more than chance, -1 where worse, 0 otherwise.
+
+        The reference meets the best in both families of tests, either of which decides.
+        """
+        again = -_sign(self.best.against_reference) if row is self.reference else 0
+        return _sign(row.against_best) or again
 
     @property
     def simplest(self) -> ExperimentResult:
@@ -157,13 +170,14 @@ class Comparison:
 
     def beyond_chance(self, sign: int) -> tuple[ExperimentResult, ...]:
         """Experiments better (sign 1) or worse (-1) than the reference by more than chance."""
-        return tuple(
-            row
-            for row in self.rows
-            if row.against_reference is not None
-            and row.against_reference.beyond_chance
-            and row.against_reference.paired.difference * sign > 0
-        )
+        return tuple(row for row in self.rows if _sign(row.against_reference) == sign)
+
+
+def _sign(test: AdjustedTest | None) -> int:
+    """1 or -1 as the difference is, if it is larger than chance can explain; 0 otherwise."""
+    if test is None or not test.beyond_chance:
+        return 0
+    return 1 if test.paired.difference > 0 else -1
 
 
 def compare_experiments(
@@ -171,11 +185,16 @@ def compare_experiments(
     trained: Mapping[str, TrainingSummary],
     scores: Mapping[str, Score],
     predictions: Predictions,
+    *,
+    unfrozen: Mapping[str, tuple[str, ...]],
     published: Mapping[str, float] | None = None,
+    study: str | None = None,
 ) -> Comparison:
     """Test every experiment against the reference, and against the best: two families of tests.
 
-    published: test accuracy of the published experiments, by the name of ours that rebuilds it.
+    unfrozen: the blocks below its head that each trains, as the rows have them. published: test
+    accuracy of the published experiments, by the name of ours that rebuilds it. study: the name of
+    the literature study that they are of.
     """
     names = tuple(experiments)
     reference = reference_of(names)
@@ -189,6 +208,7 @@ def compare_experiments(
         name: ExperimentResult(
             name=name,
             experiment=experiments[name],
+            unfrozen=unfrozen[name],
             trained=trained[name],
             test=scores[name],
             published=(published or {}).get(name),
@@ -204,6 +224,7 @@ def compare_experiments(
         rows[best],
         len(predictions.subjects),
         float(np.bincount(labels).max() / len(labels)),
+        study,
     )
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from src import paths
-from src.config import Params
+from src.config import PARAMS, Params, read_yaml
+from src.config.presets import STUDY
 from src.data.audit import AuditFinding
 from src.data.faceset import FaceSet, Split
 from src.errors import StaleInputError
@@ -30,6 +31,7 @@ from src.report.cost import training_flops
 from src.report.curves import LearningCurve
 from src.report.images import read_figure
 from src.report.layers import by_layer
+from src.report.unfrozen import unfrozen_blocks
 from src.tracking.record import RunRecord
 
 
@@ -37,7 +39,8 @@ from src.tracking.record import RunRecord
 class ReportInputs:
     """Everything that the report is made from; mappings have a key for each experiment.
 
-    weight_changes: layer to the L2 norm of its change. commits: what trained the experiments.
+    weight_changes: layer to the L2 norm of its change. unfrozen: the blocks below its head that
+    each trains. commits: what trained the experiments. study: the literature study's name.
     """
 
     params: Params
@@ -49,11 +52,13 @@ class ReportInputs:
     scores: Mapping[str, Score]
     calibrations: Mapping[str, Calibration]
     weight_changes: Mapping[str, Mapping[str, float]]
+    unfrozen: Mapping[str, tuple[str, ...]]
     findings: tuple[AuditFinding, ...]
     contact_sheet: bytes
     commits: tuple[str, ...]
     records: Mapping[str, RunRecord]
     unknown: Mapping[str, Any]  # metrics/unknown.json; empty where it is missing
+    study: str | None
 
     @classmethod
     def load(cls, params: Params) -> ReportInputs:
@@ -85,11 +90,13 @@ class ReportInputs:
             scores=scores,
             calibrations=calibrations,
             weight_changes={name: _read_changes(name, params) for name in params.experiments},
+            unfrozen=unfrozen_blocks(params),
             findings=_read_findings(),
             contact_sheet=read_figure(paths.CONTACT_SHEET),
             commits=tuple(sorted({commit(record) for record in records.values()})),
             records=records,
             unknown=_read_json(paths.UNKNOWN_METRICS) if paths.UNKNOWN_METRICS.exists() else {},
+            study=_read_study(),
         )
 
     @property
@@ -105,8 +112,16 @@ class ReportInputs:
             self.training,
             self.scores,
             self.predictions,
-            study.published if study else published.accuracies(),
+            unfrozen=self.unfrozen,
+            published=study.published if study else published.accuracies(),
+            study=self.study,
         )
+
+
+def _read_study() -> str | None:
+    """The literature study that params.yaml names; none where it has its content instead."""
+    name = read_yaml(PARAMS).get(STUDY)
+    return name if isinstance(name, str) else None
 
 
 def _read_json(path: Path) -> Any:

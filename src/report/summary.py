@@ -42,13 +42,14 @@ class Row:
 class Summary:
     """All rows, the `best` by validation accuracy, and the one that the others are held against.
 
-    step: what the report advises to do next.
+    step: what the report advises to do next. study: the name of the literature study, or None.
     """
 
     rows: tuple[Row, ...]
     best: str
     reference: str
     step: NextStep
+    study: str | None = None
 
     @classmethod
     def of(cls, comparison: Comparison) -> Summary:
@@ -68,6 +69,7 @@ class Summary:
             best=comparison.best.name,
             reference=comparison.reference.name,
             step=next_step(comparison),
+            study=comparison.study,
         )
 
     def write(self) -> None:
@@ -123,10 +125,14 @@ class Summary:
         return table
 
     def next_steps(self) -> Iterator[str]:
-        """The page, MLflow's, and what the report advises, each with its command."""
-        yield f"open {paths.REPORT_PAGE}: every comparison with its figures"
+        """The page, MLflow's, and what the report advises, each with its command if it has one."""
+        page = str(paths.REPORT_PAGE)
+        if self.study:
+            copied = paths.REPORT_PAGE.with_name(f"study-{self.study}.html")
+            page = f"{copied}, which `make study` writes"
+        yield f"open {page}: every comparison with its figures"
         yield "make ui: the runs in MLflow, epoch by epoch"
-        yield f"{self.step.says} {self.step.command}"
+        yield f"{self.step.says} {self.step.command}".rstrip()
 
 
 def print_summary(summary: Summary) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 from src.config import BEST_NAME
 from src.evaluation.metrics import Score
 from src.evaluation.significance import AdjustedTest, PairedTest
@@ -27,22 +29,27 @@ def seeds(score: Score) -> str:
 
 def advice(row: ExperimentResult) -> str:
     """What to do, if this experiment is the best."""
-    if row.experiment.start == "scratch":
-        return "Train from scratch"
-    if "all" in row.unfrozen:
-        return "Unfreeze everything"
-    if row.unfrozen:
-        return f"Unfreeze {listed(row.unfrozen)}"
-    kind = "a new linear head" if row.head == "linear" else f"a new {row.head} head"
-    return f"Keep the network frozen and train {kind}"
+    block = row.experiment.features
+    scratch = row.experiment.start == "scratch"
+    if not row.unfrozen:
+        network = "a random network" if scratch else "the network"
+        kind = "a new linear head" if row.head == "linear" else f"a new {row.head} head"
+        which = f" on the features of {block}" if block else ""
+        return f"Keep {network} frozen and train {kind}{which}"
+    which = f", with the head on the features of {block}" if block else ""
+    if scratch:
+        return f"Train from scratch{which}"
+    return f"Unfreeze {'everything' if 'all' in row.unfrozen else listed(row.unfrozen)}{which}"
 
 
 def headline(comparison: Comparison) -> str:
     """The result in one line."""
     best, reference, simplest = comparison.best, comparison.reference, comparison.simplest
+    if comparison.beating:
+        better = f"{_names(comparison.beating)} {_do(comparison.beating)} better on test"
+        return f"Validation and test disagree: {best.name} leads on validation, but {better}"
     if unfinished := _unfinished(comparison, best):
-        names = listed(row.name for row in unfinished)
-        return f"Not settled: {best.name} leads, but {names} had too few epochs"
+        return f"Not settled: {best.name} leads, but {_names(unfinished)} had too few epochs"
     reached = f"{percent(simplest.test.accuracy)} of test images identified correctly"
     if best.against_reference is None:
         return f"{advice(best)}: {reached}, {_over_seeds(best)}"
@@ -56,6 +63,14 @@ def headline(comparison: Comparison) -> str:
         seeds = _over_seeds(simplest, reference)
         return f"{advice(simplest)}{more}: {reached}, against {other}, {seeds}"
     return f"No clear winner: {best.name} leads on validation, but that may be chance"
+
+
+def _names(rows: Iterable[ExperimentResult]) -> str:
+    return listed(row.name for row in rows)
+
+
+def _do(rows: Collection[ExperimentResult]) -> str:
+    return "does" if len(rows) == 1 else "do"
 
 
 def _over_seeds(*rows: ExperimentResult) -> str:
@@ -81,7 +96,7 @@ def improving(comparison: Comparison) -> str:
         return ""
     one = len(rows) == 1
     return (
-        f"{listed(row.name for row in rows)} {'was' if one else 'were'} still improving at "
+        f"{_names(rows)} {'was' if one else 'were'} still improving at "
         f"{'its' if one else 'their'} last epoch: give {'it' if one else 'them'} more epochs "
         "before you conclude anything from a low accuracy."
     )
@@ -109,25 +124,34 @@ def findings(comparison: Comparison) -> list[str]:
             f"Its difference from {comparison.reference.name} on the same images is "
             f"{_difference(best.against_reference)}."
         )
-    if comparison.as_good:
-        smallest = min(
-            (best, *comparison.as_good), key=lambda row: row.trained.trainable_parameters
+    if len(comparison.rows) > 1:
+        said += _others(comparison)
+        said += [_all_against_reference(comparison), tested(comparison)]
+    return [*said, *filter(None, [improving(comparison)])]
+
+
+def _others(comparison: Comparison) -> list[str]:
+    """How the other rows compare with the best on the test images."""
+    best, beating, as_good = comparison.best, comparison.beating, comparison.as_good
+    said = []
+    if beating:
+        said.append(
+            f"On the test images, {_names(beating)} {_do(beating)} better than {best.name} by more "
+            f"than chance can explain: validation and test disagree. {best.name} stays the best "
+            "row, as the test images choose nothing."
         )
+    if as_good:
+        smallest = min((best, *as_good), key=lambda row: row.trained.trainable_parameters)
         tail = (
             "; of these it trains the fewest parameters."
             if smallest is best
             else f"; the one that trains the fewest parameters is {smallest.name} "
             f"({count(smallest.trained.trainable_parameters)})."
         )
-        others = listed(row.name for row in comparison.as_good)
-        said.append(f"The tests cannot tell it apart from {others}{tail}")
-    elif len(comparison.rows) > 1:
-        said.append(
-            "Every other row differs from it on these images by more than chance can explain."
-        )
-    if len(comparison.rows) > 1:
-        said += [_all_against_reference(comparison), tested(comparison)]
-    return [*said, *filter(None, [improving(comparison)])]
+        said.append(f"The tests cannot tell it apart from {_names(as_good)}{tail}")
+    elif not beating:
+        said.append("Every other row does worse on these images by more than chance can explain.")
+    return said
 
 
 def tested(comparison: Comparison) -> str:
@@ -201,7 +225,7 @@ def validation_note(comparison: Comparison) -> str:
     whose = (
         "Every row's validation accuracy"
         if len(comparison.selected) == len(comparison.rows)
-        else f"That of {listed(row.name for row in comparison.selected)}"
+        else f"That of {_names(comparison.selected)}"
     )
     return (
         f"{said} {whose} is the best of its epochs on the same images, which is optimistic, too, "
@@ -228,7 +252,7 @@ def name_of(test: PairedTest) -> str:
 def _all_against_reference(comparison: Comparison) -> str:
     name = comparison.reference.name
     parts = [
-        f"{listed(row.name for row in rows)} {'does' if len(rows) == 1 else 'do'} {word}"
+        f"{_names(rows)} {_do(rows)} {word}"
         for sign, word in ((1, "better"), (-1, "worse"))
         if (rows := comparison.beyond_chance(sign))
     ]

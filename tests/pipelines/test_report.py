@@ -307,3 +307,56 @@ def test_the_cost_of_each_row_stands_beside_its_time(html: str, root: Path) -> N
         assert "products and sums of layers, as they are defined, in training one seed" in page
     for each in found.values():
         assert f'<td class="n">{formats.flops(each)}</td>' in html
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_step_of_a_literature_study_runs_outside_the_workspace_where_it_has_a_name(
+    named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = {"text": "any", "dataset": "none", "published": {"ModelA": 0.9}}
+    fabricate.write_project(tmp_path, fabricate.faces())
+    monkeypatch.chdir(tmp_path)
+    write_json(Path("studies/mine.yaml"), {"study": study})
+    write_json(PARAMS, json.loads(PARAMS.read_text()) | {"study": "mine" if named else study})
+    main([])
+    where = "--temp $(python -m src.preset mine) " if named else ""
+    command = f"dvc exp run {where}-S experiments.ModelC.epochs=4"
+    for path in (paths.REPORT_PAGE, paths.REPORT_TEXT, paths.SUMMARY):
+        assert command in path.read_text()
+
+
+def test_a_step_without_a_command_leaves_no_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiments = {name: fabricate.EXPERIMENTS[name] for name in ("Baseline", "ModelA")}
+    longer = {name: each.model_copy(update={"epochs": 30}) for name, each in experiments.items()}
+    accuracy = {"Baseline": 0.4, "ModelA": 0.9}
+    fabricate.write_project(tmp_path, fabricate.faces(), longer, accuracy, seeds=3)
+    monkeypatch.chdir(tmp_path)
+    write_json(Path("studies/mine.yaml"), {"study": {"text": "any", "dataset": "none"}})
+    write_json(PARAMS, json.loads(PARAMS.read_text()) | {"study": "mine"})
+    main([])
+    html, text = paths.REPORT_PAGE.read_text(), paths.REPORT_TEXT.read_text()
+    assert "Use ModelA.</p>" in html and "<pre>" not in html
+    assert text.endswith("Use ModelA.\n") and "``" not in text
+
+
+def test_the_page_advises_what_trains_and_on_which_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still = fabricate.EXPERIMENTS["ModelC"].model_copy(
+        update={"multipliers": {"base": 0.0}, "features": "conv4_x"}
+    )
+    experiments = {"Baseline": fabricate.EXPERIMENTS["Baseline"], "ModelC": still}
+    accuracy = {"Baseline": 0.3, "ModelC": 0.95}
+    fabricate.write_project(tmp_path, fabricate.faces(), experiments, accuracy)
+    monkeypatch.chdir(tmp_path)
+    main([])
+    said = "Keep the network frozen and train a new linear head on the features of conv4_x: "
+    assert f"<h1>{said}" in paths.REPORT_PAGE.read_text()
+    assert "Unfreeze" not in paths.REPORT_PAGE.read_text()
+
+
+def test_the_chart_of_weights_is_said_to_begin_where_each_row_did(html: str) -> None:
+    (caption,) = re.findall(r"<figcaption>(How far[^.]*\.)", html)
+    assert "pretrained weights, or random ones where a row trains from scratch" in caption

@@ -138,6 +138,25 @@ def test_the_dataset_card_counts_an_image_once_and_an_empty_subject_as_none(
     assert "| near duplicate | 2 | 1 |" in card and "| empty subject | 1 | 0 |" in card
 
 
+@pytest.mark.parametrize(
+    ("selected", "said"),
+    [
+        (True, "Validation images choose epochs and experiments; "),
+        (False, "Validation images choose experiments, and no epochs; "),
+    ],
+)
+def test_the_dataset_card_says_what_validation_images_choose(
+    selected: bool, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fabricate.write_project(tmp_path, fabricate.faces())
+    monkeypatch.chdir(tmp_path)
+    for name in fabricate.EXPERIMENTS:
+        path = paths.train_metrics(name)
+        write_json(path, json.loads(path.read_text()) | {"selected": selected})
+    main([])
+    assert said in paths.DATASET_CARD.read_text()
+
+
 def test_names_are_text_and_never_markup(model_card: str, dataset_card: str) -> None:
     for card in (model_card, dataset_card):
         assert "<script" not in card

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from src.config import Experiment, Head
 from src.config.presets import read_preset
-from src.evaluation.metrics import score
+from src.evaluation.metrics import Score, score
 from src.evaluation.predictions import Predictions
 from src.evaluation.significance import holm, paired_test
 from src.report import formats, steps, words
-from src.report.comparison import Comparison, compare_experiments
+from src.report.comparison import Comparison, TrainingSummary, compare_experiments
 from src.report.curves import LearningCurve
 from tests import fabricate
 from tests.shipped import SHIPPED
+
+
+def compare(
+    experiments: Mapping[str, Experiment],
+    trained: Mapping[str, TrainingSummary],
+    scores: Mapping[str, Score],
+    made: Predictions,
+    study: str | None = None,
+) -> Comparison:
+    """A comparison of rows that train what they name."""
+    unfrozen = {
+        name: tuple(block for block in each.train if block != "head")
+        for name, each in experiments.items()
+    }
+    return compare_experiments(experiments, trained, scores, made, unfrozen=unfrozen, study=study)
 
 
 def results(**accuracy: float) -> Comparison:
@@ -25,7 +42,7 @@ def results(**accuracy: float) -> Comparison:
     made = fabricate.predictions(fabricate.faces(), names)
     trained = {name: fabricate.trained(share) for name, share in names.items()}
     scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
-    return compare_experiments(experiments, trained, scores, made)
+    return compare(experiments, trained, scores, made)
 
 
 def test_validation_alone_chooses_the_best() -> None:
@@ -56,7 +73,7 @@ def test_of_equals_the_one_that_trains_less_is_best() -> None:
     }
     scores = {name: score(made.logits[name], made.labels) for name in trained}
     experiments = {name: fabricate.EXPERIMENTS[name] for name in trained}
-    assert compare_experiments(experiments, trained, scores, made).best.name == "Baseline"
+    assert compare(experiments, trained, scores, made).best.name == "Baseline"
 
 
 def test_without_a_baseline_the_first_row_is_the_reference() -> None:
@@ -65,7 +82,7 @@ def test_without_a_baseline_the_first_row_is_the_reference() -> None:
     trained = {name: fabricate.trained(0.8) for name in names}
     scores = {name: score(made.logits[name], made.labels) for name in names}
     experiments = {name: fabricate.EXPERIMENTS[name] for name in names}
-    assert compare_experiments(experiments, trained, scores, made).reference.name == "ModelC"
+    assert compare(experiments, trained, scores, made).reference.name == "ModelC"
 
 
 def test_the_headline_of_a_clear_winner_says_what_to_unfreeze() -> None:
@@ -87,7 +104,7 @@ def crossed(trained: dict[str, tuple[float, int]], seeds: int = 3) -> Comparison
     }
     scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
     experiments = {name: fabricate.EXPERIMENTS[name] for name in trained}
-    return compare_experiments(experiments, summaries, scores, made)
+    return compare(experiments, summaries, scores, made)
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -109,6 +126,75 @@ def test_the_headline_advises_the_least_training_that_is_not_shown_to_be_worse(s
         step = steps.next_step(found)
         assert "too few to tell ModelC from ModelA" in step.says
         assert step.command == "python -m src.crossvalidate"
+
+
+def test_a_row_that_validation_chose_and_the_test_finds_worse_is_not_advised() -> None:
+    found = disagreeing(seeds=3)
+    assert found.best.name == "ModelC", "test images choose nothing"
+    assert found.beating == tuple(row for row in found.rows if row.name != "ModelC")
+    assert words.headline(found) == (
+        "Validation and test disagree: ModelC leads on validation, "
+        "but Baseline and ModelA do better on test"
+    )
+    paragraph = next(each for each in words.findings(found) if "disagree" in each)
+    assert "Baseline and ModelA do better than ModelC by more than chance can explain" in paragraph
+    assert "ModelC stays the best row" in paragraph
+    step = steps.next_step(found)
+    assert "disagree about ModelC and Baseline and ModelA" in step.says
+    assert step.command == steps.CROSSVALIDATE
+
+
+def disagreeing(seeds: int, **accuracy: float) -> Comparison:
+    """ModelC is best on validation, and on test worse than the other rows or as `accuracy` says."""
+    test = {"Baseline": 0.9, "ModelA": 0.9, "ModelC": 0.5, **accuracy}
+    made = fabricate.predictions(fabricate.faces(), test, seeds)
+    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
+    trained = {name: fabricate.trained(0.9 if name == "ModelC" else 0.6) for name in test}
+    experiments = {name: fabricate.EXPERIMENTS[name] for name in test}
+    return compare(experiments, trained, scores, made)
+
+
+def test_a_row_that_beats_the_best_is_named_where_the_best_beats_the_reference() -> None:
+    found = disagreeing(seeds=3, Baseline=0.2)
+    assert [row.name for row in found.beating] == ["ModelA"]
+    assert words.headline(found).endswith("but ModelA does better on test")
+    said = " ".join(words.findings(found))
+    assert "ModelA does better than ModelC by more than chance can explain" in said
+    assert "Every other row" not in said
+    assert "as sure as these images allow" not in steps.next_step(found).says
+
+
+def test_where_the_reference_was_chosen_a_row_that_beats_it_on_test_is_named() -> None:
+    test = {"Baseline": 0.5, "ModelA": 0.9}
+    made = fabricate.predictions(fabricate.faces(), test, seeds=3)
+    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
+    trained = {"Baseline": fabricate.trained(0.9), "ModelA": fabricate.trained(0.6)}
+    experiments = {name: fabricate.EXPERIMENTS[name] for name in test}
+    found = compare(experiments, trained, scores, made)
+    assert found.best is found.reference
+    assert words.headline(found) == (
+        "Validation and test disagree: Baseline leads on validation, but ModelA does better on test"
+    )
+    assert steps.next_step(found).command == steps.CROSSVALIDATE
+
+
+def test_a_reference_that_is_better_in_its_own_family_of_tests_alone_is_not_as_good() -> None:
+    found = disagreeing(seeds=3)
+    weaker = {
+        row.name: replace(row, against_best=replace(row.against_best, p=0.06))
+        for row in found.rows
+        if row.against_best
+    }
+    rows = tuple(weaker.get(row.name, row) for row in found.rows)
+    now = replace(found, rows=rows, reference=weaker["Baseline"])
+    assert [row.name for row in now.beating] == ["Baseline"]
+    assert [row.name for row in now.as_good] == ["ModelA"]
+
+
+def test_rows_that_are_all_worse_than_the_best_are_called_worse() -> None:
+    said = " ".join(words.findings(crossed({"Baseline": (0.3, 1), "ModelA": (0.9, 100)})))
+    assert "Every other row does worse on these images by more than chance can explain." in said
+    assert "disagree" not in said
 
 
 def test_training_less_is_not_advised_where_it_is_no_better_than_the_reference() -> None:
@@ -136,7 +222,7 @@ def test_where_one_subject_is_most_of_the_test_accuracy_is_called_misleading(
     )
     scores = {"ModelC": score(answers.logits["ModelC"], answers.labels)}
     experiments = {"ModelC": fabricate.EXPERIMENTS["ModelC"]}
-    found = compare_experiments(experiments, {"ModelC": fabricate.trained(0.9)}, scores, answers)
+    found = compare(experiments, {"ModelC": fabricate.trained(0.9)}, scores, answers)
     said = " ".join(words.findings(found))
     assert ("correct for 83.3% of the test images: compare macro F1" in said) == warned
 
@@ -150,9 +236,29 @@ def test_a_single_experiment_is_reported_without_comparisons() -> None:
     made = fabricate.predictions(fabricate.faces(), {"ModelC": 0.9})
     scores = {"ModelC": score(made.logits["ModelC"], made.labels)}
     experiments = {"ModelC": fabricate.EXPERIMENTS["ModelC"]}
-    found = compare_experiments(experiments, {"ModelC": fabricate.trained(0.9)}, scores, made)
+    found = compare(experiments, {"ModelC": fabricate.trained(0.9)}, scores, made)
     assert words.headline(found).startswith("Unfreeze everything")
     assert len(words.findings(found)) == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "unfrozen", "said"),
+    [
+        ("source", (), "Keep the network frozen and train a new linear head on {}"),
+        ("source", ("conv4_x",), "Unfreeze conv4_x, with the head on {}"),
+        ("source", ("all",), "Unfreeze everything, with the head on {}"),
+        ("scratch", ("all",), "Train from scratch, with the head on {}"),
+        ("scratch", (), "Keep a random network frozen and train a new linear head on {}"),
+    ],
+)
+def test_advice_names_the_features_that_the_head_reads(
+    start: Literal["source", "scratch"], unfrozen: tuple[str, ...], said: str
+) -> None:
+    cut = Experiment(
+        train=("head", *unfrozen), start=start, features="conv4_x", batch_size=8, epochs=1
+    )
+    row = replace(results(Baseline=0.5).best, experiment=cut, unfrozen=unfrozen)
+    assert words.advice(row) == said.format("the features of conv4_x")
 
 
 def test_blocks_in_a_row_with_one_learning_rate_are_named_together() -> None:
@@ -192,7 +298,7 @@ def test_the_luck_of_the_test_images_never_enters_a_choice() -> None:
     spoilt = {name: np.roll(logits, 1, axis=-1) for name, logits in made.logits.items()}
     trained = {name: fabricate.trained(share) for name, share in fabricate.ACCURACY.items()}
     scores = {name: score(logits, made.labels) for name, logits in spoilt.items()}
-    assert compare_experiments(fabricate.EXPERIMENTS, trained, scores, made).best.name == "ModelA"
+    assert compare(fabricate.EXPERIMENTS, trained, scores, made).best.name == "ModelA"
 
 
 def test_where_validation_chose_some_epochs_the_note_names_their_rows() -> None:
@@ -202,7 +308,7 @@ def test_where_validation_chose_some_epochs_the_note_names_their_rows() -> None:
         for name, share in fabricate.ACCURACY.items()
     }
     scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
-    found = compare_experiments(fabricate.EXPERIMENTS, trained, scores, made)
+    found = compare(fabricate.EXPERIMENTS, trained, scores, made)
     assert words.validation(found) == "validation, kept epoch"
     assert "That of ModelC is the best of its epochs" in words.validation_note(found)
 
@@ -223,7 +329,7 @@ def crossed_results(**seeds: int) -> Comparison:
     scores = {name: score(each, made.labels) for name, each in made.logits.items()}
     trained = {name: fabricate.trained(fabricate.ACCURACY[name]) for name in seeds}
     experiments = {name: fabricate.EXPERIMENTS[name] for name in seeds}
-    return compare_experiments(experiments, trained, scores, made)
+    return compare(experiments, trained, scores, made)
 
 
 def test_with_several_seeds_everywhere_the_tests_are_over_seeds() -> None:
@@ -240,14 +346,15 @@ def test_where_one_side_has_one_seed_the_text_says_which_rows_that_concerns() ->
 
 
 def test_a_row_that_trains_more_and_was_still_learning_leaves_the_question_open() -> None:
-    made = fabricate.predictions(fabricate.faces())
-    scores = {name: score(made.logits[name], made.labels) for name in ("Baseline", "ModelC")}
+    test = {"Baseline": 0.9, "ModelC": 0.6}
+    made = fabricate.predictions(fabricate.faces(), test)
+    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
     trained = {
         "Baseline": fabricate.trained(0.9),
         "ModelC": fabricate.trained(0.6, trainable=10**7, epochs=3, improving=True),
     }
     experiments = {name: fabricate.EXPERIMENTS[name] for name in scores}
-    found = compare_experiments(experiments, trained, scores, made)
+    found = compare(experiments, trained, scores, made)
     assert words.headline(found) == "Not settled: Baseline leads, but ModelC had too few epochs"
     assert "ModelC was still improving at its last epoch" in words.findings(found)[-1]
     assert steps.next_step(found).command == "dvc exp run -S experiments.ModelC.epochs=6"
@@ -288,7 +395,7 @@ def test_more_seeds_are_asked_for_in_every_row(seeds: dict[str, int | None], com
     made = fabricate.predictions(fabricate.faces(), dict.fromkeys(seeds, 0.5))
     scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
     trained = {name: fabricate.trained(0.5) for name in seeds}
-    found = compare_experiments(experiments, trained, scores, made)
+    found = compare(experiments, trained, scores, made)
     assert steps.next_step(found).command == f"dvc exp run {command}"
 
 
@@ -306,7 +413,7 @@ def test_the_front_has_no_row_that_another_beats_in_time_and_accuracy() -> None:
         for name, share in fabricate.ACCURACY.items()
     }
     scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
-    found = compare_experiments(fabricate.EXPERIMENTS, trained, scores, made)
+    found = compare(fabricate.EXPERIMENTS, trained, scores, made)
     assert [row.name for row in found.front] == ["Baseline", "ModelA"]
 
 

@@ -52,7 +52,10 @@ def report(
     experiments = {name: Experiment(train=ROWS[name], batch_size=8, epochs=1) for name in test}
     trained = {name: fabricate.trained(validation[name]) for name in test}
     scores = {name: score(each, predictions.labels) for name, each in logits.items()}
-    Summary.of(compare_experiments(experiments, trained, scores, predictions)).write()
+    unfrozen = {name: ROWS[name][1:] for name in test}
+    Summary.of(
+        compare_experiments(experiments, trained, scores, predictions, unfrozen=unfrozen)
+    ).write()
 
 
 def summary(code: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -63,24 +66,32 @@ def summary(code: str | None = None) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("validation", "images", "seeds", "step"),
+    ("validation", "test", "images", "seeds", "step"),
     [
-        ((0.9, 0.5), 100, 1, "dvc exp run -S seeds=5"),
-        ((0.9, 0.5), 100, 3, "python -m src.tune"),
-        ((0.5, 0.9), 10, 3, "python -m src.crossvalidate"),  # they differ in two of ten images
-        ((0.5, 0.9), 100, 3, "--model models/ModelA.safetensors photo.jpg"),
+        ((0.9, 0.5), (0.5, 0.7), 100, 1, "dvc exp run -S seeds=5"),
+        ((0.9, 0.5), (0.9, 0.7), 100, 3, "python -m src.tune"),
+        # They differ in two of ten images.
+        ((0.5, 0.9), (0.5, 0.7), 10, 3, "python -m src.crossvalidate"),
+        ((0.5, 0.9), (0.5, 0.7), 100, 3, "--model models/ModelA.safetensors photo.jpg"),
     ],
 )
 def test_the_last_step_is_that_of_the_reports_page(
-    validation: tuple[float, float], images: int, seeds: int, step: str
+    validation: tuple[float, float], test: tuple[float, float], images: int, seeds: int, step: str
 ) -> None:
-    accuracies = dict(zip(ROWS, validation, strict=True))
-    report(accuracies, {"Baseline": 0.5, "ModelA": 0.7}, images=images, seeds=seeds)
+    chosen, tested = (dict(zip(ROWS, shares, strict=True)) for shares in (validation, test))
+    report(chosen, tested, images=images, seeds=seeds)
     lines = summary().stdout.splitlines()
     assert lines[-1].endswith(step)
     row = next(line for line in lines if line.startswith("ModelA"))
-    assert "70.0%" in row and "+20.0 points" in row
+    assert "70.0%" in row and f"{100 * (test[1] - test[0]):+.1f} points" in row
     assert not [line for line in lines if "\x1b" in line]
+
+
+def test_where_validation_and_test_disagree_the_last_step_says_so() -> None:
+    report({"Baseline": 0.5, "ModelA": 0.9}, {"Baseline": 0.7, "ModelA": 0.5}, images=100, seeds=3)
+    last = summary().stdout.splitlines()[-1]
+    assert "disagree about ModelA and Baseline" in last
+    assert last.endswith("python -m src.crossvalidate")
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
