@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.options import count
 from src import cli, paths
 from src.config import Head, load_params
 from src.errors import ConfigError
@@ -60,15 +61,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--hidden",
         nargs="+",
-        type=int,
+        type=count,
         help="widths of the hidden layers, instead of each experiment's own",
     )
     parser.add_argument(
-        "--count", type=int, default=1, help="copies of each head, with a seed each (%(default)s)"
+        "--count", type=count, default=1, help="copies of each head, with a seed each (%(default)s)"
     )
-    parser.add_argument("--epochs", type=int, help="instead of each experiment's own")
+    parser.add_argument("--epochs", type=count, help="instead of each experiment's own")
     parser.add_argument(
-        "--repeats", type=int, default=3, help="of each way, alternating (%(default)s)"
+        "--repeats", type=count, default=3, help="of each way, alternating (%(default)s)"
     )
     parser.add_argument(
         "--features", type=Path, default=paths.FEATURES, help="frozen features (%(default)s)"
@@ -112,6 +113,7 @@ def time_heads(
 ) -> StackingTiming:
     """Train both ways in turn, `repeats` times."""
     together, alone = [], []
+    _seconds([[replace(task, epochs=1) for task in tasks]], features)  # allocates and warms up
     for _ in range(repeats):
         together.append(_seconds([tasks], features))
         alone.append(_seconds([[task] for task in tasks], features))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import statistics
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -31,10 +32,11 @@ EXAMPLES = """\
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """Time and memory of one training; `seconds` is once_seconds and `epochs` * epoch_seconds.
+    """Time and memory of one training; `seconds` has those of the epochs not run, projected.
 
-    once_seconds: before the first epoch, mostly the caching of a frozen prefix. epoch_seconds:
-    mean of the `measured_epochs` that were run. peak_memory_mb: MiB, of a process of its own, with
+    once_seconds: before the first epoch and after the last, mostly the caching of a frozen prefix.
+    epoch_seconds: mean of the `measured_epochs` that were run, without the first if there are more,
+    which also warms up. peak_memory_mb: MiB, of a process of its own, with
     what it has read of the packed file; peak_own_mb without that, which is what it needs.
     """
 
@@ -135,16 +137,17 @@ def measure_cost(
         job = TrainingJob.of(name, params, starting_point, Path(folder))
         with OwnMemory() as own:
             run = run_engine(job)
-    epoch = (run.seconds - run.once_seconds) / measured
+    epochs_seconds = [each.seconds for each in run.fitted.history]
+    epoch = statistics.mean(epochs_seconds[1:] or epochs_seconds)
     return TrainingCost(
         experiment=name,
         images=images,
         subjects=subjects,
         epochs=epochs,
         measured_epochs=measured,
-        once_seconds=run.once_seconds,
+        once_seconds=run.seconds - sum(epochs_seconds),
         epoch_seconds=epoch,
-        seconds=run.once_seconds + epochs * epoch,
+        seconds=run.seconds + (epochs - measured) * epoch,
         peak_memory_mb=peak_memory(job.compute),
         peak_own_mb=own.peak,
     )

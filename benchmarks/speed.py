@@ -145,7 +145,7 @@ def compare_with_plain(
     job: TrainingJob, repeats: int, plain_epochs: int | None, terms: Terms
 ) -> SpeedComparison:
     """Train both ways in turn, `repeats` times, the engine always from a cold cache."""
-    from benchmarks.engine import run_engine
+    from benchmarks.engine import run_engine, warm_up
     from benchmarks.memory import peak_memory
     from benchmarks.plain import train_plain, write_folders
     from src.data.faceset import Split
@@ -159,6 +159,7 @@ def compare_with_plain(
     seconds: list[float] = []
     plain_seconds, accuracies, plain_accuracies, rates = [], [], [], []
     peak = 0.0
+    warm_up(job.compute)
     for repeat in range(repeats):
         seeded = job_of_repeat(job, repeat)
         engine = run_engine(seeded)

@@ -128,12 +128,14 @@ class SearchQuality:
 
 def measure_speed(params: Params, plain_epochs: int) -> SearchSpeed:
     """Run a study, then train its configurations by the plain loop."""
+    from benchmarks.engine import warm_up
     from src.tune.objective import Objective
     from src.tune.search import history_of
     from src.tune.space import TrialParams
     from src.tune.study import finished_trials
 
     objective = Objective.load(params)
+    warm_up(objective.compute)
     clock, cpu = time.perf_counter(), time.process_time()
     with _study(params, objective) as study:
         seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - cpu

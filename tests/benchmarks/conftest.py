@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from ruamel.yaml import YAML
 
+from benchmarks import engine
 from src.config import PARAMS
 from src.data.faceset import FaceSet
 from src.models.weights import random_weights
@@ -20,12 +22,13 @@ EXPERIMENTS = {
 }
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The project on disk, entered: packed faces and source weights, no features."""
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project that every test gets a copy of."""
+    root = tmp_path_factory.mktemp("original")
     raw = YAML(typ="safe").load((SHIPPED / PARAMS).read_text(encoding="utf-8"))
     raw["experiments"], raw["data"]["image_size"] = EXPERIMENTS, 16
-    with (tmp_path / PARAMS).open("w", encoding="utf-8") as file:
+    with (root / PARAMS).open("w", encoding="utf-8") as file:
         YAML(typ="safe").dump(raw, file)
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(2).repeat_interleave(20)
@@ -33,8 +36,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     images[torch.arange(40), labels] += 100
     split = torch.tensor([0] * 12 + [1] * 4 + [2] * 4, dtype=torch.uint8).repeat(2)
     for folder in ("data", "models"):
-        (tmp_path / folder).mkdir()
-    FaceSet(images, labels, split, ("ann", "bob")).save(tmp_path / "data/faces.safetensors")
-    random_weights("resnet18", 0).save(tmp_path / "models/source.safetensors")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+        (root / folder).mkdir()
+    FaceSet(images, labels, split, ("ann", "bob")).save(root / "data/faces.safetensors")
+    random_weights("resnet18", 0).save(root / "models/source.safetensors")
+    return root
+
+
+@pytest.fixture
+def project(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project on disk, entered: packed faces and source weights, no features."""
+    root = tmp_path / "project"
+    (root / "data").mkdir(parents=True)
+    (root / "models").mkdir()
+    shutil.copy(original / PARAMS, root)
+    for name in ("data/faces.safetensors", "models/source.safetensors"):
+        (root / name).hardlink_to(original / name)  # 45 MB, which whoever writes them replaces
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(engine, "WARM_UP", 0.0)
+    return root

@@ -36,7 +36,6 @@ DOCUMENTED = [
     )
     for line in re.findall(r"^\s*python -m (benchmarks\..*)$", text, re.MULTILINE)
 ]
-pytestmark = pytest.mark.usefixtures("project")
 
 
 @pytest.mark.parametrize("command", DOCUMENTED)

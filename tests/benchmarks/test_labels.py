@@ -21,7 +21,9 @@ def test_planted_labels_are_found_and_counted(
     """On images whose colours tell both subjects apart."""
     make_features(job_of("Baseline", project)).save(project / "data/features.safetensors")
     labels.main(["--seeds", "2", "--share", "0.1", "--json"])
-    for seed, line in enumerate(capsys.readouterr().out.splitlines()):
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    for seed, line in enumerate(lines):
         found = json.loads(line)
         assert (found["seed"], found["planted"], found["images"]) == (seed, 3, 32)
         assert found["first"] <= found["found"] <= min(found["planted"], found["flagged"])

@@ -19,8 +19,8 @@ def test_scaling_trains_every_size_asked_for(capsys: pytest.CaptureFixture[str])
     costs = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(c["images"], c["subjects"], c["epochs"]) for c in costs] == [(40, 3, 3), (80, 3, 3)]
     for cost in costs:
-        whole = cost["once_seconds"] + cost["epochs"] * cost["epoch_seconds"]
-        assert cost["seconds"] == pytest.approx(whole)
+        least = cost["once_seconds"] + cost["epochs"] * cost["epoch_seconds"]
+        assert cost["seconds"] > 0.5 * least > 0, "nothing is projected, but for the first epoch"
         assert 50 < cost["peak_memory_mb"] < 6000
 
 
@@ -54,6 +54,6 @@ def test_the_enlarged_dataset_has_the_size_asked_for(project: Path) -> None:
 @pytest.mark.parametrize("images", ["0", "-5", "many"])
 def test_a_size_that_is_none_is_refused(images: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
-        scaling.main(["--experiment", "Baseline", "--images", images])
+        scaling.main(["--experiment", "Baseline", f"--images={images}"])
     assert stopped.value.code == 2
-    assert "whole number" in capsys.readouterr().err or images.startswith("-")
+    assert "whole number" in capsys.readouterr().err
