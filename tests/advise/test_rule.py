@@ -103,8 +103,7 @@ def test_advice_ranks_every_experiment_of_a_project(
     from src.data.faceset import FaceSet
     from src.models.weights import random_weights
 
-    root = Path(__file__).parents[2]
-    raw = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    raw = yaml.safe_load((SHIPPED / "params.yaml").read_text(encoding="utf-8"))
     raw["data"]["image_size"] = 32
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     monkeypatch.chdir(tmp_path)

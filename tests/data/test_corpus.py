@@ -1,7 +1,7 @@
 """Mutated images and archives are used, set aside or refused; none costs much or writes anything.
 
-`pytest --hypothesis-profile thorough tests/data/test_corpus.py` takes twenty times as many;
-`python -m tests.corpus 20` prints what comes of them.
+`pytest -m faults --hypothesis-profile thorough tests/data/test_corpus.py` takes twenty times as
+many; `python -m tests.corpus 20` prints what comes of them.
 """
 
 from __future__ import annotations

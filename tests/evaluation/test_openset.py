@@ -19,21 +19,26 @@ from src.evaluation.openset import (
     resolution,
 )
 
-GENERATOR = np.random.default_rng(0)
+
+@pytest.fixture
+def draw() -> np.random.Generator:
+    return np.random.default_rng(0)
 
 
-def test_auroc_is_scikit_learns_with_ties() -> None:
-    known, strangers = (GENERATOR.integers(0, 9, n) + shift for n, shift in ((70, 1.0), (40, 0.0)))
+def test_auroc_is_scikit_learns_with_ties(draw: np.random.Generator) -> None:
+    known, strangers = (draw.integers(0, 9, n) + shift for n, shift in ((70, 1.0), (40, 0.0)))
     truth = np.repeat([1, 0], [70, 40])
     expected = roc_auc_score(truth, np.concatenate([known, strangers]))
     assert auroc(known, strangers) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("count", "far"), [(112, 0.01), (19, 0.1), (40, 0.2)])
-def test_a_further_stranger_is_accepted_no_more_often_than_asked(count: int, far: float) -> None:
+def test_a_further_stranger_is_accepted_no_more_often_than_asked(
+    draw: np.random.Generator, count: int, far: float
+) -> None:
     accepted = [
         scores[-1] > conservative_threshold(scores[:-1], far)
-        for scores in GENERATOR.normal(size=(4000, count + 1))
+        for scores in draw.normal(size=(4000, count + 1))
     ]
     assert np.mean(accepted) <= far + 3 * np.sqrt(far / 4000)
     assert np.mean(accepted) >= far / 2
@@ -62,10 +67,12 @@ def test_without_a_hit_each_identity_counts_once() -> None:
     assert by_identity(np.zeros(112, bool), np.repeat(np.arange(7), 16)) == wilson(0, 7)
 
 
-def test_the_difference_is_of_the_areas_and_its_interval_of_resampled_identities() -> None:
+def test_the_difference_is_of_the_areas_and_its_interval_of_resampled_identities(
+    draw: np.random.Generator,
+) -> None:
     subjects, identities = np.repeat(np.arange(6), 5), np.repeat([1, 3, 4, 8], 4)
-    one = GENERATOR.normal(1.5, 1, 30), GENERATOR.normal(0, 1, 16)
-    other = GENERATOR.normal(0.5, 1, 30), GENERATOR.normal(0, 1, 16)
+    one = draw.normal(1.5, 1, 30), draw.normal(0, 1, 16)
+    other = draw.normal(0.5, 1, 30), draw.normal(0, 1, 16)
     found = difference(one, other, subjects, identities)
     assert found.value == pytest.approx(auroc(*one) - auroc(*other))
     draws, generator = [], np.random.default_rng(1)
@@ -86,10 +93,12 @@ def test_the_coverage_curve_answers_the_highest_scores_first() -> None:
 
 
 @pytest.mark.parametrize(("count", "level"), product([28, 60], [0.8, 0.9]))
-def test_candidates_hold_the_right_subject_as_often_as_promised(count: int, level: float) -> None:
+def test_candidates_hold_the_right_subject_as_often_as_promised(
+    draw: np.random.Generator, count: int, level: float
+) -> None:
     held = [
         values[-1] >= candidate_floor(values[:-1], level)
-        for values in GENERATOR.beta(4, 1, size=(4000, count + 1))
+        for values in draw.beta(4, 1, size=(4000, count + 1))
     ]
     assert np.mean(held) >= level - 3 * np.sqrt(level * (1 - level) / 4000)
     assert np.mean(held) <= level + 1 / count + 0.02

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from src.config import Params
 from src.data.faceset import FaceSet
 from src.training.device import Compute, left_in_cgroup, resolve
 from src.training.engine import run_job
-from src.training.result import TrainingResult
+from src.training.result import Epoch, TrainingResult
 from tests.training.conftest import CPU32, make_job
 
 DEVICES = [
@@ -41,20 +42,26 @@ def run(
     return run_job(job, lambda _epoch: None)
 
 
+def figures(epoch: Epoch) -> Epoch:
+    """Without times, which differ."""
+    return replace(epoch, seconds=0, images_per_second=0)
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", EXPERIMENTS)
 @pytest.mark.parametrize("recipe", ["tuned", "reference"])
-def test_every_way_of_fitting_gives_the_same_twice_and_on_a_gpu_what_the_processor_gives(
+def test_every_way_of_fitting_gives_the_same_bits_twice_and_on_a_gpu_nearly_the_processors_loss(
     device: str, name: str, recipe: str, faces: FaceSet, params: Params, tmp_path: Path
 ) -> None:
     fitted = run(faces, params, tmp_path / "one", resolve(device, "float32"), recipe, name)
     again = run(faces, params, tmp_path / "two", resolve(device, "float32"), recipe, name)
-    first, second = fitted.history[0], again.history[0]
-    assert (first.train_loss, first.val_loss) == (second.train_loss, second.val_loss)
+    assert list(map(figures, fitted.history)) == list(map(figures, again.history))
+    assert fitted.state.keys() == again.state.keys()
+    assert all(torch.equal(tensor, again.state[key]) for key, tensor in fitted.state.items())
     if device == "cpu":
         return
     expected = run(faces, params, tmp_path / "cpu", CPU32, recipe, name)
-    cpu = expected.history[0]
+    first, cpu = fitted.history[0], expected.history[0]
     assert first.val_loss == pytest.approx(cpu.val_loss, rel=0.02)
     assert fitted.state.keys() == expected.state.keys()
 
