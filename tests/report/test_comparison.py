@@ -298,7 +298,10 @@ def test_the_luck_of_the_test_images_never_enters_a_choice() -> None:
     spoilt = {name: np.roll(logits, 1, axis=-1) for name, logits in made.logits.items()}
     trained = {name: fabricate.trained(share) for name, share in fabricate.ACCURACY.items()}
     scores = {name: score(logits, made.labels) for name, logits in spoilt.items()}
-    assert compare(fabricate.EXPERIMENTS, trained, scores, made).best.name == "ModelA"
+    answered = replace(made, logits=spoilt)
+    found = compare(fabricate.EXPERIMENTS, trained, scores, answered)
+    assert found.best.name == "ModelA"
+    assert found.best.test.accuracy < fabricate.ACCURACY["ModelA"] / 2
 
 
 def test_where_validation_chose_some_epochs_the_note_names_their_rows() -> None:
