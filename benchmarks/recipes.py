@@ -152,7 +152,7 @@ def compare(
             )
             if options.plain_epochs:
                 check_comparable(other)
-            if not trainings:
+            if seed == 0:
                 warm_up(job.compute)
             trainings.append(train(job))
             others.append(train(other))
