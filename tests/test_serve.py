@@ -274,6 +274,17 @@ def test_a_port_that_cannot_be_had_is_one_line_before_the_model_is_read(
     assert done.stderr.startswith(f"error: port {number}: ") and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "::1%nowhere", ""])
+def test_a_host_that_cannot_be_had_is_one_line_before_the_model_is_read(
+    served: Served, host: str
+) -> None:
+    command = [sys.executable, "-m", "src.serve", "--host", host, "--port", "0"]
+    done = subprocess.run(command, cwd=served.root, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: host") and done.stderr.count("\n") == 1
+    assert "--host" in done.stderr and "port " not in done.stderr
+
+
 def test_a_running_server_is_timed(
     served: Served, photos: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
