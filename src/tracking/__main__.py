@@ -14,6 +14,8 @@ from src.config import PARAMS, load_params
 from src.config.tracking import Tracking
 from src.errors import TrackingError, UserError
 from src.models.threshold import Threshold
+from src.tracking.attached import restore
+from src.tracking.champion import version_uri
 from src.tracking.gate import gate_of
 from src.tracking.pages import address, describe_model, dress, dress_all
 from src.tracking.reconcile import log_test, reconcile
@@ -69,7 +71,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"error: {error}", file=sys.stderr)
             code = 2
     dress_all(done)
+    if done:
+        restore_thresholds(folder / paths.THRESHOLD)
     return code
+
+
+def restore_thresholds(path: Path) -> None:
+    """Give the threshold in `path`, if there is one, back to the versions that have lost it."""
+    for version in restore(open_backend(), path) if path.is_file() else ():
+        print(f"{version_uri(version)}: its threshold is restored")
 
 
 def dress_pages(tracking: Tracking, port: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src import paths
-from src.errors import TrackingError
+from src.errors import TrackingError, WeightsError
 from src.files import digest
 from src.tracking.local import LocalVersion, local_version
 from src.tracking.record import RunRecord
@@ -27,6 +27,7 @@ THRESHOLD_MD5, ATTACHED = "threshold.md5", Path("threshold/threshold.safetensors
 CLASSES, SIZE = "data.classes", "data.image_size"
 LICENCE, ROLLED_BACK = "weights.licence", "rolled_back"
 URI = "models:/"
+RECONCILE = "`python -m src.tracking reconcile`"
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,22 @@ def _threshold_of(version: ModelVersion | LocalVersion, weights: Path) -> Path |
     path = weights.parent / ATTACHED
     if not path.is_file() or digest(path) != md5:
         what = f"missing, or not the threshold that was registered as {version_uri(version)}"
-        raise TrackingError(str(path), what, "run `python -m src.tracking reconcile`")
+        raise TrackingError(str(path), what, _mend_threshold(version))
     return path
+
+
+def _mend_threshold(version: ModelVersion | LocalVersion) -> str:
+    """How a version gets its threshold back, if the project has one of its network by now."""
+    from src.models.threshold import Threshold  # imports torch, which takes seconds
+
+    try:
+        found = Threshold.load(project_root() / paths.THRESHOLD)
+    except WeightsError:
+        return f"run `dvc repro evaluate` and {RECONCILE}"
+    if found.model == version.tags.get(MODEL_MD5):
+        return f"run {RECONCILE}"
+    promote = "`python -m src.registry promote VERSION --force --reason TEXT`"
+    return f"{paths.THRESHOLD} is of another model, so make another version champion: run {promote}"
 
 
 @reachable()
@@ -161,10 +176,10 @@ def _mend(version: ModelVersion) -> str:
     own = own_record(version, project_root() / paths.RUNS)
     if own is None:
         return "run `python -m pipelines.register`, which promotes the best there is"
-    model, mend = RunRecord.read(own).model, "`python -m src.tracking reconcile`"
+    model = RunRecord.read(own).model
     file = own.parent / model.path if model else own
     whole = file.is_file() and digest(file) == version.tags.get(MODEL_MD5)
-    return f"run {mend}" if whole else f"run `dvc pull` and {mend}"
+    return f"run {RECONCILE}" if whole else f"run `dvc pull` and {RECONCILE}"
 
 
 def own_record(version: ModelVersion, runs: Path) -> Path | None:
