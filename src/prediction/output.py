@@ -85,12 +85,14 @@ class Tables(Writer):
             # As Text, since rich would take `[ann]` in a string for markup.
             for subject, probability in prediction.subjects:
                 table.add_row(Text(printable(subject)), f"{probability:.1%}")
-            # Not the table's own title and caption, which would break at its width.
-            console.print(Text(printable(title)), soft_wrap=True)
-            console.print(table)
-            if prediction.candidates is not None:
-                said = f"candidates: {', '.join(prediction.candidates) or 'none'}"
-                console.print(Text(printable(said)), soft_wrap=True)
+            with console.capture() as captured:
+                # Not the table's own title and caption, which would break at its width.
+                console.print(Text(printable(title)), soft_wrap=True)
+                console.print(table)
+                if prediction.candidates is not None:
+                    said = f"candidates: {', '.join(prediction.candidates) or 'none'}"
+                    console.print(Text(printable(said)), soft_wrap=True)
+            self._put(captured.get())
 
 
 @dataclass

@@ -167,6 +167,21 @@ def test_control_characters_in_names_and_paths_are_escaped(
     assert r"\x1b[2Jann" in printed and r"a\x1b[1m.png" in printed
 
 
+def test_a_name_that_the_streams_encoding_lacks_is_escaped_in_the_table(
+    project: Project, photos: list[str]
+) -> None:
+    state, spec = load_state(project.model)
+    save_network(Path("named.safetensors"), state, replace(spec, subjects=("名前", "bob", "eve")))
+    done = subprocess.run(
+        [sys.executable, "-m", "src.predict", "--model", "named.safetensors", photos[0]],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"\u540d\u524d" in done.stdout and done.stdout.isascii()
+
+
 def test_without_a_champion_the_error_names_the_mend(project: Project, photos: list[str]) -> None:
     with pytest.raises(TrackingError, match=r"^models:/face-classifier@champion: no champion yet"):
         main(photos)

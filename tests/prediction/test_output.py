@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
+from typing import TextIO
 
 import pytest
 
@@ -83,11 +85,18 @@ def test_rows_have_columns() -> None:
     assert text.splitlines()[1].split() == ["plain.jpg", "unknown", "75.0%", "none"]
 
 
-def test_what_an_encoding_lacks_is_escaped() -> None:
-    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    Rows(out, NAMES, True).write(ANSWERS)
+@pytest.mark.parametrize("encoding", ["ascii", "iso-8859-1"])
+@pytest.mark.parametrize(
+    "writer", [Tables, lambda out: Rows(out, NAMES, True)], ids=["table", "rows"]
+)
+def test_what_an_encoding_lacks_is_escaped(
+    writer: Callable[[TextIO], Writer], encoding: str
+) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    writer(out).write(ANSWERS)
     assert isinstance(out.buffer, io.BytesIO)
-    assert rb"\u540d\u524d.jpg" in out.buffer.getvalue()
+    text = out.buffer.getvalue()
+    assert rb"\u540d\u524d.jpg" in text and b"75.0%" in text
 
 
 def test_a_table_leaves_the_path_and_what_is_said_of_it_on_one_line() -> None:
