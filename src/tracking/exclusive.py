@@ -20,8 +20,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from src.tracking.store import SQLITE, Backend, Store, locked
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 PREFIX = "promoting."  # of tags of the registered model
 MAKING = "making"  # the same of the experiment, before what the run is known by
@@ -69,10 +73,21 @@ def alone_making(store: Store, run: str) -> Iterator[None]:
         f"run {run}: waiting for another process to make it",
         lambda: client.get_experiment(experiment).tags,
         partial(client.set_experiment_tag, experiment),
-        partial(client.delete_experiment_tag, experiment),
+        partial(_delete_experiment_tag, client, experiment),
     )
     with _alone(store, tags):
         yield
+
+
+def _delete_experiment_tag(client: MlflowClient, experiment: str, key: str) -> None:
+    """Delete a tag that another process may have deleted, which MLflow minds here alone."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.delete_experiment_tag(experiment, key)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
 
 
 @contextmanager

@@ -12,15 +12,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from src.closure import ROOT
 from src.tracking import exclusive
 from src.tracking.champion import find_champion
-from src.tracking.exclusive import alone
+from src.tracking.exclusive import MAKING, alone, alone_making
 from src.tracking.registry import promote
 from src.tracking.store import open_store
 from tests.tracking.finished import finish_run
@@ -28,8 +30,6 @@ from tests.tracking.projects import EXPERIMENT, MODEL, Project
 from tests.tracking.servers import Server, new_server
 from tests.tracking.test_gate import answering, validate_on
 from tests.tracking.test_seeds import assert_complete, finish, tree
-
-pytestmark = pytest.mark.faults
 
 PROMOTE = """
 import os, sys, time
@@ -64,19 +64,30 @@ for _ in range(5):
         Path("count").write_text(str(count + 1))
 """
 STUDY = """
-import sys, time
+import os, time
 from pathlib import Path
 from src.data.faceset import FaceSet
+from src.tracking import exclusive, trials
 from src.tracking.provenance import dataset_version
-from src.tracking.store import open_store
-from src.tracking.trials import track_study
 
-open_store("face-finetune")
+look, wait = trials._resume_run, exclusive._wait
+
+def waiting():  # to be let in
+    Path(f"{os.getpid()}.ready").touch()
+    wait()
+
+def looking(*args):  # until the other has looked as well, or waits to be let in
+    found = look(*args)
+    Path(f"{os.getpid()}.ready").touch()
+    while len(list(Path().glob("*.ready"))) < 2:
+        time.sleep(0.01)
+    return found
+
+trials._resume_run, exclusive._wait = looking, waiting
 faces = Path("data/faces.safetensors")
 dataset = dataset_version(faces, FaceSet.load(faces), "data/a.zip")
-time.sleep(max(0.0, float(sys.argv[1]) - time.time()))
 given = {"name": "tune", "identity": "one", "params": {}, "tags": {}, "command": "again"}
-with track_study(experiment="face-finetune", dataset=dataset, **given) as run:
+with trials.track_study(experiment="face-finetune", dataset=dataset, **given) as run:
     print(run.run_id)
 """
 RECONCILE = """
@@ -132,6 +143,7 @@ def at_once(program: str, *arguments: tuple[str, ...]) -> list[str]:
     return said
 
 
+@pytest.mark.faults
 def test_the_better_of_two_that_beat_the_same_champion_at_once_ends_as_champion(
     project: Project, store: Server | None
 ) -> None:
@@ -148,6 +160,7 @@ def test_the_better_of_two_that_beat_the_same_champion_at_once_ends_as_champion(
     assert not [key for key in tags if key.startswith(exclusive.PREFIX)]
 
 
+@pytest.mark.faults
 def test_processes_in_the_block_do_not_overlap(project: Project, store: Server | None) -> None:
     open_store(EXPERIMENT).client.create_registered_model(MODEL)
     Path("count").write_text("0")
@@ -155,6 +168,7 @@ def test_processes_in_the_block_do_not_overlap(project: Project, store: Server |
     assert Path("count").read_text() == "15"
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("store", ["server"], indirect=True)
 def test_what_a_killed_process_leaves_is_cleared_by_the_next(
     project: Project,
@@ -180,6 +194,7 @@ def test_what_a_killed_process_leaves_is_cleared_by_the_next(
     assert promote(project.record, 0.5, MODEL).promoted
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("store", ["server"], indirect=True)
 def test_one_that_takes_long_inside_is_not_taken_for_dead(
     project: Project, store: Server | None, monkeypatch: pytest.MonkeyPatch
@@ -205,6 +220,25 @@ def test_one_that_takes_long_inside_is_not_taken_for_dead(
     assert order == ["slow in", "slow out", "next in", "next out"]
 
 
+def test_one_whose_tag_another_process_removed_leaves_as_ever(project: Project) -> None:
+    store = replace(open_store(EXPERIMENT), uri="that of a server")  # so that tags are the lock
+    client, experiment = store.client, store.experiment_id
+    client.create_registered_model(MODEL)
+    with alone(store, MODEL):
+        (mine,) = client.get_registered_model(MODEL).tags
+        client.delete_registered_model_tag(MODEL, mine)
+    with alone_making(store, "one"):
+        (mine,) = [tag for tag in client.get_experiment(experiment).tags if tag.startswith(MAKING)]
+        client.delete_experiment_tag(experiment, mine)
+
+
+def test_any_other_failure_to_remove_a_tag_is_told(project: Project) -> None:
+    store = replace(open_store(EXPERIMENT), uri="that of a server")
+    with pytest.raises(MlflowException, match="active"), alone_making(store, "one"):
+        store.client.delete_experiment(store.experiment_id)
+
+
+@pytest.mark.faults
 def test_two_clones_that_reconcile_at_once_make_a_lost_run_once(
     project: Project, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,15 +250,15 @@ def test_two_clones_that_reconcile_at_once_make_a_lost_run_once(
     assert sorted(text.split()[-1] for text in said) == ["present", "rebuilt"]
     assert_complete(*tree())
     tags = open_store(EXPERIMENT).client.get_experiment_by_name(EXPERIMENT).tags
-    assert not [key for key in tags if key.startswith(exclusive.MAKING)]
+    assert not [key for key in tags if key.startswith(MAKING)]
 
 
-def test_two_machines_that_start_a_study_at_once_make_one_run_of_it(
+@pytest.mark.faults
+def test_two_machines_that_look_for_a_studys_run_at_once_make_one(
     project: Project, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{server.address}")
-    start = str(time.time() + 8)  # when all have imported what they need
-    ids = {said.split()[-1] for said in at_once(STUDY, *[(start,)] * 3)}
+    ids = {said.split()[-1] for said in at_once(STUDY, (), ())}
     assert len(ids) == 1
     client = MlflowClient(f"http://{server.address}")
     experiment = client.get_experiment_by_name(EXPERIMENT)

@@ -9,7 +9,6 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from src.data.faceset import FaceSet
@@ -18,7 +17,7 @@ from src.tracking.provenance import dataset_version
 from src.tracking.reconcile import ensure_run
 from src.tracking.record import MetricPoint
 from src.tracking.store import open_store
-from src.tracking.trials import StudyRun, TrialRun, track_study
+from src.tracking.trials import TrialRun, track_study
 from tests.tracking.finished import finish_run
 from tests.tracking.projects import EXPERIMENT, Project
 from tests.tracking.test_reconcile import all_runs
@@ -180,16 +179,3 @@ def test_a_trial_whose_logging_was_killed_is_completed_once(project: Project) ->
     assert (child.info.status, child.info.end_time) == ("FINISHED", TRIAL.ended)
     (point,) = store.client.get_metric_history(child.info.run_id, "a")
     assert (point.value, point.timestamp) == (0.5, 1500)
-
-
-def test_a_study_that_reports_again_has_one_model_and_one_figure(project: Project) -> None:
-    def report(run: StudyRun) -> None:
-        run.log_metrics({"best": 0.5})
-        run.log_model(project.model, np.zeros((2, 32, 32, 3), np.uint8))
-
-    for _ in range(2):
-        with study(project) as run:
-            report(run)
-    client = open_store(EXPERIMENT).client
-    assert len(client.get_run(run.run_id).outputs.model_outputs) == 1
-    assert len(client.get_metric_history(run.run_id, "best")) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 
@@ -13,6 +14,7 @@ from src.tracking import trials
 from src.tracking.provenance import dataset_version
 from src.tracking.store import open_store
 from tests.tracking.projects import EXPERIMENT, Project
+from tests.tracking.test_killed import study
 
 
 def track(project: Project, tag: str) -> str:
@@ -51,3 +53,16 @@ def test_who_goes_on_finds_the_parent_and_tags_it_anew(project: Project) -> None
     store = open_store(EXPERIMENT)
     (run,) = store.client.search_runs([store.experiment_id])
     assert (run.data.tags["device"], run.info.status) == ("there", "FINISHED")
+
+
+def test_a_study_that_reports_again_has_one_model_and_one_figure(project: Project) -> None:
+    def report(run: trials.StudyRun) -> None:
+        run.log_metrics({"best": 0.5})
+        run.log_model(project.model, np.zeros((2, 32, 32, 3), np.uint8))
+
+    for _ in range(2):
+        with study(project) as run:
+            report(run)
+    client = open_store(EXPERIMENT).client
+    assert len(client.get_run(run.run_id).outputs.model_outputs) == 1
+    assert len(client.get_metric_history(run.run_id, "best")) == 1
