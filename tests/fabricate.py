@@ -16,7 +16,7 @@ from src.evaluation.metrics import score, wilson
 from src.evaluation.predictions import Predictions
 from src.evaluation.strangers import Half, Halves
 from src.files import write_csv, write_json
-from src.report.comparison import TrainingSummary
+from src.report.comparison import Comparison, TrainingSummary, compare_experiments
 from src.tracking.record import RunRecord
 from tests.shipped import SHIPPED
 
@@ -102,6 +102,30 @@ def trained(
         seconds=seconds,
         flops=flops,
         improving=improving,
+    )
+
+
+def compare(
+    trained: Mapping[str, TrainingSummary],
+    made: Predictions,
+    experiments: Mapping[str, Experiment] = EXPERIMENTS,
+    *,
+    published: Mapping[str, float] | None = None,
+    study: str | None = None,
+) -> Comparison:
+    """The rows of `trained`, scored on what was made, each of which trains the blocks it names."""
+    rows = {name: experiments[name] for name in trained}
+    return compare_experiments(
+        rows,
+        trained,
+        {name: score(made.logits[name], made.labels) for name in rows},
+        made,
+        unfrozen={
+            name: tuple(block for block in each.train if block != "head")
+            for name, each in rows.items()
+        },
+        published=published,
+        study=study,
     )
 
 

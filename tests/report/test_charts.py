@@ -8,11 +8,10 @@ from matplotlib.colors import to_rgb
 
 from src.evaluation import published
 from src.evaluation.figures import confusion_figure
-from src.evaluation.metrics import score
 from src.evaluation.predictions import Predictions
 from src.plotting import BLUE, DARK, ORANGE, PAPER
 from src.report.charts import accuracy_chart, curves_chart
-from src.report.comparison import Comparison, compare_experiments
+from src.report.comparison import Comparison
 from src.report.curves import LearningCurve
 from tests import fabricate
 
@@ -24,11 +23,7 @@ CURVE = LearningCurve((0.4, 0.6), (0.3, 0.5), 2)
 def comparison(figures: dict[str, float]) -> Comparison:
     made = fabricate.predictions(fabricate.faces())
     trained = {name: fabricate.trained(share) for name, share in fabricate.ACCURACY.items()}
-    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
-    unfrozen = dict.fromkeys(trained, ("all",))
-    return compare_experiments(
-        fabricate.EXPERIMENTS, trained, scores, made, unfrozen=unfrozen, published=figures
-    )
+    return fabricate.compare(trained, made, published=figures)
 
 
 def legend(drawn: object) -> list[str]:

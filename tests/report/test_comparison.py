@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -11,38 +10,20 @@ import pytest
 
 from src.config import Experiment, Head
 from src.config.presets import read_preset
-from src.evaluation.metrics import Score, score
 from src.evaluation.predictions import Predictions
 from src.evaluation.significance import holm, paired_test
 from src.report import formats, steps, words
-from src.report.comparison import Comparison, TrainingSummary, compare_experiments
+from src.report.comparison import Comparison
 from src.report.curves import LearningCurve
 from tests import fabricate
 from tests.shipped import SHIPPED
 
 
-def compare(
-    experiments: Mapping[str, Experiment],
-    trained: Mapping[str, TrainingSummary],
-    scores: Mapping[str, Score],
-    made: Predictions,
-    study: str | None = None,
-) -> Comparison:
-    """A comparison of rows that train what they name."""
-    unfrozen = {
-        name: tuple(block for block in each.train if block != "head")
-        for name, each in experiments.items()
-    }
-    return compare_experiments(experiments, trained, scores, made, unfrozen=unfrozen, study=study)
-
-
 def results(**accuracy: float) -> Comparison:
     names = {**fabricate.ACCURACY, **accuracy}
-    experiments = {name: fabricate.EXPERIMENTS[name] for name in names}
     made = fabricate.predictions(fabricate.faces(), names)
     trained = {name: fabricate.trained(share) for name, share in names.items()}
-    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
-    return compare(experiments, trained, scores, made)
+    return fabricate.compare(trained, made)
 
 
 def test_validation_alone_chooses_the_best() -> None:
@@ -71,18 +52,14 @@ def test_of_equals_the_one_that_trains_less_is_best() -> None:
         "Baseline": fabricate.trained(0.8, trainable=10),
         "ModelA": fabricate.trained(0.8, trainable=1000),
     }
-    scores = {name: score(made.logits[name], made.labels) for name in trained}
-    experiments = {name: fabricate.EXPERIMENTS[name] for name in trained}
-    assert compare(experiments, trained, scores, made).best.name == "Baseline"
+    assert fabricate.compare(trained, made).best.name == "Baseline"
 
 
 def test_without_a_baseline_the_first_row_is_the_reference() -> None:
     made = fabricate.predictions(fabricate.faces())
     names = ("ModelC", "ModelA")
     trained = {name: fabricate.trained(0.8) for name in names}
-    scores = {name: score(made.logits[name], made.labels) for name in names}
-    experiments = {name: fabricate.EXPERIMENTS[name] for name in names}
-    assert compare(experiments, trained, scores, made).reference.name == "ModelC"
+    assert fabricate.compare(trained, made).reference.name == "ModelC"
 
 
 def test_the_headline_of_a_clear_winner_says_what_to_unfreeze() -> None:
@@ -102,9 +79,7 @@ def crossed(trained: dict[str, tuple[float, int]], seeds: int = 3) -> Comparison
     summaries = {
         name: fabricate.trained(share, trainable=count) for name, (share, count) in trained.items()
     }
-    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
-    experiments = {name: fabricate.EXPERIMENTS[name] for name in trained}
-    return compare(experiments, summaries, scores, made)
+    return fabricate.compare(summaries, made)
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -148,10 +123,8 @@ def disagreeing(seeds: int, **accuracy: float) -> Comparison:
     """ModelC is best on validation, and on test worse than the other rows or as `accuracy` says."""
     test = {"Baseline": 0.9, "ModelA": 0.9, "ModelC": 0.5, **accuracy}
     made = fabricate.predictions(fabricate.faces(), test, seeds)
-    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
     trained = {name: fabricate.trained(0.9 if name == "ModelC" else 0.6) for name in test}
-    experiments = {name: fabricate.EXPERIMENTS[name] for name in test}
-    return compare(experiments, trained, scores, made)
+    return fabricate.compare(trained, made)
 
 
 def test_a_row_that_beats_the_best_is_named_where_the_best_beats_the_reference() -> None:
@@ -167,10 +140,8 @@ def test_a_row_that_beats_the_best_is_named_where_the_best_beats_the_reference()
 def test_where_the_reference_was_chosen_a_row_that_beats_it_on_test_is_named() -> None:
     test = {"Baseline": 0.5, "ModelA": 0.9}
     made = fabricate.predictions(fabricate.faces(), test, seeds=3)
-    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
     trained = {"Baseline": fabricate.trained(0.9), "ModelA": fabricate.trained(0.6)}
-    experiments = {name: fabricate.EXPERIMENTS[name] for name in test}
-    found = compare(experiments, trained, scores, made)
+    found = fabricate.compare(trained, made)
     assert found.best is found.reference
     assert words.headline(found) == (
         "Validation and test disagree: Baseline leads on validation, but ModelA does better on test"
@@ -220,9 +191,7 @@ def test_where_one_subject_is_most_of_the_test_accuracy_is_called_misleading(
         np.arange(6),
         ("ann", "bob"),
     )
-    scores = {"ModelC": score(answers.logits["ModelC"], answers.labels)}
-    experiments = {"ModelC": fabricate.EXPERIMENTS["ModelC"]}
-    found = compare(experiments, {"ModelC": fabricate.trained(0.9)}, scores, answers)
+    found = fabricate.compare({"ModelC": fabricate.trained(0.9)}, answers)
     said = " ".join(words.findings(found))
     assert ("correct for 83.3% of the test images: compare macro F1" in said) == warned
 
@@ -234,9 +203,7 @@ def test_a_frozen_network_can_be_the_answer() -> None:
 
 def test_a_single_experiment_is_reported_without_comparisons() -> None:
     made = fabricate.predictions(fabricate.faces(), {"ModelC": 0.9})
-    scores = {"ModelC": score(made.logits["ModelC"], made.labels)}
-    experiments = {"ModelC": fabricate.EXPERIMENTS["ModelC"]}
-    found = compare(experiments, {"ModelC": fabricate.trained(0.9)}, scores, made)
+    found = fabricate.compare({"ModelC": fabricate.trained(0.9)}, made)
     assert words.headline(found).startswith("Unfreeze everything")
     assert len(words.findings(found)) == 1
 
@@ -297,9 +264,8 @@ def test_the_luck_of_the_test_images_never_enters_a_choice() -> None:
     made = fabricate.predictions(fabricate.faces())
     spoilt = {name: np.roll(logits, 1, axis=-1) for name, logits in made.logits.items()}
     trained = {name: fabricate.trained(share) for name, share in fabricate.ACCURACY.items()}
-    scores = {name: score(logits, made.labels) for name, logits in spoilt.items()}
     answered = replace(made, logits=spoilt)
-    found = compare(fabricate.EXPERIMENTS, trained, scores, answered)
+    found = fabricate.compare(trained, answered)
     assert found.best.name == "ModelA"
     assert found.best.test.accuracy < fabricate.ACCURACY["ModelA"] / 2
 
@@ -310,8 +276,7 @@ def test_where_validation_chose_some_epochs_the_note_names_their_rows() -> None:
         name: fabricate.trained(share, selected=name == "ModelC")
         for name, share in fabricate.ACCURACY.items()
     }
-    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
-    found = compare(fabricate.EXPERIMENTS, trained, scores, made)
+    found = fabricate.compare(trained, made)
     assert words.validation(found) == "validation, kept epoch"
     assert "That of ModelC is the best of its epochs" in words.validation_note(found)
 
@@ -329,10 +294,8 @@ def crossed_results(**seeds: int) -> Comparison:
     made = fabricate.predictions(fabricate.faces(), seeds=max(seeds.values()))
     logits = {name: made.logits[name][:count] for name, count in seeds.items()}
     made = Predictions(logits, made.labels, made.rows, made.subjects)
-    scores = {name: score(each, made.labels) for name, each in made.logits.items()}
     trained = {name: fabricate.trained(fabricate.ACCURACY[name]) for name in seeds}
-    experiments = {name: fabricate.EXPERIMENTS[name] for name in seeds}
-    return compare(experiments, trained, scores, made)
+    return fabricate.compare(trained, made)
 
 
 def test_with_several_seeds_everywhere_the_tests_are_over_seeds() -> None:
@@ -351,13 +314,11 @@ def test_where_one_side_has_one_seed_the_text_says_which_rows_that_concerns() ->
 def test_a_row_that_trains_more_and_was_still_learning_leaves_the_question_open() -> None:
     test = {"Baseline": 0.9, "ModelC": 0.6}
     made = fabricate.predictions(fabricate.faces(), test)
-    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
     trained = {
         "Baseline": fabricate.trained(0.9),
         "ModelC": fabricate.trained(0.6, trainable=10**7, epochs=3, improving=True),
     }
-    experiments = {name: fabricate.EXPERIMENTS[name] for name in scores}
-    found = compare(experiments, trained, scores, made)
+    found = fabricate.compare(trained, made)
     assert words.headline(found) == "Not settled: Baseline leads, but ModelC had too few epochs"
     assert "ModelC was still improving at its last epoch" in words.findings(found)[-1]
     assert steps.next_step(found).command == "dvc exp run -S experiments.ModelC.epochs=6"
@@ -396,9 +357,8 @@ def test_more_seeds_are_asked_for_in_every_row(seeds: dict[str, int | None], com
         for name, own in seeds.items()
     }
     made = fabricate.predictions(fabricate.faces(), dict.fromkeys(seeds, 0.5))
-    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
     trained = {name: fabricate.trained(0.5) for name in seeds}
-    found = compare(experiments, trained, scores, made)
+    found = fabricate.compare(trained, made, experiments)
     assert steps.next_step(found).command == f"dvc exp run {command}"
 
 
@@ -415,8 +375,7 @@ def test_the_front_has_no_row_that_another_beats_in_time_and_accuracy() -> None:
         name: fabricate.trained(share, seconds=seconds[name])
         for name, share in fabricate.ACCURACY.items()
     }
-    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
-    found = compare(fabricate.EXPERIMENTS, trained, scores, made)
+    found = fabricate.compare(trained, made)
     assert [row.name for row in found.front] == ["Baseline", "ModelA"]
 
 

@@ -13,9 +13,8 @@ from dvc.utils.hydra import apply_overrides
 
 from src.config import BEST, PARAMS, Experiment, Params, load_params, read_yaml, validate
 from src.config.presets import CONF, changed, read_preset
-from src.evaluation.metrics import score
 from src.preset import overrides
-from src.report.comparison import Comparison, compare_experiments
+from src.report.comparison import Comparison
 from src.report.steps import next_step
 from src.report.summary import Summary
 from tests import fabricate
@@ -67,12 +66,7 @@ def compare(
         name: fabricate.trained(share, epochs=each.epochs, improving=name == improving)
         for (name, each), share in zip(experiments.items(), validation, strict=True)
     }
-    scores = {name: score(logits, made.labels) for name, logits in made.logits.items()}
-    unfrozen = {
-        name: tuple(block for block in each.train if block != "head")
-        for name, each in experiments.items()
-    }
-    return compare_experiments(experiments, trained, scores, made, unfrozen=unfrozen, study=study)
+    return fabricate.compare(trained, made, experiments, study=study)
 
 
 def settings(command: str) -> Params:
