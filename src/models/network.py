@@ -23,7 +23,7 @@ from src.models.convolutions import speed_up_convolutions
 from src.models.head import NeighbourHead, build_head
 from src.models.imports import without_dynamo
 from src.models.layout import differences, not_finite, some
-from src.models.uninitialized import Uninitialized
+from src.models.uninitialized import without_values
 from src.tensors import MALFORMED, load_tensors, save_tensors
 
 Norm = nn.modules.batchnorm._BatchNorm
@@ -203,7 +203,7 @@ def build_network(state: Mapping[str, Tensor], spec: ModelSpec, where: str) -> N
     if spec.backbone not in BACKBONES:
         raise WeightsError(where, f"unknown backbone {spec.backbone!r}", "train it again")
     # Without memory of its own: seeds share what they have in common.
-    with torch.device("meta"), Uninitialized():
+    with without_values():
         network = Network(spec)
     layout = network.state_dict()
     if wrong := differences(layout, state):

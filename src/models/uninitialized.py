@@ -6,8 +6,11 @@ than a second in every process that checks the layout of its source weights.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch.overrides import TorchFunctionMode
 
 DRAWS = ("normal_", "uniform_")  # methods of Tensor by which layers fill their parameters
@@ -30,3 +33,10 @@ class Uninitialized(TorchFunctionMode):
         if getattr(func, "__name__", "") in DRAWS:
             return args[0]
         return func(*args, **kwargs)
+
+
+@contextmanager
+def without_values() -> Iterator[None]:
+    """Inside the block, new networks are on the meta device: names, shapes and types, no memory."""
+    with torch.device("meta"), Uninitialized():
+        yield

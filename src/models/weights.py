@@ -15,7 +15,7 @@ from src.errors import WeightsError
 from src.models.backbones import BACKBONES
 from src.models.layout import differences, not_finite, some
 from src.models.network import Network, build_backbone
-from src.models.uninitialized import Uninitialized
+from src.models.uninitialized import without_values
 from src.tensors import MALFORMED, load_tensors, save_tensors
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -84,7 +84,7 @@ def random_weights(backbone: str, seed: int) -> SourceWeights:
 @cache
 def layout_of(backbone: str) -> Mapping[str, Tensor]:
     """A backbone's tensors on the meta device: names, shapes and types without data."""
-    with torch.device("meta"), Uninitialized():
+    with without_values():
         return build_backbone(backbone, "standard").state_dict()
 
 

@@ -30,10 +30,8 @@ def _unfrozen(network: Network, experiment: Experiment, recipe: Recipe) -> tuple
 
 def _network(params: Params, last: str | None) -> Network:
     """The layers up to block `last`, without values and for any one subject."""
-    import torch
-
     from src.models.network import ModelSpec, Network
-    from src.models.uninitialized import Uninitialized
+    from src.models.uninitialized import without_values
 
     spec = ModelSpec(
         backbone=params.model.backbone,
@@ -42,5 +40,5 @@ def _network(params: Params, last: str | None) -> Network:
         subjects=("any",),
         last=last,
     )
-    with torch.device("meta"), Uninitialized():
+    with without_values():
         return Network(spec)

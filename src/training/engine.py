@@ -17,7 +17,7 @@ from src.data.faceset import Split
 from src.errors import ConfigError, DivergedError
 from src.models.network import Network
 from src.models.trainable import trained_blocks, training_mode
-from src.models.uninitialized import Uninitialized
+from src.models.uninitialized import without_values
 from src.training.accumulation import draws
 from src.training.adapting import AdaptingFeatures
 from src.training.classical import classify, fit_classical
@@ -87,7 +87,7 @@ def check_ranks(job: TrainingJob) -> None:
 
 def _described(job: TrainingJob) -> Network:
     """The job's network without memory for its weights."""
-    with torch.device("meta"), Uninitialized():
+    with without_values():
         return Network(job.spec())
 
 
