@@ -99,7 +99,7 @@ def accuracy_chart(comparison: Comparison) -> Figure:
             {"color": INK, "marker": "|", "linestyle": "", "markersize": 11},
         ),
     ]
-    if any(row.published for row in rows):
+    if comparison.published:
         look = {"color": ORANGE, "marker": "D", "linestyle": "", "markerfacecolor": "none"}
         marks.append((PUBLISHED, look))
     marks += [

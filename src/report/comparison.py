@@ -122,6 +122,11 @@ class Comparison:
         return tuple(row for row in self.rows if row.trained.selected)
 
     @property
+    def published(self) -> tuple[ExperimentResult, ...]:
+        """Experiments whose accuracy was published, on another dataset."""
+        return tuple(row for row in self.rows if row.published)
+
+    @property
     def improving(self) -> tuple[ExperimentResult, ...]:
         """Experiments that were still learning when their epochs ended."""
         return tuple(row for row in self.rows if row.improving)

@@ -309,38 +309,6 @@ def test_the_cost_of_each_row_stands_beside_its_time(html: str, root: Path) -> N
         assert f'<td class="n">{formats.flops(each)}</td>' in html
 
 
-@pytest.mark.parametrize("named", [True, False])
-def test_the_step_of_a_literature_study_runs_outside_the_workspace_where_it_has_a_name(
-    named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    study = {"text": "any", "dataset": "none", "published": {"ModelA": 0.9}}
-    fabricate.write_project(tmp_path, fabricate.faces())
-    monkeypatch.chdir(tmp_path)
-    write_json(Path("studies/mine.yaml"), {"study": study})
-    write_json(PARAMS, json.loads(PARAMS.read_text()) | {"study": "mine" if named else study})
-    main([])
-    where = "--temp $(python -m src.preset mine) " if named else ""
-    command = f"dvc exp run {where}-S experiments.ModelC.epochs=4"
-    for path in (paths.REPORT_PAGE, paths.REPORT_TEXT, paths.SUMMARY):
-        assert command in path.read_text()
-
-
-def test_a_step_without_a_command_leaves_no_empty_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    experiments = {name: fabricate.EXPERIMENTS[name] for name in ("Baseline", "ModelA")}
-    longer = {name: each.model_copy(update={"epochs": 30}) for name, each in experiments.items()}
-    accuracy = {"Baseline": 0.4, "ModelA": 0.9}
-    fabricate.write_project(tmp_path, fabricate.faces(), longer, accuracy, seeds=3)
-    monkeypatch.chdir(tmp_path)
-    write_json(Path("studies/mine.yaml"), {"study": {"text": "any", "dataset": "none"}})
-    write_json(PARAMS, json.loads(PARAMS.read_text()) | {"study": "mine"})
-    main([])
-    html, text = paths.REPORT_PAGE.read_text(), paths.REPORT_TEXT.read_text()
-    assert "Use ModelA.</p>" in html and "<pre>" not in html
-    assert text.endswith("Use ModelA.\n") and "``" not in text
-
-
 def test_the_page_advises_what_trains_and_on_which_features(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
