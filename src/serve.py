@@ -21,8 +21,8 @@ EXAMPLES = """\
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve the champion, the best model registered in MLflow, to this machine.
 
-    POST images to /invocations as {"inputs": [...]}: JPEG or PNG files in base64, or pixels.
-    docs/serving.md has an example. MLflow's server does the work; requests are bounded.
+    POST images to /invocations as {"inputs": [...]}: JPEG, PNG, PNM, BMP or WebP files in base64,
+    or pixels. docs/serving.md has an example. MLflow's server does the work; requests are bounded.
     """
     arguments = parser("src.serve", str(main.__doc__), EXAMPLES)
     arguments.add_argument("--host", default=HOST, help=f"address to bind to ({HOST})")
