@@ -129,6 +129,13 @@ def compare(
     )
 
 
+def results(**accuracy: float) -> Comparison:
+    """The rows of `EXPERIMENTS`, with the accuracies of `ACCURACY` but for those given."""
+    names = {**ACCURACY, **accuracy}
+    summaries = {name: trained(share) for name, share in names.items()}
+    return compare(summaries, predictions(faces(), names))
+
+
 def write_project(
     root: Path,
     dataset: FaceSet,

@@ -20,7 +20,7 @@ from src.closure import ROOT
 from src.errors import OutputError
 from src.files import all_or_none, atomic, sweep, write_csv, write_json, write_text
 from src.tensors import save_tensors
-from tests.training.test_feature_cache import full_disk
+from tests.disk import full_disk
 
 TEMPORARY = Path(".cache/tmp")
 KILLED = """

@@ -16,9 +16,9 @@ from src.registry import main
 from src.tracking.champion import champion_of
 from src.tracking.registry import Promotion, promote
 from src.tracking.store import open_backend
-from tests.tracking.finished import PARAMS, A, finish_run, tags
+from tests.tracking.finished import PARAMS, A, aliases, finish_run, tags
+from tests.tracking.networks import answering, validate_on
 from tests.tracking.projects import MODEL, Project
-from tests.tracking.test_gate import aliases, answering, validate_on
 
 Capture = pytest.CaptureFixture[str]
 

@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator
 from numpy.random import Generator
 
 from tests.corpus.images import Case, Family
-from tests.data.conftest import subjects
-from tests.data.test_hostile import asking_for, unpacked
-from tests.test_yaml_files import HOSTILE
+from tests.data.conftest import asking_for, subjects, unpacked
+from tests.hostile_yaml import HOSTILE
 
 FILES = subjects("ab", 6)
 SOUND = next(iter(FILES.values()))

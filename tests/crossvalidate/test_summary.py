@@ -16,7 +16,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from src.crossvalidate.summary import accuracy_figure, compare, corrected_t, page, table
 from src.evaluation.predictions import Predictions
 from src.report.charts import accuracy_chart
-from tests.report.test_comparison import results
+from tests import fabricate
 
 FOLDS = {"ModelA": (0.9, 0.8, 0.7), "Baseline": (0.6, 0.7, 0.5), "ModelB": (0.6, 0.7, 0.5)}
 
@@ -92,7 +92,7 @@ def test_a_p_value_too_small_for_three_decimals_is_said_to_be_below_them() -> No
 
 def test_the_figure_has_the_axes_of_the_reports() -> None:
     (axis,) = accuracy_figure(compare(predictions(), FOLDS)).axes
-    comparison = results()
+    comparison = fabricate.results()
     (reported,) = accuracy_chart(comparison).axes
     names = {axis: [*FOLDS], reported: [row.name for row in comparison.rows]}
     for each, expected in names.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -46,6 +47,17 @@ def write_folder(root: Path, files: Mapping[str, bytes]) -> Path:
     return root
 
 
+def unpacked(files: dict[str, bytes]) -> bytes:
+    """A tar archive's bytes."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
 def write_tar(path: Path, files: Mapping[str, bytes], mode: Literal["w", "w:gz"] = "w:gz") -> Path:
     """Write the files as a tar archive, gzipped or plain."""
     with tarfile.open(path, mode) as archive:
@@ -54,6 +66,14 @@ def write_tar(path: Path, files: Mapping[str, bytes], mode: Literal["w", "w:gz"]
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return path
+
+
+def asking_for(dictionary: int, packed: bytes) -> bytes:
+    """An xz file whose first block asks for a dictionary of the size with this number."""
+    size = 4 * (packed[12] + 1)
+    header = bytearray(packed[12 : 12 + size - 4])
+    header[4] = dictionary
+    return packed[:12] + header + zlib.crc32(header).to_bytes(4, "little") + packed[12 + size :]
 
 
 def write_zip(path: Path, files: Mapping[str, bytes]) -> Path:

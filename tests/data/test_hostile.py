@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import pytest
 from src.data.origins import open_origin
 from src.data.pack import pack
 from src.errors import OriginError, UserError
-from tests.data.conftest import settings, subjects, write_folder, write_tar
+from tests.data.conftest import asking_for, settings, subjects, unpacked, write_folder, write_tar
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "a.tar": bytes,
@@ -42,17 +41,6 @@ except UserError as error:
     print(error)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
-
-
-def unpacked(files: dict[str, bytes]) -> bytes:
-    """A tar archive's bytes."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return file.getvalue()
 
 
 def starts(tar: bytes) -> list[int]:
@@ -194,14 +182,6 @@ def test_headers_out_of_proportion_are_refused_in_little_memory(
     said, grown = cost(tmp_path / "a.tar.gz")
     assert "header" in said and said.count("\n") == 0
     assert grown < 200
-
-
-def asking_for(dictionary: int, packed: bytes) -> bytes:
-    """An xz file whose first block asks for a dictionary of the size with this number."""
-    size = 4 * (packed[12] + 1)
-    header = bytearray(packed[12 : 12 + size - 4])
-    header[4] = dictionary
-    return packed[:12] + header + zlib.crc32(header).to_bytes(4, "little") + packed[12 + size :]
 
 
 @pytest.mark.parametrize("dictionary", [30, 40])  # 128 MiB and 4 GiB

@@ -25,8 +25,7 @@ from src.data.origins import open_origin
 from src.data.pack import pack
 from src.errors import OriginError, UserError
 from tests.data.conftest import settings, subjects, write_folder, write_tar, write_zip
-from tests.pipelines.test_graph import is_code
-from tests.pipelines.test_paths import stages
+from tests.pipelines.stages import is_code, stages
 from tests.shipped import ROOT, SHIPPED
 
 NOISE = '''

@@ -13,7 +13,7 @@ import pytest
 from src.tune.study import PUBLISHED
 from tests.tune.conftest import command, here, searched  # noqa: F401 -- fixtures
 from tests.tune.postgres import server, stopped
-from tests.tune.test_processes import (
+from tests.tune.processes import (
     PATIENCE,
     assert_each_ran_once,
     finished,

@@ -20,8 +20,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
 
-from tests.pipeline.repository import Repository
-from tests.pipeline.test_dvc_commands import SMALL
+from tests.pipeline.repository import SMALL, Repository
 from tests.services.stack import ARTIFACTS, REMOTE, Services, client, missing, services
 
 LOCAL = ".dvc/config.local"  # where DVC's keys are, which git does not keep

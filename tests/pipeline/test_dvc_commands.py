@@ -7,22 +7,10 @@ import json
 import pytest
 
 from src.files import write_json
-from tests.pipeline.repository import Repository
+from tests.pipeline.repository import SMALL, Repository
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.long]
 
-SMALL = {
-    "data": {"origin": "data/smoke.yaml", "image_size": 32},
-    # DVC leaves git's index such that `git restore` passes over a file of the same size, as the
-    # figures of strangers may be after an experiment; without strangers there are none.
-    "unknown": {"origin": "data/nobody.yaml"},
-    "weights": {"origin": "weights/scratch.yaml"},
-    "model": {"backbone": "mobilenet_v3_small", "stem": "standard"},
-    "experiments": {
-        "Baseline": {"train": ["head"], "batch_size": 8, "epochs": 1},
-        "Last": {"train": ["head", "features.12"], "batch_size": 8, "epochs": 1},
-    },
-}
 STUDY = {
     "study": {
         "text": "Any text, of any year",

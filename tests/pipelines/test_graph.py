@@ -9,7 +9,7 @@ import pytest
 
 from src.closure import ROOT, import_closure
 from src.config import Params
-from tests.pipelines.test_paths import stages
+from tests.pipelines.stages import is_code, stages
 from tests.shipped import SHIPPED
 
 STAGES = stages(SHIPPED / "dvc.yaml")
@@ -24,12 +24,6 @@ HARMLESS = {  # where features lie and what MLflow is told, not what results are
 def module(stage: str) -> str:
     """The module that a stage runs: of `python -m pipelines.train ${key}`, pipelines.train."""
     return STAGES[stage]["cmd"].split()[2]
-
-
-def is_code(path: Path) -> bool:
-    """Whether a file has more to it than a docstring."""
-    statements = ast.parse((ROOT / path).read_bytes()).body
-    return any(not isinstance(node, ast.Expr) for node in statements)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipelines.train import artifacts
 from src import paths
+from tests.pipelines.stages import stages
 from tests.shipped import ROOT, SHIPPED
 
 KEY = "${key}"
@@ -45,11 +44,6 @@ WRITTEN = {
     },
     "register": {paths.REGISTERED},
 }
-
-
-def stages(file: Path) -> dict[str, Any]:
-    declared: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))["stages"]
-    return {name: stage.get("do", stage) for name, stage in declared.items()}
 
 
 def outputs(stage: dict[str, Any]) -> set[Path]:

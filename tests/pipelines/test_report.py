@@ -232,27 +232,6 @@ def test_a_reference_that_moves_no_weight_is_left_out_of_the_chart_of_weights(
     assert paths.chart("weight_change").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(
-    ("select", "header", "note"),
-    [
-        ("best", "validation, best epoch", "is the best of its epochs on the same images"),
-        ("last", "validation, last epoch", "every row keeps its last epoch"),
-    ],
-)
-def test_the_page_says_what_was_chosen_by_validation_accuracy(
-    select: str, header: str, note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fabricate.write_project(tmp_path, fabricate.faces())
-    for path in (tmp_path / paths.train_metrics("*")).parent.iterdir():
-        write_json(path, json.loads(path.read_text()) | {"selected": select == "best"})
-    monkeypatch.chdir(tmp_path)
-    main([])
-    html = paths.REPORT_PAGE.read_text()
-    assert header in html
-    for text in (html, paths.REPORT_TEXT.read_text()):
-        assert note in text and "The best row was chosen by validation accuracy" in text
-
-
 def test_the_page_says_who_read_the_test_images_and_how_many_seeds_there_are(
     html: str, root: Path
 ) -> None:
@@ -270,20 +249,6 @@ def test_every_link_of_the_contents_leads_to_a_section(html: str) -> None:
 def test_accuracy_comes_right_after_the_name_so_that_a_phone_shows_it(html: str) -> None:
     row = html.split('<th scope="row">ModelA')[1].split("</tr>", maxsplit=1)[0]
     assert re.search(r"<td[^>]*>(.*?)</td>", row)[1].startswith("<b>")  # type: ignore[index]
-
-
-def test_with_several_seeds_the_page_shows_their_number_and_spread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fabricate.write_project(tmp_path, fabricate.faces(), seeds=3)
-    monkeypatch.chdir(tmp_path)
-    main([])
-    metrics = json.loads(paths.TEST_METRICS.read_text())["ModelA"]
-    spread = f"3 (sd {100 * metrics['accuracy_sd']:.1f})"
-    for text in (paths.REPORT_PAGE.read_text(), paths.REPORT_TEXT.read_text()):
-        assert spread in text
-        assert f"{metrics['accuracy']:.1%}" in text
-        assert "Images are crossed with seeds" in text and "McNemar" not in text
 
 
 def test_a_row_that_was_stopped_while_it_learned_says_so(html: str, root: Path) -> None:
@@ -307,22 +272,6 @@ def test_the_cost_of_each_row_stands_beside_its_time(html: str, root: Path) -> N
         assert "products and sums of layers, as they are defined, in training one seed" in page
     for each in found.values():
         assert f'<td class="n">{formats.flops(each)}</td>' in html
-
-
-def test_the_page_advises_what_trains_and_on_which_features(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    still = fabricate.EXPERIMENTS["ModelC"].model_copy(
-        update={"multipliers": {"base": 0.0}, "features": "conv4_x"}
-    )
-    experiments = {"Baseline": fabricate.EXPERIMENTS["Baseline"], "ModelC": still}
-    accuracy = {"Baseline": 0.3, "ModelC": 0.95}
-    fabricate.write_project(tmp_path, fabricate.faces(), experiments, accuracy)
-    monkeypatch.chdir(tmp_path)
-    main([])
-    said = "Keep the network frozen and train a new linear head on the features of conv4_x: "
-    assert f"<h1>{said}" in paths.REPORT_PAGE.read_text()
-    assert "Unfreeze" not in paths.REPORT_PAGE.read_text()
 
 
 def test_the_chart_of_weights_is_said_to_begin_where_each_row_did(html: str) -> None:

@@ -64,3 +64,8 @@ def promoted(
 def tags(version: int) -> dict[str, str]:
     """Those of a registered version."""
     return dict(open_backend().client.get_model_version(MODEL, str(version)).tags)
+
+
+def aliases() -> dict[str, int]:
+    found = open_backend().client.get_registered_model(MODEL).aliases
+    return {alias: int(version) for alias, version in found.items()}

@@ -72,6 +72,14 @@ def project(blueprint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return Project(root)
 
 
+def cloned(project: Project, blueprint: Path) -> Path:
+    """A copy of the project whose store is as the blueprint's."""
+    clone = project.root.with_name("clone")
+    shutil.copytree(project.root, clone, ignore=shutil.ignore_patterns("mlruns"))
+    shutil.copytree(blueprint / "mlruns", clone / "mlruns")
+    return clone
+
+
 @pytest.fixture
 def server(blueprint: Path, tmp_path: Path) -> Iterator[Server]:
     """A running MLflow server, with a database of its own."""

@@ -15,10 +15,9 @@ import pytest
 
 from src.tracking.reconcile import ensure_run
 from tests.tracking.finished import finish_run
-from tests.tracking.projects import Project
-from tests.tracking.test_reconcile import all_runs, cloned
-from tests.tracking.test_run import WAITING, only_run
-from tests.tracking.test_seeds import finish
+from tests.tracking.projects import Project, cloned
+from tests.tracking.runs import WAITING, all_runs, only_run
+from tests.tracking.seeded import finish
 
 pytestmark = pytest.mark.faults
 

@@ -19,9 +19,9 @@ from src.tracking.champion import ATTACHED, champion_of
 from src.tracking.registry import promote
 from src.tracking.store import open_backend
 from tests.tracking.finished import finish_run, tags
+from tests.tracking.networks import another_network
 from tests.tracking.projects import MODEL, Project
 from tests.tracking.servers import Server
-from tests.tracking.test_lost import another_network
 
 MENDED = r"registered as models:/face-classifier/1; run `python -m src\.tracking reconcile`$"
 

@@ -26,10 +26,10 @@ from src.tracking.exclusive import MAKING, alone, alone_making
 from src.tracking.registry import promote
 from src.tracking.store import open_store
 from tests.tracking.finished import finish_run
+from tests.tracking.networks import answering, validate_on
 from tests.tracking.projects import EXPERIMENT, MODEL, Project
+from tests.tracking.seeded import assert_complete, finish, tree
 from tests.tracking.servers import Server, new_server
-from tests.tracking.test_gate import answering, validate_on
-from tests.tracking.test_seeds import assert_complete, finish, tree
 
 PROMOTE = """
 import os, sys, time

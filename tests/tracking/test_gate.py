@@ -12,45 +12,14 @@ import torch
 from src.data.faceset import FaceSet
 from src.files import digest
 from src.models.network import Network, load_state, save_network
-from src.models.threshold import Threshold
 from src.tensors import load_tensors, save_tensors
 from src.tracking.champion import MODEL_MD5, champion_of, find_version, weights_of
-from src.tracking.comparison import HIGHER, SIGNIFICANT
-from src.tracking.registry import Promotion, promote
+from src.tracking.comparison import SIGNIFICANT
+from src.tracking.registry import promote
 from src.tracking.store import open_backend
-from tests.tracking.finished import PARAMS, A, B, finish_run, promoted, tags
+from tests.tracking.finished import PARAMS, A, B, aliases, finish_run, promoted, tags
+from tests.tracking.networks import answering, validate_on
 from tests.tracking.projects import MODEL, Project
-
-
-def answering(
-    project: Project,
-    name: str,
-    subject: int,
-    model: str = MODEL,
-    gate: str = HIGHER,
-    last: str = "",
-    strangers: bool = False,
-) -> Promotion:
-    """Promote a network that gives the same answer to every image, perhaps of fewer blocks."""
-    spec = replace(load_state(project.model)[1], last=last or None)
-    state = Network(spec).state_dict()
-    state[list(state)[-1]] = 1e6 * torch.eye(len(spec.subjects))[subject]
-    path = Path(f"models/{name}.safetensors")
-    save_network(path, state, spec)
-    record = project.record.with_name(f"{name}.json")
-    finish_run(replace(project, model=path), record, A)
-    threshold = Path("data/threshold.safetensors") if strangers else None
-    if threshold:
-        Threshold.nothing(digest(path), name, far=0.1).save(threshold)
-    return promote(record, 0.5, model, threshold, gate)
-
-
-def validate_on(project: Project, *counts: int) -> None:
-    """Pack a dataset with so many validation images of each subject, and two to train on."""
-    labels = torch.tensor([0, 1, *(n for n, many in enumerate(counts) for _ in range(many))])
-    split = torch.tensor([0, 0, *[1] * sum(counts)], dtype=torch.uint8)
-    images = torch.zeros(len(labels), 3, 32, 32, dtype=torch.uint8)
-    FaceSet(images, labels, split, FaceSet.load(project.faces).subjects).save(project.faces)
 
 
 def new_version(project: Project, subjects: tuple[str, ...] | None = None, size: int = 32) -> None:
@@ -61,11 +30,6 @@ def new_version(project: Project, subjects: tuple[str, ...] | None = None, size:
     FaceSet(images, labels, split, subjects or FaceSet.load(project.faces).subjects).save(
         project.faces
     )
-
-
-def aliases() -> dict[str, int]:
-    found = open_backend().client.get_registered_model(MODEL).aliases
-    return {alias: int(version) for alias, version in found.items()}
 
 
 def test_only_one_that_is_right_on_more_of_the_same_images_replaces_the_champion(

@@ -11,29 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from src.data.faceset import FaceSet
 from src.tracking.children import children_of
-from src.tracking.provenance import dataset_version
 from src.tracking.reconcile import ensure_run
-from src.tracking.record import MetricPoint
 from src.tracking.store import open_store
-from src.tracking.trials import TrialRun, track_study
 from tests.tracking.finished import finish_run
 from tests.tracking.projects import EXPERIMENT, Project
-from tests.tracking.test_reconcile import all_runs
-from tests.tracking.test_seeds import finish
+from tests.tracking.runs import all_runs
+from tests.tracking.seeded import finish
+from tests.tracking.studies import TRIAL, study
 
 pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
-TRIAL = TrialRun(
-    7,
-    {"width": 8},
-    {},
-    "FINISHED",
-    1000,
-    2000,
-    (MetricPoint(step=1, time=1500, metrics={"a": 0.5}),),
-)
 CREATING = """
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -87,7 +75,7 @@ finish_run(Project(Path.cwd()))
 LOGGING = """
 from src.tracking import trials
 from tests.tracking.projects import Project
-from tests.tracking.test_killed import TRIAL, study
+from tests.tracking.studies import TRIAL, study
 
 trials.finish_child = lambda *_: die()
 with study(Project(Path.cwd())) as run:
@@ -103,19 +91,6 @@ def dies(script: str) -> None:
     command = [sys.executable, "-c", start + script]
     done = subprocess.run(command, env=environment, check=False)
     assert done.returncode == -signal.SIGKILL
-
-
-def study(project: Project):
-    """The one study of a project."""
-    return track_study(
-        experiment=EXPERIMENT,
-        name="tune",
-        identity="one",
-        params={},
-        dataset=dataset_version(project.faces, FaceSet.load(project.faces), "data/a.zip"),
-        tags={},
-        command="python -m src.tune",
-    )
 
 
 def statuses() -> Counter[tuple[str, str]]:

@@ -19,6 +19,7 @@ from src.tracking.record import RunRecord
 from src.tracking.registry import promote
 from src.tracking.store import open_store
 from tests.tracking.finished import finish_run
+from tests.tracking.networks import another_network
 from tests.tracking.projects import EXPERIMENT, MODEL, Project
 from tests.tracking.servers import Server
 
@@ -136,19 +137,6 @@ def test_registering_another_experiment_mends_the_champion_from_its_own_record(
     made = promote(other, 0.6, MODEL)
     assert (made.promoted, made.reason[:6]) == (False, "a tie:")
     assert_whole_and_mended_once(project, capsys)
-
-
-def another_network(project: Project, name: str) -> Path:
-    """The record of a run whose network is another."""
-    from src.models.network import load_state, save_network
-
-    state, spec = load_state(project.model)
-    changed = Path(f"models/{name}.safetensors")
-    last = list(state)[-1]
-    save_network(changed, {**state, last: state[last] + 1}, spec)
-    path = Path(f"runs/{name}.json")
-    finish_run(Project(project.root, model=changed), path)
-    return path
 
 
 def test_a_champion_that_nothing_can_bring_back_gives_way_and_the_reason_says_so(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,10 +17,8 @@ from src.tracking.record import RunRecord
 from src.tracking.registry import promote
 from src.tracking.store import open_store
 from tests.tracking.finished import finish_run
-from tests.tracking.projects import EXPERIMENT, MODEL, Project
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
+from tests.tracking.projects import EXPERIMENT, MODEL, Project, cloned
+from tests.tracking.runs import all_runs
 
 
 @pytest.fixture
@@ -31,19 +28,6 @@ def restored(project: Project, blueprint: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(cloned(project, blueprint))
     assert all_runs() == []
     return record
-
-
-def cloned(project: Project, blueprint: Path) -> Path:
-    """A copy of the project whose store is as the blueprint's."""
-    clone = project.root.with_name("clone")
-    shutil.copytree(project.root, clone, ignore=shutil.ignore_patterns("mlruns"))
-    shutil.copytree(blueprint / "mlruns", clone / "mlruns")
-    return clone
-
-
-def all_runs() -> list[Run]:
-    store = open_store(EXPERIMENT)
-    return store.client.search_runs([store.experiment_id])
 
 
 def artifacts(run_id: str, folder: str | None = None) -> list[str]:

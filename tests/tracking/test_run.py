@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,38 +22,7 @@ from src.tracking.store import Store, open_store
 from src.tracking.writing import fill_run, flatten, start_run
 from tests.tracking.finished import EPOCH_KEYS, finish_run
 from tests.tracking.projects import EXPERIMENT, Project
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
-
-WAITING = """
-import sys, time
-from pathlib import Path
-from src import cli
-from src.tracking.run import track
-
-def main(argv):
-    with track(
-        experiment="face-finetune",
-        name="Waiting",
-        params={},
-        dataset=None,
-        stage="s",
-        record=Path("runs/W.json"),
-    ) as r:
-        r.log_epoch(1, {"train/loss": 1.0})
-        print("open", flush=True)
-        time.sleep(60)
-
-cli.run(main)
-"""
-
-
-def only_run(name: str) -> Run:
-    store = open_store(EXPERIMENT)
-    runs = store.client.search_runs([store.experiment_id], f"attributes.run_name = '{name}'")
-    assert len(runs) == 1
-    return runs[0]
+from tests.tracking.runs import WAITING, only_run
 
 
 def test_a_finished_run_is_all_there(project: Project) -> None:

@@ -14,7 +14,7 @@ from src.tracking import trials
 from src.tracking.provenance import dataset_version
 from src.tracking.store import open_store
 from tests.tracking.projects import EXPERIMENT, Project
-from tests.tracking.test_killed import study
+from tests.tracking.studies import study
 
 
 def track(project: Project, tag: str) -> str:

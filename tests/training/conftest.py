@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
-from src.config import Experiment, Params, Recipe, load_params
+from src.config import Experiment, Head, Params, Recipe, load_params
 from src.data.faceset import FaceSet
 from src.models.network import ModelSpec, Network
 from src.models.weights import random_weights
 from src.training.device import Compute
+from src.training.head_task import HeadTask
 from src.training.job import StartingPoint, TrainingJob
 from tests.shipped import SHIPPED
 
 CPU32 = Compute(torch.device("cpu"), torch.float32)
+CLASSES, WIDTH = 5, 24  # of blobs
 
 
 @pytest.fixture(scope="session")
@@ -91,3 +95,49 @@ def network(spec: ModelSpec) -> Network:
         if name.endswith("running_mean"):
             buffer.uniform_(-0.1, 0.1, generator=torch.Generator().manual_seed(2))
     return network
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """Two views of Gaussian blobs, one per class, and as many for validation."""
+
+    values: Tensor
+    labels: Tensor
+    val_values: Tensor
+    val_labels: Tensor
+
+    def training(self, _epoch: int) -> Tensor:
+        return self.values
+
+    def validation(self, _epoch: int) -> Tensor:
+        return self.val_values
+
+
+@pytest.fixture
+def blobs() -> Blobs:
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(CLASSES, WIDTH, generator=generator)
+    labels = torch.arange(70) % CLASSES
+    val_labels = torch.arange(30) % CLASSES
+    values = centres[labels] + torch.randn(2, 70, WIDTH, generator=generator)
+    val_values = centres[val_labels] + torch.randn(30, WIDTH, generator=generator)
+    return Blobs(values, labels, val_values, val_labels)
+
+
+def tasks(recipe: Recipe) -> list[HeadTask]:
+    def task(
+        hidden: tuple[int, ...], dropout: tuple[float, ...], seed: int, rate: float
+    ) -> HeadTask:
+        own = recipe.model_copy(update={"learning_rate": rate, "select": "last"})
+        head = Head(hidden=hidden, dropout=dropout)
+        return HeadTask(head=head, recipe=own, epochs=4, batch_size=16, seed=seed)
+
+    return [
+        task((), (), 0, 0.01),
+        task((32, 16), (0.0, 0.0), 0, 0.01),
+        task((8, 40), (0.5, 0.2), 1, 0.003),
+        task((32, 16), (0.3, 0.0), 2, 0.02),
+        task((20,), (0.4,), 3, 0.01),
+        task((9,), (0.0,), 3, 0.02),
+        task((12, 10, 8), (0.1, 0.0, 0.6), 4, 0.01),
+    ]

@@ -19,7 +19,7 @@ from src.training.inputs import ImageInputs
 from src.training.loop import Examples, Plan, train
 from src.training.order import Purpose, stream
 from tests.training.conftest import CPU32
-from tests.training.test_loop import REFERENCE
+from tests.training.loops import REFERENCE
 
 
 def features(

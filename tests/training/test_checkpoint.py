@@ -17,8 +17,8 @@ from src.training.engine import run_job
 from src.training.job import TrainingJob
 from src.training.networks import checkpoint_of
 from src.training.result import Epoch
+from tests.disk import full_disk
 from tests.training.conftest import CPU32, make_job
-from tests.training.test_feature_cache import full_disk
 
 EPOCH = Epoch(1, 0.5, 0.5, 0.5, 0.5, 0.1, 1.0, 2.0)
 

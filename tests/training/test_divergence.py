@@ -27,8 +27,7 @@ from src.training.result import Epoch
 from tests import fabricate
 from tests.shipped import SHIPPED
 from tests.tracking.projects import EXPERIMENT, Project
-from tests.training.conftest import make_job
-from tests.training.test_heads import CLASSES, Blobs, blobs, tasks  # noqa: F401  # a fixture
+from tests.training.conftest import CLASSES, Blobs, make_job, tasks
 
 NETWORK, HEAD = ("head", "conv5_x"), ("head",)
 
@@ -77,10 +76,7 @@ def test_features_that_are_not_finite_are_not_given_to_scikit_learn(
         run_job(replace(job, starting_point=point), lambda _epoch: None)
 
 
-def test_a_head_that_diverges_leaves_the_others_as_they_were(
-    recipe: Recipe,
-    blobs: Blobs,  # noqa: F811
-) -> None:
+def test_a_head_that_diverges_leaves_the_others_as_they_were(recipe: Recipe, blobs: Blobs) -> None:
     two = [task for task in tasks(recipe) if len(task.head.hidden) == 2][:2]
     absurd = two[1].recipe.model_copy(update={"learning_rate": 1e38})
     seen: set[int] = set()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +18,10 @@ from src.training.engine import features_match, run_job
 from src.training.features import Features
 from src.training.job import TrainingJob, make_features
 from src.training.result import TrainingResult
+from tests.disk import full_disk
 from tests.shipped import SHIPPED
 from tests.training.conftest import CPU32, make_job
-from tests.training.test_loop import REFERENCE
+from tests.training.loops import REFERENCE
 
 ROOT = Path(__file__).parents[2]
 FROZEN = REFERENCE.model_copy(update={"batchnorm": "freeze"})
@@ -158,17 +156,6 @@ def test_a_damaged_file_is_made_anew(job: TrainingJob, recipe: Recipe, damage: b
         path.write_bytes(damage if isinstance(damage, bytes) else good[: len(good) // 2])
     assert same(trained(job), whole)
     assert path.read_bytes() == good
-
-
-@contextmanager
-def full_disk(room: int = 4096) -> Iterator[None]:
-    """No file can grow past `room` bytes; Python ignores the signal and raises OSError."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("recipe", [FROZEN, REFERENCE], ids=["freeze", "adapt"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,35 +19,7 @@ from src.training.heads import dropout_keys, train_heads
 from src.training.order import Purpose, epoch_order, stream
 from src.training.result import Epoch
 from src.training.schedules import factor
-
-CLASSES, WIDTH = 5, 24
-
-
-@dataclass(frozen=True)
-class Blobs:
-    """Two views of Gaussian blobs, one per class, and as many for validation."""
-
-    values: Tensor
-    labels: Tensor
-    val_values: Tensor
-    val_labels: Tensor
-
-    def training(self, _epoch: int) -> Tensor:
-        return self.values
-
-    def validation(self, _epoch: int) -> Tensor:
-        return self.val_values
-
-
-@pytest.fixture
-def blobs() -> Blobs:
-    generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(CLASSES, WIDTH, generator=generator)
-    labels = torch.arange(70) % CLASSES
-    val_labels = torch.arange(30) % CLASSES
-    values = centres[labels] + torch.randn(2, 70, WIDTH, generator=generator)
-    val_values = centres[val_labels] + torch.randn(30, WIDTH, generator=generator)
-    return Blobs(values, labels, val_values, val_labels)
+from tests.training.conftest import CLASSES, WIDTH, Blobs, tasks
 
 
 def train_alone(task: HeadTask, blobs: Blobs) -> tuple[nn.Module, list[float]]:
@@ -95,25 +67,6 @@ def forward(head: nn.Module, x: Tensor, task: HeadTask, step: int) -> Tensor:
             x = module(x)
         layer += isinstance(module, nn.Linear)
     return x
-
-
-def tasks(recipe: Recipe) -> list[HeadTask]:
-    def task(
-        hidden: tuple[int, ...], dropout: tuple[float, ...], seed: int, rate: float
-    ) -> HeadTask:
-        own = recipe.model_copy(update={"learning_rate": rate, "select": "last"})
-        head = Head(hidden=hidden, dropout=dropout)
-        return HeadTask(head=head, recipe=own, epochs=4, batch_size=16, seed=seed)
-
-    return [
-        task((), (), 0, 0.01),
-        task((32, 16), (0.0, 0.0), 0, 0.01),
-        task((8, 40), (0.5, 0.2), 1, 0.003),
-        task((32, 16), (0.3, 0.0), 2, 0.02),
-        task((20,), (0.4,), 3, 0.01),
-        task((9,), (0.0,), 3, 0.02),
-        task((12, 10, 8), (0.1, 0.0, 0.6), 4, 0.01),
-    ]
 
 
 @pytest.mark.parametrize(

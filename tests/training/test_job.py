@@ -12,8 +12,8 @@ from src.data.faceset import FaceSet
 from src.models.weights import random_weights
 from src.training.engine import run_job
 from src.training.result import TrainingResult
+from tests.disk import full_disk
 from tests.training.conftest import make_job
-from tests.training.test_feature_cache import full_disk
 
 SGD = Recipe(
     optimizer="sgd",

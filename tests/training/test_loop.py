@@ -16,44 +16,13 @@ from src.models.network import ModelSpec, Network, Norm
 from src.models.weights import load_source, random_weights
 from src.training import checkpoint as checkpoints
 from src.training.checkpoint import Checkpoint
-from src.training.inputs import Activations, ActivationsOnDisk, ImageInputs
+from src.training.inputs import Activations, ActivationsOnDisk
 from src.training.loop import Examples, Plan, train
 from src.training.order import Purpose, epoch_order, stream
 from src.training.prefix import cache_prefix
 from src.training.result import Epoch
 from tests.training.conftest import CPU32
-
-REFERENCE = Recipe(
-    optimizer="adam",
-    learning_rate=0.001,
-    batchnorm="adapt",
-    normalize=False,
-    flip=False,
-    select="last",
-)
-
-
-def examples(faces: FaceSet, spec: ModelSpec) -> tuple[Examples, Examples]:
-    training, validation = (
-        Examples(ImageInputs(images, spec), labels)
-        for images, labels in map(faces.part, (Split.train, Split.val))
-    )
-    return training, validation
-
-
-def run(
-    network: Network, plan: Plan, faces: FaceSet, spec: ModelSpec, point: Checkpoint | None = None
-) -> tuple[Epoch, ...]:
-    training, validation = examples(faces, spec)
-    return train(network, plan, training, validation, CPU32, lambda _epoch: None, point)
-
-
-def snapshot(network: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
-
-
-def changed(network: nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
-    return {n for n, tensor in network.state_dict().items() if not torch.equal(tensor, before[n])}
+from tests.training.loops import REFERENCE, changed, examples, run, snapshot
 
 
 def test_reference_trains_convolutions_of_unfrozen_blocks_and_lets_all_statistics_drift(

@@ -23,7 +23,7 @@ from src.training.networks import Frozen
 from src.training.result import Epoch, TrainingResult
 from src.training.untrained import Untrained
 from tests.training.conftest import make_job
-from tests.training.test_loop import changed, run, snapshot
+from tests.training.loops import changed, run, snapshot
 
 BLOCKS = ("conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x")
 TOP_FIRST = {"base": 3, "conv5_x": 1}

@@ -1,0 +1,47 @@
+"""The loop on a small network: the reference recipe, a run of it, and what that changed."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from src.config import Recipe
+from src.data.faceset import FaceSet, Split
+from src.models.network import ModelSpec, Network
+from src.training.checkpoint import Checkpoint
+from src.training.inputs import ImageInputs
+from src.training.loop import Examples, Plan, train
+from src.training.result import Epoch
+from tests.training.conftest import CPU32
+
+REFERENCE = Recipe(
+    optimizer="adam",
+    learning_rate=0.001,
+    batchnorm="adapt",
+    normalize=False,
+    flip=False,
+    select="last",
+)
+
+
+def examples(faces: FaceSet, spec: ModelSpec) -> tuple[Examples, Examples]:
+    training, validation = (
+        Examples(ImageInputs(images, spec), labels)
+        for images, labels in map(faces.part, (Split.train, Split.val))
+    )
+    return training, validation
+
+
+def run(
+    network: Network, plan: Plan, faces: FaceSet, spec: ModelSpec, point: Checkpoint | None = None
+) -> tuple[Epoch, ...]:
+    training, validation = examples(faces, spec)
+    return train(network, plan, training, validation, CPU32, lambda _epoch: None, point)
+
+
+def snapshot(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def changed(network: nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
+    return {n for n, tensor in network.state_dict().items() if not torch.equal(tensor, before[n])}
