@@ -93,8 +93,9 @@ def pooled(faces: FaceSet, results: dict[str, list[FoldResult]]) -> Predictions:
     for name, folds in results.items():
         order = torch.cat([fold.rows for fold in folds]).argsort()
         logits[name] = torch.cat([fold.logits for fold in folds])[order][None].numpy()
-    rows = torch.arange(len(faces)).numpy()
-    return Predictions(logits, faces.labels.numpy(), rows, faces.subjects)
+    rows = torch.arange(len(faces))
+    labels, images = faces.labels.numpy(), faces.digest(rows)
+    return Predictions(logits, labels, rows.numpy(), faces.subjects, images=images)
 
 
 def _run(

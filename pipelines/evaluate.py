@@ -189,9 +189,15 @@ def predict(params: Params, faces: FaceSet, best: str) -> tuple[Predictions, Kep
             mend = f"run `dvc repro {training_stage(name)}`"
             raise WeightsError(str(paths.model(name)), what, mend)
     logits = {name: tensor.numpy() for name, tensor in found.items()}
-    rows = faces.rows(Split.test).numpy()
-    temperatures = {name: first.spec.temperature for name, (first, *_) in seeds.items()}
-    predictions = Predictions(logits, labels.numpy(), rows, faces.subjects, temperatures)
+    rows = faces.rows(Split.test)
+    predictions = Predictions(
+        logits,
+        labels.numpy(),
+        rows.numpy(),
+        faces.subjects,
+        {name: first.spec.temperature for name, (first, *_) in seeds.items()},
+        faces.digest(rows),
+    )
     return predictions, Kept(kept, torch.cat(features).float().cpu(), found[best][0])
 
 

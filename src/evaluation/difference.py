@@ -48,9 +48,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", help="experiments to compare; all by default"
     )
+    parser.add_argument(
+        "--repacked",
+        action="store_true",
+        help="the images are the same, packed in another size or shape",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
-    found = differences(options.earlier, options.later, options.only)
+    found = differences(options.earlier, options.later, options.only, options.repacked)
     if options.json:
         print(json.dumps([asdict(difference) for difference in found]))
     else:
@@ -58,14 +63,20 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def differences(
-    earlier: Path, later: Path, only: Sequence[str] | None
+    earlier: Path, later: Path, only: Sequence[str] | None, repacked: bool = False
 ) -> tuple[ExperimentDifference, ...]:
-    """Compare the experiments that both runs have; raises StaleInputError if images differ."""
+    """Compare the experiments that both runs have; raises StaleInputError if images differ.
+
+    repacked: whether their pixels may, as where `data.image_size` or `data.fit` is another.
+    """
     before, after = Predictions.load(earlier), Predictions.load(later)
-    if not _same_images(before, after):
-        raise StaleInputError(
-            str(later), f"is for other test images than {earlier}", "compare runs of one dataset"
-        )
+    other = f"is for other test images than {earlier}"
+    if not _same_rows(before, after):
+        raise StaleInputError(str(later), other, "compare runs of one dataset")
+    known = before.images and after.images
+    if known and before.images != after.images and not repacked:
+        mend = "compare runs of one dataset and seed, or add --repacked if only the packing differs"
+        raise StaleInputError(str(later), other, mend)
     shared = [name for name in before.logits if name in after.logits]
     names = list(only or shared)
     missing = [name for name in names if name not in shared]
@@ -85,7 +96,7 @@ def differences(
     )
 
 
-def _same_images(before: Predictions, after: Predictions) -> bool:
+def _same_rows(before: Predictions, after: Predictions) -> bool:
     return before.subjects == after.subjects and all(
         one.tolist() == other.tolist()
         for one, other in ((before.labels, after.labels), (before.rows, after.rows))

@@ -24,7 +24,8 @@ class Predictions:
     logits: per experiment (S, N, C) float32, one entry for each of its S seeds. The first is of the
     model that is kept, whose answers alone are shown image by image. labels: (N,) int64, an index
     into `subjects`. rows: (N,) int64, the images' row numbers in the packed dataset. temperatures:
-    per experiment that of the model that is kept, 1 where it is not known.
+    per experiment that of the model that is kept, 1 where it is not known. images: the digest of
+    the images (`FaceSet.digest`), empty in files from before there was one.
     """
 
     logits: Mapping[str, NDArray[np.float32]]
@@ -32,6 +33,7 @@ class Predictions:
     rows: NDArray[np.int64]
     subjects: tuple[str, ...]
     temperatures: Mapping[str, float] = field(default_factory=dict)
+    images: str = ""
 
     def predicted(self, experiment: str) -> NDArray[np.int64]:
         """(N,) the subject that the kept model predicts of each image."""
@@ -72,6 +74,7 @@ class Predictions:
             "subjects": self.subjects,
             "experiments": tuple(self.logits),
             "temperatures": dict(self.temperatures),
+            "images": self.images,
         }
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         save_tensors(path, tensors, about=about)
@@ -91,6 +94,7 @@ class Predictions:
                 tensors["rows"].numpy(),
                 tuple(about["subjects"]),
                 {name: float(value) for name, value in about.get("temperatures", {}).items()},
+                str(about.get("images", "")),
             )
         except MALFORMED:
             raise StaleInputError(

@@ -73,6 +73,8 @@ def by_crossvalidation(faces: FaceSet, experiment: str, path: Path) -> Judged:
     Raises StaleInputError where it did not see these labels, ConfigError where the experiment was
     not among its own.
     """
+    import torch
+
     from src.data.faceset import Split
     from src.evaluation.predictions import Predictions
 
@@ -85,7 +87,11 @@ def by_crossvalidation(faces: FaceSet, experiment: str, path: Path) -> Judged:
         raise ConfigError("--folds", f"{path} has no experiment {experiment}", mend)
     labels = faces.labels.numpy()
     same = len(found.rows) == len(labels) and np.array_equal(labels[found.rows], found.labels)
-    if found.subjects != faces.subjects or not same:
+    if (
+        not same
+        or found.subjects != faces.subjects
+        or found.images != faces.digest(torch.from_numpy(found.rows))
+    ):
         raise StaleInputError(str(path), "made from other faces or labels", again)
     ours = faces.split.numpy()[found.rows] != Split.test.value
     probabilities = found.probabilities(experiment)[ours]

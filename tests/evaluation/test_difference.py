@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from src.data.faceset import Split
 from src.errors import StaleInputError
 from src.evaluation.difference import differences, main
 from src.evaluation.predictions import Predictions
+from tests import fabricate
 
 LABELS = np.array([0, 1, 0, 1, 0, 1, 0, 1])
 
 
 def stored(
-    path: Path, right: dict[str, int], labels: np.ndarray = LABELS, first_row: int = 0
+    path: Path,
+    right: dict[str, int],
+    labels: np.ndarray = LABELS,
+    first_row: int = 0,
+    images: str = "",
 ) -> Path:
     """Answers of which the first few of each experiment are right."""
     answers = {
         name: np.eye(2, dtype=np.float32)[np.where(np.arange(8) < count, labels, 1 - labels)][None]
         for name, count in right.items()
     }
-    Predictions(answers, labels, np.arange(8) + first_row, ("ann", "bob")).save(path)
+    rows, subjects = np.arange(8) + first_row, ("ann", "bob")
+    Predictions(answers, labels, rows, subjects, images=images).save(path)
     return path
 
 
@@ -72,6 +80,28 @@ def test_other_images_or_experiments_are_refused(tmp_path: Path) -> None:
         differences(a, a, ["ModelZ"])
     with pytest.raises(StaleInputError, match="they share: none"):
         differences(a, stored(tmp_path / "c", {"ModelA": 2}), None)
+
+
+def test_other_images_in_the_same_rows_are_refused_unless_they_are_said_to_be_packed_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = (str(stored(tmp_path / name, {"Baseline": 2}, images=name)) for name in "ab")
+    with pytest.raises(StaleInputError, match=r"is for other test images .*--repacked"):
+        main([a, b])
+    main([a, b, "--repacked"])
+    assert "Baseline" in capsys.readouterr().out
+
+
+def test_images_are_known_by_their_pixels_order_and_size() -> None:
+    faces = fabricate.faces()
+    rows = faces.rows(Split.test)
+    known = faces.digest(rows)
+    assert faces.digest(rows.clone()) == known
+    assert faces.digest(rows.flip(0)) != known != faces.digest(rows[1:])
+    other = faces.images.clone()
+    other[rows[3], 0, 0, 0] ^= 1
+    assert replace(faces, images=other).digest(rows) != known
+    assert replace(faces, images=faces.images.flatten(2)[..., None]).digest(rows) != known
 
 
 def test_runs_with_several_seeds_are_compared_over_them(

@@ -139,13 +139,17 @@ def test_networks_of_a_crossvalidation_can_be_asked_instead(
     logits = 4 * np.eye(len(SUBJECTS), dtype=np.float32)[truth.numpy()][None]
     rows = np.arange(len(faces))[::-1].copy()
     labels = faces.labels.numpy()[rows]
-    Predictions({"ModelA": logits[:, rows]}, labels, rows, SUBJECTS).save(outputs.PREDICTIONS)
+    images = faces.digest(torch.from_numpy(rows))
+    answers = {"ModelA": logits[:, rows]}
+    Predictions(answers, labels, rows, SUBJECTS, images=images).save(outputs.PREDICTIONS)
     main(["--folds", "ModelA"])
     (found,) = listed()
     share = float(torch.softmax(torch.tensor([4.0, 0, 0]), 0)[0])
     assert found.file == f"{WRONG}.png" and found.probability == pytest.approx(share)
     assert "networks of ModelA" in capsys.readouterr().err
     assert "has no experiment Other; it has ModelA" in refusal(capsys, "--folds", "Other")
+    replace(faces, images=255 - faces.images).save(paths.FACES)
+    assert "made from other faces or labels" in refusal(capsys, "--folds", "ModelA")
     save_faces(truth)
     assert "made from other faces or labels" in refusal(capsys, "--folds", "ModelA")
 
