@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from src.errors import redacted
-from src.tracking.store import OURS, Store
+from src.tracking.store import Store, is_ours
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Delivery:
         try:
             return call(self.store)
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            if getattr(error, "error_code", "") in OURS:
+            if is_ours(error):
                 raise
             self._give_up(self.store.uri, error)
             return None

@@ -6,7 +6,6 @@ A run that is there but lacks files gets them again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,7 +21,7 @@ from src.tracking.model import has_files, log_model, model_of, write_files
 from src.tracking.provenance import process_tags
 from src.tracking.record import MetricPoint, ModelFile, RunRecord, SeedRun, now
 from src.tracking.seeds import seed_name, seed_params
-from src.tracking.store import Store, open_store, reachable
+from src.tracking.store import Store, find_run, open_store, reachable
 from src.tracking.writing import PARENT, log_file, log_points, start_run
 
 if TYPE_CHECKING:
@@ -112,12 +111,8 @@ def _find(store: Store, record: RunRecord | SeedRun, sent: bool) -> str | None:
     written the record is set to FINISHED.
     """
     from mlflow.entities import ViewType
-    from mlflow.exceptions import MlflowException
 
-    run = None
-    if sent:
-        with suppress(MlflowException):
-            run = store.client.get_run(record.run_id)
+    run = find_run(store, record.run_id) if sent else None
     if run is None:
         rebuilt = f"tags.`{FROM}` = '{record.run_id}' AND attributes.status = 'FINISHED'"
         runs = store.client.search_runs([store.experiment_id], rebuilt, ViewType.ALL, 1)

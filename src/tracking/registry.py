@@ -77,7 +77,8 @@ def promote(
     The run is rebuilt first if it is missing, and lost files of the champion are brought back from
     its own record beside `path`. Where that record is of another network by now, nothing can bring
     them back, and the champion gives way. The version gets the `threshold`, of which
-    `src.tracking.attached` tells more. Raises TrackingError, StaleInputError.
+    `src.tracking.attached` tells more, as does a champion of the same network. Raises
+    TrackingError, StaleInputError.
     """
     run_id, record = ensure_run(path), RunRecord.read(path)
     store = open_store(record.experiment)
@@ -86,7 +87,7 @@ def promote(
     with alone(store, model):
         version = register(store, run_id, record, val_accuracy, model)
         if threshold:
-            version = attach(store, version, threshold)
+            version = _attach(store, version, threshold)
         _challenge(store, version)
     faces = path.parent / record.dataset.path if record.dataset else None
     return _decide(
@@ -168,6 +169,15 @@ def _crown(backend: Backend, model: str, number: str, champion: ModelVersion | N
     client.set_registered_model_alias(model, ALIAS, number)
     if str(client.get_registered_model(model).aliases.get(CHALLENGER)) == number:
         client.delete_registered_model_alias(model, CHALLENGER)
+
+
+def _attach(store: Backend, version: ModelVersion, threshold: Path) -> ModelVersion:
+    """Attach it to the version, and to a champion of the same network, which stays in use."""
+    version = attach(store, version, threshold)
+    champion = find_champion(store, version.name)
+    if champion is not None and champion.tags.get(MODEL_MD5) == version.tags.get(MODEL_MD5):
+        attach(store, champion, threshold)
+    return version
 
 
 def _challenge(backend: Backend, version: ModelVersion) -> None:

@@ -196,7 +196,6 @@ def track(  # noqa: PLR0913 -- all are keywords
         def start(store: Store) -> str:
             with as_tracking_error(store.uri):
                 close_orphans(store)
-                close_unsaved(store, record)
                 return start_run(store, name, started, flat, all_tags, dataset)
 
         live = LiveRun(delivery, delivery.start(start), started)
@@ -205,6 +204,7 @@ def track(  # noqa: PLR0913 -- all are keywords
         try:
             with SystemSampler(gpu=not offline) as sampler:
                 yield run
+            delivery.send(lambda store: close_unsaved(store, record))
             finished = run.finish(experiment, sampler.points)
             if finished.sent:
                 note_finished(record, finished)

@@ -22,8 +22,11 @@ from src.tracking.sqlite import check_database, create_database, wait_for_locks
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 OURS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")  # codes of calls that are wrong, not undelivered
+DELETED = "must be in the 'active' state"  # though with the first of these codes
+MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # the second of what is no id
 SQLITE = "sqlite:///"
 DATABASE, ARTIFACTS = "mlruns/mlflow.db", "mlruns/artifacts"  # under the project's root
 PATH_COLUMNS = {  # the columns of MLflow's tables that hold absolute paths
@@ -170,10 +173,27 @@ def reachable() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError) as error:
-        if getattr(error, "error_code", "") in OURS:
+        if is_ours(error):
             raise
         what = f"the MLflow store is lost ({redacted(str(error)).splitlines()[0][:200]})"
         raise TrackingError(tracking_uri(), what, "run the same command when it is back") from None
+
+
+def is_ours(error: Exception) -> bool:
+    """Whether a call was wrong, as it is not for a run that was deleted in MLflow's pages since."""
+    return getattr(error, "error_code", "") in OURS and DELETED not in str(error)
+
+
+def find_run(store: Backend, run_id: str) -> Run | None:
+    """The run with this id, deleted or not; None if the store has none, not if it cannot say."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return store.client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in MISSING:
+            return None
+        raise
 
 
 def _relocate_if_moved(database: Path, artifacts: str) -> None:

@@ -21,7 +21,7 @@ from src.tracking.exclusive import alone_making
 from src.tracking.model import has_model, log_model
 from src.tracking.provenance import process_tags, provenance
 from src.tracking.record import DatasetVersion, MetricPoint, now
-from src.tracking.store import Store, locked, open_store
+from src.tracking.store import Store, open_store
 from src.tracking.writing import fill_run, flatten, log_file, log_points, start_run
 
 if TYPE_CHECKING:
@@ -59,14 +59,27 @@ class StudyRun:
         self.delivery.send(lambda store: self._log_trials(store, trials))
 
     def _log_trials(self, store: Store, trials: Iterable[TrialRun]) -> None:
-        with locked(store.uri):  # several commands may run the same study
-            children = children_of(store, self.run_id)
-            begun = {int(run.data.tags[TRIAL]): run for run in children}
-            for trial in trials:
-                self._log_trial(store, trial, begun.get(trial.number))
+        # A search with several workers asks twice a second, and mostly there are none.
+        if not (missing := self._missing(store, trials)):
+            return
+        with alone_making(store, self.run_id):  # several commands may run the same study
+            for trial, begun in self._missing(store, [trial for trial, _ in missing]):
+                self._log_trial(store, trial, begun)
+
+    def _missing(
+        self, store: Store, trials: Iterable[TrialRun]
+    ) -> list[tuple[TrialRun, Run | None]]:
+        """Those not logged yet, with what a process that was killed or cut off began of them."""
+        runs = {int(run.data.tags[TRIAL]): run for run in children_of(store, self.run_id)}
+        found = [(trial, runs.get(trial.number)) for trial in trials]
+        return [
+            (trial, run)
+            for trial, run in found
+            if run is None or (run.info.status, run.info.end_time) != (trial.status, trial.ended)
+        ]
 
     def _log_trial(self, store: Store, trial: TrialRun, begun: Run | None) -> None:
-        """Log a trial; complete what a process had `begun` of it that was killed or cut off."""
+        """Log a trial, or complete what is `begun` of it."""
         params = flatten(trial.params)
         if begun is None:
             own = {TRIAL: str(trial.number), "data.md5": self.dataset.md5, **process_tags()}
@@ -79,11 +92,9 @@ class StudyRun:
                 self.dataset,
                 self.run_id,
             )
-        elif (begun.info.status, begun.info.end_time) != (trial.status, trial.ended):
+        else:
             run_id = begun.info.run_id
             fill_run(store, run_id, params, self.dataset)
-        else:
-            return
         finish_child(store, run_id, trial.points, trial.ended, trial.status)
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:

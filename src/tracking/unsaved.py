@@ -1,8 +1,9 @@
 """Finished runs of a stage that was killed before DVC had saved what it made.
 
 DVC then runs the stage again, and MLflow would have two finished runs of one training. So a run
-that ends leaves a note in the scratch folder, which tells the next training whose outputs are gone.
-The note comes before the record: a run that has one may be set to FINISHED by `reconcile`.
+that ends leaves a note in the scratch folder, which tells the next to end whose outputs are gone.
+Where the store is lost, that one is not sent, and leaves the note for the next after it. The note
+comes before the record: a run that has one may be set to FINISHED by `reconcile`.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ import hashlib
 import json
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from src import paths
 from src.files import write_json
 from src.tracking.children import kill, kill_children
 from src.tracking.record import RunRecord
-from src.tracking.store import Store
+from src.tracking.store import Store, find_run
 from src.training.scratch import optional_write
 
 
@@ -37,8 +37,6 @@ def close_unsaved(store: Store, record: Path) -> None:
 
     Before a stage runs, DVC deletes its outputs, but keeps those in its cache that it has saved.
     """
-    from mlflow.exceptions import MlflowException
-
     note = _note(record)
     try:
         noted = json.loads(note.read_bytes())
@@ -46,8 +44,8 @@ def close_unsaved(store: Store, record: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         return
     if not record.is_file() and not _saved(md5):
-        with suppress(MlflowException):  # another store has it, or none
-            run = store.client.get_run(run_id)
+        run = find_run(store, run_id)  # another store may have it, or none
+        if run and run.info.lifecycle_stage == "active":
             kill_children(store, run)
             kill(store, run)
     with optional_write(note):

@@ -110,6 +110,18 @@ def test_a_version_of_a_run_before_gets_the_same_networks_threshold(
     assert champion_of(MODEL).threshold == attached
 
 
+def test_a_threshold_that_is_set_anew_reaches_the_champion_of_the_same_network(
+    project: Project, attached: Path
+) -> None:
+    finish_run(project)  # trained again to the same bytes
+    assert not promote(project.record, 0.7, MODEL, paths.THRESHOLD).promoted
+    made = promote(project.record, 0.7, MODEL, threshold_of(project.model, far=0.01))
+    assert (made.version, made.promoted) == (2, False)
+    assert champion_of(MODEL).threshold == attached
+    assert attached.read_bytes() == paths.THRESHOLD.read_bytes()
+    assert tags(1)["threshold.md5"] == tags(2)["threshold.md5"]
+
+
 def test_a_lost_threshold_is_replaced_by_one_that_was_set_anew_for_its_network(
     project: Project, attached: Path
 ) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,10 +14,15 @@ from filelock import FileLock, Timeout
 
 from src.data.faceset import FaceSet
 from src.tracking import trials
+from src.tracking.children import children_of
+from src.tracking.delivery import Delivery
 from src.tracking.provenance import dataset_version
 from src.tracking.store import open_store
 from tests.tracking.projects import EXPERIMENT, Project
-from tests.tracking.studies import study
+from tests.tracking.studies import TRIAL, study
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 
 def track(project: Project, tag: str) -> str:
@@ -66,3 +74,39 @@ def test_a_study_that_reports_again_has_one_model_and_one_figure(project: Projec
     client = open_store(EXPERIMENT).client
     assert len(client.get_run(run.run_id).outputs.model_outputs) == 1
     assert len(client.get_metric_history(run.run_id, "best")) == 1
+
+
+def test_two_searches_that_find_the_same_trial_at_once_log_it_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: set[int] = set()
+
+    def look(*arguments: Any) -> list[Run]:  # until the other has looked as well
+        found = children_of(*arguments)
+        looked.add(threading.get_ident())
+        while len(looked) < 2:
+            time.sleep(0.01)
+        return found
+
+    monkeypatch.setattr(trials, "children_of", look)
+    store = replace(open_store(EXPERIMENT), uri="that of a server")  # so that tags are the lock
+    with study(project) as run:
+        searches = [replace(run, delivery=Delivery(store)) for _ in range(2)]
+        threads = [threading.Thread(target=each.log_trials, args=([TRIAL],)) for each in searches]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [each.delivery.store for each in searches] == [store, store]
+    (child,) = children_of(store, run.run_id)
+    assert (child.info.run_name, child.info.status) == ("trial-007", "FINISHED")
+
+
+def test_to_find_nothing_new_takes_no_lock(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with study(project) as run:
+        run.log_trials([TRIAL])
+        with monkeypatch.context() as patch:
+            patch.delattr(trials, "alone_making")
+            run.log_trials([TRIAL])
