@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import posixpath
+import unicodedata
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from src.config.section import Count, Fraction, Name, Policy, Section
+
+
+def _pattern(text: str) -> str:
+    """`text` with accents stored as in the names of subjects."""
+    return unicodedata.normalize("NFC", text)
+
+
+# One spelling for each path, since decisions about images name it, too.
+OriginPath = Annotated[str, Field(min_length=1), AfterValidator(posixpath.normpath)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 class Audit(Section):
@@ -33,7 +45,7 @@ class Audit(Section):
 class Data(Section):
     """Where the faces come from and how they are packed and split."""
 
-    origin: str = Field(min_length=1)
+    origin: OriginPath
     """An origin file (.yaml), an archive (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz) or a folder, of
     images with sides of 8 to 16,384 pixels."""
     image_size: Annotated[int, Field(ge=16, le=1024)] = 64
@@ -49,7 +61,7 @@ class Data(Section):
     max_bytes: Annotated[int, Field(ge=1, le=2**30)] = 64 * 2**20
     """A file with more bytes is not read: in a folder it counts as unreadable, and an archive that
     holds one is refused."""
-    classes: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
+    classes: dict[Name, tuple[Pattern, ...]] = Field(default_factory=dict)
     """Patterns of subjects for each class; `{}` makes every subject a class of its own."""
     corrections: Annotated[str, Field(min_length=1)] = "data/corrections.csv"
     """Decisions about single images whose label is in doubt, which `dataset` applies."""

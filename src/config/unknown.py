@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
+from src.config.data import OriginPath
 from src.config.section import Fraction, Probability, Section
 
 
 class Unknown(Section):
     """Strangers, whom the champion should not give a subject's name."""
 
-    origin: str = Field(default="data/nobody.yaml", min_length=1)
+    origin: OriginPath = "data/nobody.yaml"
     """An origin of faces of others, laid out like `data.origin`; data/nobody.yaml for none, since
     DVC cannot depend on `null`. Rendered faces are strangers to rendered faces alone: to photos,
     they would be far too easy to tell apart."""

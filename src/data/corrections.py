@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
+import posixpath
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -74,7 +76,10 @@ def _correction(path: Path, number: int, row: list[str]) -> Correction:
     where, mend = f"{path}: line {number}", "write keep, drop, or rename with a name"
     if len(row) != len(HEADER):
         raise ConfigError(where, f"has {len(row)} columns instead of {len(HEADER)}", mend)
-    origin, file, subject, decision, to = row
+    origin, *cells = row
+    # As `data.origin` and the names in an origin are read.
+    origin = posixpath.normpath(origin)
+    file, subject, decision, to = (unicodedata.normalize("NFC", cell) for cell in cells)
     if decision not in get_args(Decision):
         raise ConfigError(where, f"no decision: {decision}", mend)
     if bool(to) != (decision == "rename"):

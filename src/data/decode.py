@@ -27,6 +27,8 @@ LARGE = 2**22  # pixels; more are decoded one image at a time
 STRIP = 2**20  # pixels of a large image that are converted at a time
 SPARE = 4  # times `data.image_size` at least, to which a large image is reduced by averaging
 ORIENTATIONS = range(2, 9)  # of EXIF, but for 1, which is upright
+# What Pillow would write anew of an image that it turned, which broken EXIF data do not allow.
+NOTES = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
 ONE_AT_A_TIME = Lock()
 MEND = "replace or remove it"
 
@@ -99,6 +101,8 @@ def _upright(image: Image.Image, original: Image.Image) -> Image.Image:
     except Exception:
         return image
     if orientation in ORIENTATIONS:
+        for note in NOTES:
+            image.info.pop(note, None)
         image.getexif()[ExifTags.Base.Orientation] = orientation
         ImageOps.exif_transpose(image, in_place=True)
     return image

@@ -8,6 +8,7 @@ nothing else.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -38,11 +39,12 @@ class Layout:
 
 
 def safe_parts(where: str, name: str) -> Parts:
-    """The parts of a path within the origin `where`, with control characters escaped.
+    """The parts of a path within the origin `where`, as they are shown and compared.
 
-    Raises OriginError if it leads outside.
+    Control characters and what is not UTF-8 are escaped. Accents, which systems store in two ways,
+    are in one. Raises OriginError if the path leads outside.
     """
-    plain = name.encode("utf-8", "replace").decode().replace("\\", "/")
+    plain = unicodedata.normalize("NFC", name).replace("\\", "/")
     parts = tuple(printable(part) for part in plain.split("/") if part not in ("", "."))
     if plain.startswith("/") or re.match("[A-Za-z]:/", plain) or ".." in parts:
         raise OriginError(

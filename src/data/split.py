@@ -20,6 +20,7 @@ from src.data.faceset import Split
 from src.errors import OriginError
 
 Splits = NDArray[np.uint8]
+UNKNOWN = "unknown"  # what the answer to a stranger is called
 
 
 def assign(
@@ -67,7 +68,10 @@ def check_remaining(where: str, entries: Sequence[Entry], splits: Splits) -> Non
 
 
 def check_subjects(where: str, entries: Sequence[Entry]) -> None:
-    """Raise OriginError for fewer than two subjects, or one in only one of the origin's splits."""
+    """Raise OriginError for fewer than two subjects, or one in only one of the origin's splits.
+
+    And for one whose name is the answer to strangers.
+    """
     train = {entry.subject for entry in entries if entry.split is not Split.test}
     test = {entry.subject for entry in entries if entry.split is Split.test}
     if test and train != test:
@@ -77,6 +81,10 @@ def check_subjects(where: str, entries: Sequence[Entry]) -> None:
         raise OriginError(
             where, f"train and test differ: {', '.join(only[:5])}{more}", "give both every subject"
         )
+    for subject in sorted(train):
+        if subject.casefold() == UNKNOWN:
+            mend = "give these faces as unknown.origin, a folder for each person, or rename it"
+            raise OriginError(f"{where}: {subject}", f"strangers are called {UNKNOWN}", mend)
     if len(train) < 2:
         raise OriginError(where, "has fewer than two subjects", "add a folder for each subject")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,9 @@ from src.errors import ConfigError, OriginError
 from tests.data.conftest import encoded, noise, settings, subjects, write_folder
 
 CORRECTIONS = Path("data/corrections.csv")
-NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+NAMES = TEXT.map(lambda text: unicodedata.normalize("NFC", text))
+ORIGINS = TEXT.map(posixpath.normpath)
 
 
 @pytest.fixture
@@ -28,10 +32,10 @@ def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "faces"
 
 
-def packed(*corrections: Correction, held_out: float = 0.0) -> PackedDataset:
+def packed(*corrections: Correction, held_out: float = 0.0, origin: str = "faces") -> PackedDataset:
     write_corrections(CORRECTIONS, corrections)
     audit = dict.fromkeys(KINDS, "warn")
-    return pack(settings("faces", audit=audit), seed=0, held_out=held_out)
+    return pack(settings(origin, audit=audit), seed=0, held_out=held_out)
 
 
 def contents(dataset: PackedDataset) -> dict[str, tuple[str, Split, bytes]]:
@@ -65,6 +69,14 @@ def test_an_image_of_any_split_is_renamed_or_dropped_and_no_other_changes(
     del expected[dropped]
     assert contents(after) == expected
     assert after.report()["corrections"] == {"renamed": 1, "dropped": 1, "kept": 1}
+
+
+@pytest.mark.parametrize(("given", "decided"), [("./faces/", "faces"), ("faces", "x/..//faces")])
+def test_a_decision_is_about_its_origin_however_that_path_is_written(
+    origin: str, given: str, decided: str
+) -> None:
+    found = packed(Correction(decided, "a/1.png", "a", "drop"), origin=given)
+    assert found.corrections["dropped"] == 1
 
 
 @pytest.mark.parametrize(
@@ -133,7 +145,7 @@ def test_a_folder_in_place_of_the_decisions_is_refused(tmp_path: Path) -> None:
         read_corrections(tmp_path)
 
 
-@given(st.lists(st.tuples(NAMES, NAMES, NAMES, st.sampled_from(["keep", "drop"])), max_size=5))
+@given(st.lists(st.tuples(ORIGINS, NAMES, NAMES, st.sampled_from(["keep", "drop"])), max_size=5))
 def test_decisions_are_read_as_they_were_written(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str, str]]
 ) -> None:
@@ -151,6 +163,7 @@ def test_decisions_are_read_as_they_were_written(
         ("faces,a,a,drop,b", "drop with the name b"),
         ("faces,a,a,drop", "has 4 columns instead of 5"),
         ("faces,a,a,drop,\nfaces,a,a,keep,", "a has two decisions"),
+        ("faces,a,a,drop,\n./faces/,a,a,keep,", "a has two decisions"),
     ],
 )
 def test_a_line_that_is_no_decision_is_refused(tmp_path: Path, line: str, said: str) -> None:

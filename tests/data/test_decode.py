@@ -67,6 +67,27 @@ def test_exif_orientation_is_applied() -> None:
     assert np.array_equal(decoded, np.rot90(pixels, 3))
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "place",  # a tag of it, its type, how many values, and these
+    [
+        (5, 2, 2, b"0"),  # which side of the sea's level, as text
+        (2, 2, 9, b"48 N 16 E"),  # the latitude, as text
+        (6, 10, 1, struct.pack("<ii", -1, 3)),  # a negative altitude
+    ],
+)
+def test_an_image_whose_exif_could_not_be_written_again_is_turned_as_it_says(
+    place: tuple[int, int, int, bytes], kind: str
+) -> None:
+    *head, value = place
+    held = value.ljust(4, b"\0") if len(value) <= 4 else struct.pack("<I", 56)  # or where it is
+    exif = b"Exif\0\0II*\0" + struct.pack("<I3H2I2H3I", 8, 2, 0x112, 3, 1, 6, 0x8825, 4, 1, 38, 0)
+    exif += struct.pack("<3HI", 1, *head) + held + bytes(4) + value
+    flat = decode("x", encoded(noise(3, 32), kind), DATA)
+    decoded = decode("x", encoded(noise(3, 32), kind, exif=exif), DATA)
+    assert np.array_equal(decoded, np.rot90(flat, 3))
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_truncated_file_is_refused(kind: str) -> None:
     whole = encoded(noise(4, 200), kind)

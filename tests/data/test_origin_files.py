@@ -148,6 +148,19 @@ def test_lfw_is_read_from_its_folder_or_its_archive(
             pack(settings(origin_file(tmp_path, f"{text}{least}\n")), seed=0)
 
 
+def test_lfw_is_read_from_its_archive_even_beside_a_folder_that_may_have_been_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = write_folder(tmp_path / "lfw_home", {"lfw_funneled/A/1.jpg": b""})
+    files = {f"lfw_funneled/{name}": content for name, content in lfw_files().items()}
+    archive = write_tar(home / "lfw-funneled.tgz", files)
+    path = origin_file(tmp_path, f"kind: lfw\n{offline(tmp_path)}min_faces_per_person: 3\n")
+    with pytest.raises(OriginError, match=r"lfw-funneled\.tgz is not the published file"):
+        open_origin(settings(path))
+    monkeypatch.setattr(Lfw, "sha256s", {True: digest(archive, "sha256")})
+    assert len(open_origin(settings(path)).entries) == 7
+
+
 def test_a_download_that_fails_says_what_to_do(tmp_path: Path) -> None:
     path = origin_file(tmp_path, f"kind: olivetti\n{offline(tmp_path)}")
     with pytest.raises(OriginError, match="set data_home to where it is"):

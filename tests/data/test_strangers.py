@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ def data(tmp_path: Path) -> Data:
     return Data(origin=str(write_folder(tmp_path / "faces", subjects("abcdef"))), image_size=32)
 
 
-def others(folder: Path, names: str = "xyz") -> str:
+def others(folder: Path, names: Iterable[str] = "xyz") -> str:
     """A folder of strangers, whose images differ from those of `subjects`."""
     files = {
         f"{name}/{number}.png": encoded(noise(5000 + 100 * place + number))
@@ -95,3 +97,19 @@ def test_too_few_strangers_or_subjects_are_named(data: Data, tmp_path: Path) -> 
         pack(data, 0, strangers=others(tmp_path, "x"))
     with pytest.raises(OriginError, match="has 6 subjects, too few to hold 5 out"):
         pack(data, 0, held_out=0.9)
+
+
+@pytest.mark.parametrize("name", ["unknown", "Unknown"])
+def test_a_subject_who_is_called_as_strangers_are_is_refused(tmp_path: Path, name: str) -> None:
+    """And a class, but no folder that is in a class of another name, and no stranger."""
+    folder = write_folder(tmp_path / "faces", subjects("ab"))
+    (folder / "b").rename(folder / name)
+    data = Data(origin=str(folder), image_size=32)
+    said = f"{folder}: {name}: strangers are called unknown; give these faces as unknown.origin"
+    with pytest.raises(OriginError, match=f"^{re.escape(said)}"):
+        pack(data, 0)
+    renamed = data.model_copy(update={"classes": {"one": ("a",), "rest": (name,)}})
+    packed = pack(renamed, 0, strangers=others(tmp_path, ["x", name]))
+    assert packed.faces.subjects == ("one", "rest") and name in packed.strangers.subjects
+    with pytest.raises(OriginError, match="strangers are called unknown"):
+        pack(data.model_copy(update={"classes": {"one": ("a",), name: (name,)}}), 0)

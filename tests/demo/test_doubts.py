@@ -99,6 +99,16 @@ def test_decisions_go_to_the_file_that_params_names_now(undecided: Served) -> No
         (undecided.root / "data/others.csv").unlink(missing_ok=True)
 
 
+def test_a_decision_about_the_origin_by_another_path_to_it_is_shown_and_replaced(
+    undecided: Served,
+) -> None:
+    file = undecided.root / CORRECTIONS
+    write_corrections(file, [Correction(f"./{ORIGIN}", FILES[0], "ann", "drop")])
+    assert undecided.doubts()[FILES[0]]["decision"] == "drop"
+    assert undecided.decide({"file": FILES[0], "decision": "keep"}) == (200, {"decisions": 1})
+    assert read_corrections(file) == (Correction(ORIGIN, FILES[0], "ann", "keep"),)
+
+
 def test_an_image_that_a_decision_left_out_is_still_shown_and_can_be_taken_back(
     undecided: Served,
 ) -> None:

@@ -116,6 +116,7 @@ def test_test_images_are_never_listed(project: Path, truth: torch.Tensor) -> Non
     "kept",
     [
         Correction(ORIGIN, f"{WRONG}.png", "ann", "keep"),
+        Correction(f"./{ORIGIN}", f"{WRONG}.png", "ann", "keep"),
         Correction(ORIGIN, f"{WRONG}.png", "cem", "rename", "ann"),
         Correction(ORIGIN, f"{WRONG}.png", "ann", "rename", "cem"),  # `dvc repro` has not run yet
     ],

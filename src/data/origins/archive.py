@@ -6,7 +6,7 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -20,6 +20,7 @@ from src.errors import OriginError
 
 MAX_RATIO = 200  # unpacked to packed bytes; about 1 for images, over 1000 for a zip bomb
 FREE = 2**30  # unpacked bytes that are allowed at any ratio
+UTF_8 = 0x800  # the flag of a member of a zip whose name is said to be UTF-8
 ZIP_END = 22  # bytes at the end of a zip, before a comment of at most 64 KiB
 # Those that zipfile unpacks no further than it is asked to.
 BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -79,8 +80,9 @@ def _open_zip(path: Path, max_bytes: int) -> Origin:
 
     def read() -> Iterator[tuple[Entry, Content]]:
         with reading(path), zipfile.ZipFile(path) as archive:
+            listed = {_zip_name(member): member for member in archive.infolist()}
             for name, entry in layout.entries.items():
-                with archive.open(name) as file:
+                with archive.open(listed[name]) as file:
                     yield entry, file.read(max_bytes)  # a limit, since the listed size may be wrong
 
     return Origin(tuple(layout.entries.values()), read, layout.empty)
@@ -105,7 +107,15 @@ def _zip_member(member: zipfile.ZipInfo) -> Member:
         problem = "a link or a device"
     if member.compress_type not in BOUNDED:
         problem = "packed by another method than deflate"
-    return Member(member.filename, member.file_size, member.is_dir(), problem)
+    return Member(_zip_name(member), member.file_size, member.is_dir(), problem)
+
+
+def _zip_name(member: zipfile.ZipInfo) -> str:
+    """The name of a member, which macOS writes as UTF-8 without saying so."""
+    with suppress(UnicodeError):
+        if not member.flag_bits & UTF_8:
+            return member.filename.encode("cp437").decode()
+    return member.filename
 
 
 def _layout(path: Path, listed: Iterable[Member], max_bytes: int) -> Layout:

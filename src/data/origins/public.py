@@ -33,7 +33,7 @@ class PublicDataset(OriginFile):
     path: str
     """The published archive, or the folder that torchvision reads."""
     verify: bool = True
-    """Compare checksums with the published ones before reading."""
+    """Compare checksums with the published ones before reading, where this kind has any."""
     train_per_class: Count | None = None
     """Take only the first so many training images of each class; null takes all."""
     test_per_class: Count | None = None

@@ -2,7 +2,7 @@
 
 scikit-learn's own functions load pickles that they keep beside those files, and whoever can write
 there could run code with them. So only its download is used, which checks sha256; LFW is read
-from its folder of images or from its archive, which is never extracted.
+from its archive, which is never extracted, or from its folder of images where that is all there is.
 """
 
 from __future__ import annotations
@@ -91,7 +91,11 @@ class Olivetti(SklearnDataset):
 
 
 class Lfw(SklearnDataset):
-    """Labeled Faces in the Wild, cropped to the face in colour (Huang et al., 2007)."""
+    """Labeled Faces in the Wild, cropped to the face in colour (Huang et al., 2007).
+
+    Its archive is compared with the published sha256. Where there is only the folder that
+    scikit-learn leaves of it, this is read unchecked.
+    """
 
     kind: Literal["lfw"]
     min_faces_per_person: Annotated[int, Field(ge=3)] = 20
@@ -108,10 +112,10 @@ class Lfw(SklearnDataset):
     def open(self, where: str, data: Data) -> Origin:
         home = self.home() / "lfw_home"
         folder = home / ("lfw_funneled" if self.funneled else "lfw")
-        if folder.is_dir():
+        archive = home / ("lfw-funneled.tgz" if self.funneled else "lfw.tgz")
+        if folder.is_dir() and not archive.exists():
             origin = open_folder(folder, data)
         else:
-            archive = home / ("lfw-funneled.tgz" if self.funneled else "lfw.tgz")
             number = 5976015 if self.funneled else 5976018
             sha256 = self.sha256s[self.funneled]
             origin = open_archive(self.published(where, archive, number, sha256), data)

@@ -82,7 +82,8 @@ class FilesDataset(TorchvisionDataset):
 class Cifar(TorchvisionDataset):
     """CIFAR-10, and CIFAR-100 by its fine labels (Krizhevsky, 2009).
 
-    torchvision compares every checksum before it unpickles the files, whether it downloads or not.
+    torchvision compares every checksum before it unpickles the files, whether it downloads or not,
+    and whatever `verify` says.
     """
 
     kind: Literal["cifar10", "cifar100"]
@@ -102,7 +103,10 @@ class Cifar(TorchvisionDataset):
 
 
 class Cars(FilesDataset):
-    """Stanford Cars (Krause et al., 2013): stanford_cars/ with cars_train, cars_test, devkit."""
+    """Stanford Cars (Krause et al., 2013): stanford_cars/ with cars_train, cars_test, devkit.
+
+    `verify` compares the list of test labels alone; images and the other lists are read unchecked.
+    """
 
     kind: Literal["cars196"]
     checksums: ClassVar[Mapping[str, str]] = MappingProxyType(
@@ -123,7 +127,10 @@ class Cars(FilesDataset):
 
 
 class Food(FilesDataset):
-    """Food-101 (Bossard et al., 2014): food-101/ with images and meta."""
+    """Food-101 (Bossard et al., 2014): food-101/ with images and meta.
+
+    `verify` compares nothing: the only published checksum is the archive's, and it is not read.
+    """
 
     kind: Literal["food101"]
 
