@@ -59,7 +59,8 @@ def _doubt(comparison: Comparison) -> str:
 def _with_the_best(comparison: Comparison) -> NextStep:
     """What to do with the best row, which no other is shown to beat."""
     best = comparison.best
-    if not best.unfrozen and not comparison.study:
+    searched = any(row.name == BEST_NAME for row in comparison.rows)
+    if not best.unfrozen and not searched and not comparison.study:
         return NextStep(
             f"The best row, {best.name}, trains only a head. Search for a better head:",
             "python -m src.tune",

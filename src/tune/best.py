@@ -66,16 +66,25 @@ def best_trial(study: Study) -> FrozenTrial:
 
 
 def table_rows(study: Study, objective: Objective) -> list[TrialRow]:
-    """The best trial, then the published heads in the order of params.yaml."""
-    best = best_trial(study)
-    published = {
+    """The best trial, then the published heads in the order of params.yaml that did not diverge."""
+    return [_table_row(BEST_NAME, best_trial(study), objective)] + [
+        _table_row(name, trial, objective)
+        for name, trial in _published(study).items()
+        if DIVERGED not in trial.user_attrs
+    ]
+
+
+def diverged_heads(study: Study) -> list[str]:
+    """The published heads that diverged, and so have no accuracy for the table."""
+    return [name for name, trial in _published(study).items() if DIVERGED in trial.user_attrs]
+
+
+def _published(study: Study) -> dict[str, FrozenTrial]:
+    return {
         trial.user_attrs[PUBLISHED]: trial
         for trial in finished_trials(study)
         if PUBLISHED in trial.user_attrs
     }
-    return [_table_row(BEST_NAME, best, objective)] + [
-        _table_row(name, trial, objective) for name, trial in published.items()
-    ]
 
 
 def _table_row(name: str, trial: FrozenTrial, objective: Objective) -> TrialRow:

@@ -20,7 +20,7 @@ from src.repro import repro
 from src.tracking.provenance import dataset_version
 from src.tracking.trials import StudyRun, track_study
 from src.training.fingerprint import Fingerprint
-from src.tune.best import retrain, table_rows, write_best, write_trials
+from src.tune.best import diverged_heads, retrain, table_rows, write_best, write_trials
 from src.tune.figures import remove_figures, write_figures
 from src.tune.heartbeat import Heartbeats
 from src.tune.objective import Objective, check_recipe
@@ -138,7 +138,7 @@ class Command:
             write_trials(BEST.parent / TRIALS, study)
             figures = write_figures(study, BEST.parent)
         remove_figures(BEST.parent, figures)
-        print_closing(rows, retraining)
+        print_closing(rows, diverged_heads(study), retraining)
         print(f"written to {BEST}; `dvc repro` trains it beside the others")
         if study_run is None:
             return

@@ -21,7 +21,7 @@ from src.tune.interrupt import deferred_interrupts
 from src.tune.objective import Objective
 from src.tune.sampling import rungs
 from src.tune.space import TrialParams, suggest
-from src.tune.storage import LOST, WORKER, StaleTrials, return_to_queue
+from src.tune.storage import LOST, WORKER, StaleTrials, at_once, return_to_queue
 from src.tune.study import PUBLISHED, finished_trials, started_trials
 
 HISTORY, BEST_EPOCH, VAL_LOSS, SAME_AS = "history", "best_epoch", "val_loss", "same_as"
@@ -119,8 +119,14 @@ class Search:
         known = self._finished_by_params()  # a point that has been tried is not trained again
         first = {entry.params: entry for entry in reversed(wave) if entry.params not in known}
         new = [entry for entry in wave if first.get(entry.params) is entry]
-        for entry, head, pruned in self._train_heads(new):
-            self._tell_result(entry, head, pruned)
+        heads = self._train_heads(new)
+        # A wave that was told in part would be filled up with trials that know of that part.
+        with at_once(self.study):
+            for entry, head, pruned in heads:
+                self._tell_result(entry, head, pruned)
+            self._tell_duplicates(wave)
+
+    def _tell_duplicates(self, wave: list[RunningTrial]) -> None:
         known = self._finished_by_params()
         for entry in wave:
             if entry.trial.number not in self._running:

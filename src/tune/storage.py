@@ -24,6 +24,7 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_s
 from optuna.storages._rdb.models import (
     TrialHeartbeatModel,
     TrialIntermediateValueModel,
+    TrialParamModel,
     TrialSystemAttributeModel,
 )
 from optuna.trial import FrozenTrial, TrialState
@@ -237,17 +238,39 @@ class StaleTrials:
 
 
 def return_to_queue(study: Study, trial: FrozenTrial | optuna.Trial) -> None:
-    """Make a running trial wait again, with the same number and parameters, as if it had never run.
+    """Make a running trial wait again, with the same number, as if it had never run.
 
     Without its heartbeats, by whose age whoever runs it next would be taken for dead, and without
     the values and rungs by which it would be pruned otherwise than a trial that was not stopped.
+    Its parameters are drawn anew: Optuna draws none that are stored, and of a trial that was killed
+    between two of them the others would get draws that the stored ones have had.
     """
     own = (
         delete(table).where(table.trial_id == trial._trial_id)
-        for table in (TrialHeartbeatModel, TrialIntermediateValueModel)
+        for table in (TrialHeartbeatModel, TrialIntermediateValueModel, TrialParamModel)
     )
     _delete(study, *own, _rungs_of(trial))
     study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+
+@contextmanager
+def at_once(study: Study) -> Iterator[None]:
+    """Have a SQLite file keep all that a `with` block writes or, if it is killed, nothing.
+
+    On a server, where others wait for what is locked and may take a trial over, each write is one
+    of its own.
+    """
+    storage = study._storage._backend
+    if storage.engine.dialect.name != "sqlite":
+        yield
+        return
+    storage.remove_session()
+    with storage.engine.begin() as connection:
+        storage.scoped_session(bind=connection)  # its commits leave the connection's to `begin`
+        try:
+            yield
+        finally:
+            storage.remove_session()
 
 
 def _rungs_of(trial: FrozenTrial | optuna.Trial) -> Delete:

@@ -85,8 +85,10 @@ def _best(trials: list[FrozenTrial], space: Space) -> Table:
     return table
 
 
-def print_closing(rows: list[TrialRow], retraining: Retraining) -> None:
+def print_closing(rows: list[TrialRow], diverged: list[str], retraining: Retraining) -> None:
     """Print the best head beside the published ones, and its accuracy with other seeds.
+
+    `diverged` are the names of published heads that have no row.
 
     The intervals do not allow for the choice of the epoch, nor the first row's for the choice among
     all trials: both were made on the images that are counted.
@@ -97,6 +99,8 @@ def print_closing(rows: list[TrialRow], retraining: Retraining) -> None:
         interval = f"{row.val.low:.1%} to {row.val.high:.1%}"
         table.add_row(row.name, str(row.number), f"{row.val.value:.1%}", interval, str(row.params))
     console.print(table)
+    if diverged:
+        console.print(f"The table lacks {', '.join(diverged)}, whose loss was not finite.")
     seeds = ", ".join(map(str, retraining.seeds))
     console.print(f"{rows[0].name} trained again with seeds {seeds}:")
     console.print(f"  validation {_spread(retraining.val)}")

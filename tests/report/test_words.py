@@ -203,6 +203,20 @@ def test_the_next_step_is_more_seeds_then_more_images_then_the_networks_use() ->
     assert steps.next_step(close).command == "python -m src.crossvalidate"
 
 
+def test_a_search_for_a_better_head_is_advised_until_there_is_one() -> None:
+    def command(**accuracy: float) -> str:
+        rows = {name.replace("_", "-"): share for name, share in accuracy.items()}
+        head = fabricate.EXPERIMENTS["ModelD-256-128-dropout"]
+        made = fabricate.predictions(fabricate.faces(), rows, seeds=3)
+        trained = {name: fabricate.trained(share) for name, share in rows.items()}
+        return steps.next_step(fabricate.compare(trained, made, dict.fromkeys(rows, head))).command
+
+    assert command(Baseline=0.3, ModelD=0.9) == "python -m src.tune"
+    use = "python -m src.predict --model models/{}.safetensors photo.jpg"
+    assert command(Baseline=0.3, ModelD_best=0.9) == use.format("ModelD-best")
+    assert command(Baseline=0.3, ModelD=0.9, ModelD_best=0.6) == use.format("ModelD")
+
+
 @pytest.mark.parametrize(
     ("seeds", "command"),
     [

@@ -12,9 +12,9 @@ import torch
 
 from src import paths
 from src.cli import run
-from src.config import BEST_NAME, PARAMS, load_params
+from src.config import BEST_NAME, PARAMS, load_params, read_yaml
 from src.data.faceset import FaceSet, Split
-from src.files import write_text
+from src.files import write_json, write_text
 from src.models.classifier import Classifier
 from src.tracking.store import open_store
 from src.tracking.writing import PARENT
@@ -177,3 +177,18 @@ def test_a_search_in_which_every_head_diverges_fails_and_writes_nothing(
     runs = store.client.search_runs([store.experiment_id])
     (study,) = [each for each in runs if PARENT not in each.data.tags]
     assert study.info.status == "FAILED"
+
+
+@pytest.mark.usefixtures("here")
+def test_the_closing_table_names_a_published_head_that_diverged_without_an_accuracy(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    raw = read_yaml(PARAMS)
+    head = raw["experiments"]["ModelD-published"]
+    raw["experiments"]["ModelD-wild"] = {**head, "learning_rate": 1e38}
+    write_json(PARAMS, raw)  # JSON is YAML
+    main(["--trials", "2", "--no-mlflow", "--learning-rate", "0.001:1e38"])
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split()[:1] == ["ModelD-published"] for line in lines), lines
+    (said,) = (line for line in lines if "ModelD-wild" in line)
+    assert said == "The table lacks ModelD-wild, whose loss was not finite."

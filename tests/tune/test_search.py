@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -152,6 +153,43 @@ def test_a_killed_search_is_resumed_with_the_same_trial_numbers() -> None:
     assert {trial.state for trial in study.trials} == {TrialState.RUNNING}
     study, _ = search(params)
     assert outcome(study) == outcome(whole)
+
+
+@pytest.mark.parametrize(("sampler", "before"), [("tpe", 0), ("random", 4), ("tpe", 12)])
+def test_a_trial_of_which_a_killed_search_drew_a_part_is_drawn_as_if_never_killed(
+    sampler: str, before: int
+) -> None:
+    whole, objective = search(tuned(study="whole", sampler=sampler, trials=before + 4))
+    params = tuned(study="killed", sampler=sampler, trials=before + 4)
+    if before:
+        search(tuned(study="killed", sampler=sampler, trials=before))
+    study = open_study(
+        open_storage(parse_url(params.tune.storage), 1), params, objective.definition
+    )
+    study.ask()
+    study.ask().suggest_int("layers", *params.tune.space.layers)  # and no more, as by SIGKILL
+    study, _ = search(params)
+    assert outcome(study) == outcome(whole)
+
+
+def test_a_search_killed_while_it_tells_a_wave_has_told_none_of_it_and_ends_as_if_not() -> None:
+    class Copying(Heartbeats):
+        """Keeps the files that SIGKILL would leave after the second trial of the third wave."""
+
+        def remove(self, trial: Trial) -> None:
+            super().remove(trial)
+            if trial.number == 9:
+                Path("killed").mkdir()
+                for file in Path("mlruns").glob("optuna.db*"):
+                    shutil.copy(file, "killed")
+
+    whole, _ = search(tuned(trials=16), beating=Copying)
+    killed = tuned(trials=16, storage="sqlite:///killed/optuna.db")
+    storage = open_storage(parse_url(killed.tune.storage), 1)
+    left = optuna.load_study(study_name=killed.tune.study, storage=storage)
+    assert Counter(t.state in FINISHED for t in left.trials) == {True: 8, False: 4}
+    resumed, _ = search(killed)
+    assert outcome(resumed) == outcome(whole)
 
 
 def test_a_duplicate_gets_the_result_of_the_first_without_training() -> None:
