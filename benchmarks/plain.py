@@ -123,15 +123,16 @@ def train_on_outputs(job: TrainingJob, outputs: OutputsBySplit) -> float:
 @contextmanager
 def as_torch_is() -> Iterator[None]:
     """Inside the block, torch's defaults in place of what `src.training.device` sets for a GPU."""
-    deterministic, matmul = torch.get_deterministic_debug_mode(), torch.backends.cuda.matmul
-    tf32 = matmul.allow_tf32
+    deterministic = torch.get_deterministic_debug_mode()
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    tf32 = matmul.allow_tf32, cudnn.allow_tf32
     torch.set_deterministic_debug_mode("default")
-    matmul.allow_tf32 = False
+    matmul.allow_tf32, cudnn.allow_tf32 = False, True
     try:
         yield
     finally:
         torch.set_deterministic_debug_mode(deterministic)
-        matmul.allow_tf32 = tf32
+        matmul.allow_tf32, cudnn.allow_tf32 = tf32
 
 
 def check_comparable(job: TrainingJob, terms: Terms = TUTORIAL) -> None:

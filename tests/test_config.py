@@ -51,6 +51,8 @@ def test_the_shipped_file_is_valid_and_holds_the_ten_experiments() -> None:
         ("data.val_fraction", 1.0, "less than 1 (got 1.0)"),
         ("weights", "imagenet", "weights"),
         ("weights.origin", "", "weights.origin"),
+        ("data.origin", "", "data.origin"),
+        ("unknown.origin", "", "unknown.origin"),
         ("recipe", "best", "recipe is 'best', which is not under recipes"),
         ("experiments.ModelA.train", ["head", "conv9_x"], "conv5_x"),
         ("experiments.ModelA.train", ["conv5_x"], "a new head must train"),

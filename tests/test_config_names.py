@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from src.config import PARAMS, Params, read_yaml, validate
 from src.errors import ConfigError
+from src.models.backbones import BACKBONES
+from src.models.network import ModelSpec, Network
+from src.models.uninitialized import without_values
 from tests.shipped import SHIPPED
 
 
@@ -52,10 +56,64 @@ def test_an_unknown_name_is_answered_with_the_valid_ones(
     assert listed in refused({path: value})
 
 
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        ({"train": ["head", "conv5_x"], "unfreeze_at": {"conv4_x": 3}}, "conv4_x"),
+        ({"train": ["all"], "features": "conv3_x", "unfreeze_at": {"conv4_x": 3}}, "conv4_x"),
+        ({"train": ["head"], "unfreeze_at": {"base": 3}}, "base"),
+    ],
+    ids=str,
+)
+def test_a_start_for_a_block_that_an_experiment_does_not_train_is_refused_but_in_a_recipe(
+    entry: dict[str, Any], named: str
+) -> None:
+    entry = {"batch_size": 8, "epochs": 5} | entry
+    message = refused({"experiments.ModelA": entry})
+    assert f"ModelA.unfreeze_at names {named!r}, which it does not train; remove it" in message
+    raw = read_yaml(SHIPPED / PARAMS)
+    raw["recipes"]["shared"] = raw["recipes"]["tuned"] | {"unfreeze_at": entry.pop("unfreeze_at")}
+    raw["recipes"]["shared"]["unfreeze_at"]["conv4_x"] = 99
+    raw["experiments"]["ModelA"] = entry | {"recipe": "shared"}
+    assert validate(Params, raw, "params.yaml").recipe_of("ModelA").first_epoch("conv4_x") == 99
+
+
 def test_a_network_without_strided_convolutions_in_its_stem_wants_the_standard_one() -> None:
     message = refused({"model.backbone": "vgg16", "experiments": {"A": {
         "train": ["all"], "batch_size": 1, "epochs": 1}}})  # fmt: skip
     assert "no stride-1 stem; use standard" in message
+
+
+VGG = {
+    "model": {"backbone": "vgg16", "stem": "standard"},
+    "experiments": {"A": {"train": ["all"], "batch_size": 8, "epochs": 1}},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"data.image_size": 31}, "data.image_size is 31, and vgg16 takes no images under 32"),
+        (
+            {"recipes.tuned.augment": {"input_size": 31}},
+            "recipes.tuned.augment.input_size is 31, and vgg16 takes no images under 32",
+        ),
+    ],
+)
+def test_images_that_a_backbone_would_pool_to_nothing_are_refused_with_its_least_size(
+    change: dict[str, Any], said: str
+) -> None:
+    assert f"{said} pixels; give at least 32" in refused(VGG | change)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_backbone_takes_images_of_its_least_size_with_every_stem(backbone: str) -> None:
+    least = BACKBONES[backbone].least
+    for stem in ("standard", "stride1") if BACKBONES[backbone].stem_strides else ("standard",):
+        with without_values(), torch.no_grad():
+            spec = ModelSpec(backbone=backbone, stem=stem, image_size=least, subjects=("a", "b"))
+            network = Network(spec).eval()
+            assert network(torch.empty(1, 3, least, least)).shape == (1, 2)
 
 
 @pytest.mark.parametrize(

@@ -136,12 +136,19 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
-    def _crops_fit(self) -> Params:
+    def _sizes_fit(self) -> Params:
+        name, most = self.model.backbone, self.data.image_size
+        least, sides = BACKBONES[name].least, {"data.image_size": most}
         for key, recipe in self.recipes.items():
-            if (recipe.augment.input_size or 0) > self.data.image_size:
+            if crop := recipe.augment.input_size:
+                sides[f"recipes.{key}.augment.input_size"] = crop
+        for where, side in sides.items():
+            if side > most:
+                raise ValueError(f"{where} is larger than data.image_size; use at most {most}")
+            if side < least:
                 raise ValueError(
-                    f"recipes.{key}.augment.input_size is larger than data.image_size; "
-                    f"use at most {self.data.image_size}"
+                    f"{where} is {side}, and {name} takes no images under {least} pixels; "
+                    f"give at least {least}"
                 )
         return self
 
@@ -158,8 +165,14 @@ class Params(Section):
     @model_validator(mode="after")
     def _blocks_unfreeze_in_time(self) -> Params:
         for key, experiment in self.experiments.items():
-            recipe, blocks = self.recipe_of(key), tuple(BACKBONES[self.model.backbone].blocks)
-            for block in blocks if "all" in experiment.train else experiment.train:
+            recipe, trained = self.recipe_of(key), self._trained(experiment)
+            for block in experiment.unfreeze_at or {}:
+                if not trained or block not in (*trained, "base"):
+                    raise ValueError(
+                        f"experiments.{key}.unfreeze_at names {block!r}, which it does not train; "
+                        "remove it"
+                    )
+            for block in trained:
                 if (first := recipe.first_epoch(block)) > experiment.epochs:
                     raise ValueError(
                         f"experiments.{key}: by unfreeze_at {block} begins to train in epoch "
@@ -187,6 +200,12 @@ class Params(Section):
                     "new head must train; give `head` more than 0"
                 )
         return self
+
+    def _trained(self, experiment: Experiment) -> list[str]:
+        """The blocks under the head that an experiment trains, in their order."""
+        blocks, last = list(BACKBONES[self.model.backbone].blocks), experiment.features
+        kept = blocks[: blocks.index(last) + 1] if last else blocks
+        return [block for block in kept if {block, "all"} & {*experiment.train}]
 
     def experiment(self, name: str) -> Experiment:
         """The entry under `experiments`; raises ConfigError that lists the valid names."""

@@ -94,7 +94,8 @@ class Recipe(Section):
     blocks under the head which have none of their own; by default the first.
     """
     patience: Annotated[int, Field(ge=0)] = 0
-    """Epochs without improvement after which training stops; 0 never stops early."""
+    """Epochs without improvement after which training stops, counted once all blocks that train
+    have begun to; 0 never stops early."""
     label_smoothing: Probability = 0.0
     """Label smoothing of the cross-entropy loss."""
     mixup: NonNegative = 0.0
@@ -191,6 +192,8 @@ class Experiment(Section):
         """`recipe` with this experiment's overrides."""
         keys = ("learning_rate", "weight_decay", "multipliers", "unfreeze_at")
         own = {key: getattr(self, key) for key in keys}
+        if self.head.classical and recipe.batchnorm == "train":
+            own["batchnorm"] = "freeze"  # scikit-learn fits the head, and trains no norm
         return recipe.model_copy(update={k: v for k, v in own.items() if v is not None})
 
     @model_validator(mode="after")

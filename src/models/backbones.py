@@ -23,7 +23,8 @@ class Backbone:
     that a new head replaces, `features` the width it takes after global average pooling, which
     also takes the place of the larger pooling and the wide layers of VGG and MobileNetV3.
     `stem_strides` are the convolutions whose stride 2 becomes 1 in the `stride1` stem; a network
-    without any has no such stem.
+    without any has no such stem. `least` is the side of the smallest image that its poolings leave
+    a pixel of.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Backbone:
     head: str
     features: int
     stem_strides: tuple[str, ...]
+    least: int = 1
 
     def up_to(self, last: str, network: nn.Module) -> Backbone:
         """The table of a built `network` cut off after block `last`, whose channels it ends in."""
@@ -79,7 +81,7 @@ def _vgg(name: str, convolutions: tuple[int, ...]) -> Backbone:
         stop = start + count * each + 1
         blocks[f"conv{number}_x"] = tuple(f"features.{index}" for index in range(start, stop))
         start = stop
-    return Backbone(name, blocks, "classifier", 512, ())
+    return Backbone(name, blocks, "classifier", 512, (), least=2 ** len(blocks))
 
 
 BACKBONES: Mapping[str, Backbone] = {

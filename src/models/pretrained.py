@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,20 +21,39 @@ from src.tensors import load_tensors
 def imagenet_weights(backbone: str) -> SourceWeights:
     """torchvision's ImageNet weights, checked against the hash in their file name.
 
-    Raises WeightsError where they cannot be downloaded.
+    Raises WeightsError where they cannot be downloaded, or another file is where torch keeps them.
     """
     with without_dynamo():
         from torchvision.models import get_model_weights
-    weights = get_model_weights(backbone)["IMAGENET1K_V1"]
+    url = get_model_weights(backbone)["IMAGENET1K_V1"].url
+    file = _published(url)
+    state, _ = _read(file)
+    return _match(state, backbone, f"imagenet ({file.name})", url)
+
+
+def _published(url: str) -> Path:
+    """The file in torch.hub's cache that `url` names, downloaded if it is not there.
+
+    torch checks the hash of what it downloads alone, and then unpickles whatever lies there.
+    """
+    file = Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[-1])
+    sha256 = file.stem.rpartition("-")[2]  # its first digits
     try:
-        state = weights.get_state_dict(progress=False, check_hash=True)
+        if not file.exists():
+            print(f"downloading {url} to {file}")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(file), sha256, progress=False)
     except (OSError, RuntimeError) as error:
         raise WeightsError(
             "ImageNet weights",
             f"could not be downloaded ({error})",
             "go online once, or set weights.origin to a copy of the same file",
         ) from None
-    return _match(state, backbone, f"imagenet ({weights.url.rsplit('/', 1)[-1]})", weights.url)
+    with suppress(OSError):  # a folder, or a file that may not be read
+        if digest(file, "sha256").startswith(sha256):
+            return file
+    what = f"not the published file (its sha256 does not begin with {sha256})"
+    raise WeightsError(str(file), what, "remove it and run the command again")
 
 
 def file_weights(path: Path, backbone: str) -> SourceWeights:

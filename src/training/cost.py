@@ -40,8 +40,9 @@ def _wait(compute: Compute) -> None:
 def epoch_flops(job: TrainingJob) -> float:
     """The least FLOPs per epoch by layers as they are defined, as PyTorch counts them.
 
-    What has not trained yet runs once for every view of every image, spread over the epochs; the
-    rest runs forward and back for training images, and forward for those of validation.
+    What has not trained yet runs once for every view of every image, spread over the epochs, but in
+    every epoch for training images that change at random; the rest runs forward and back for
+    training images, and forward for those of validation.
     """
     recipe, epochs, faces = job.recipe, job.experiment.epochs, job.starting_point.faces
     network = Network(job.spec()).eval()
@@ -51,23 +52,25 @@ def epoch_flops(job: TrainingJob) -> float:
     image = torch.zeros(1, 3, size, size)
     images, validation = (len(faces.rows(split)) for split in (Split.train, Split.val))
     validation *= recipe.answer_views
-    with FlopCounterMode(display=False) as once, torch.no_grad():
-        network.run(image, 0, max(phase.stop for phase in parts))
-    total = once.get_total_flops() * (recipe.training_views * images + validation)
+    changing = recipe.augment.random and not job.experiment.head.classical
+    total = deepest = 0
     for phase in parts:
         unfreeze(network, phase.trained, recipe.batchnorm)
-        forward, backward = _flops(network, image, phase.stop)
-        total += phase.epochs * (forward * (images + validation) + backward * images)
+        frozen, forward, backward = _flops(network, image, phase.stop)
+        each = forward + backward + (frozen if changing else 0)
+        total += phase.epochs * (each * images + forward * validation)
+        deepest = max(deepest, frozen)
+    total += deepest * (validation + (0 if changing else recipe.training_views * images))
     return float(total / epochs)
 
 
-def _flops(network: Network, image: Tensor, start: int) -> tuple[int, int]:
-    """FLOPs of an image's way through the blocks from `start` on, and of the gradients' back."""
-    with torch.no_grad():
+def _flops(network: Network, image: Tensor, start: int) -> tuple[int, int, int]:
+    """FLOPs of an image's way up to block `start`, from there on, and of the gradients' back."""
+    with FlopCounterMode(display=False) as frozen, torch.no_grad():
         below = network.run(image, 0, start)
     with FlopCounterMode(display=False) as forward, torchs_convolutions():
         logits = network(below, start)
     with FlopCounterMode(display=False) as backward:
         if logits.requires_grad:
             logits.sum().backward()
-    return forward.get_total_flops(), backward.get_total_flops()
+    return frozen.get_total_flops(), forward.get_total_flops(), backward.get_total_flops()

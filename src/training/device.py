@@ -111,7 +111,8 @@ def resolve(device: str, precision: str, ranks: Ranks = ALONE) -> Compute:
         precision = "bfloat16" if _native_bfloat16(kind) else "float32"
     if kind == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.backends.cuda.matmul.allow_tf32 = True
+        tf32 = precision != "float32"  # which convolutions would take by torch's default
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     _keep_freed_memory()
     torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms imports a compiler
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -41,7 +41,7 @@ class ImageInputs:
         return len(self.images)
 
     def batch(self, rows: Tensor, views: Tensor) -> Tensor:
-        """(B, 3, S, S) float32, channels last, of `spec.image_size`."""
+        """(B, 3, H, H) float32, channels last, where H is `spec.input_size`."""
         images = self.images[rows]
         flipped = views.bool().view(-1, 1, 1, 1)
         return normalize(torch.where(flipped, images.flip(3), images), self.spec)

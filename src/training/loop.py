@@ -67,7 +67,8 @@ class Plan:
 
     def ended(self, history: tuple[Epoch, ...]) -> bool:
         """Whether training is over after these epochs."""
-        early = bool(history) and ends_early(history, self.recipe.patience)
+        first = max(map(self.recipe.first_epoch, self.trained))  # in which all trains
+        early = bool(history) and ends_early(history, self.recipe.patience, first)
         return early or len(history) >= (self.stop or self.epochs)
 
 

@@ -52,14 +52,14 @@ class MixedInputs:
         return shares * own + (1 - shares) * others
 
 
-def mix(inputs: Inputs, labels: Tensor, alpha: float, flip: bool, seed: int, epoch: int) -> Inputs:
-    """`inputs` mixed in pairs for `epoch`; unchanged if `alpha` is 0.
+def mix(
+    inputs: Inputs, labels: Tensor, alpha: float, flip: bool, seed: int, epoch: int
+) -> MixedInputs:
+    """`inputs` mixed in pairs for `epoch`.
 
     Partners are a random permutation of all images. Shares are drawn from Beta(alpha, alpha) for
     each image, and the larger of the two is its own: which of a pair is which makes no difference.
     """
-    if not alpha:
-        return inputs
     images, device = len(labels), labels.device
     draw = np.random.default_rng(mixed(seed, Purpose.pairs, epoch))
     partners = torch.from_numpy(draw.permutation(images))

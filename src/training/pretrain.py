@@ -21,6 +21,8 @@ from src.config import Recipe, SourceTask
 from src.data.objects import Style, render_objects
 from src.data.streams import FIRST_SOURCE
 from src.data.synthetic.render import render_subjects
+from src.errors import ConfigError
+from src.models.backbones import BACKBONES
 from src.models.head import initialize_head
 from src.models.imports import without_dynamo
 from src.models.network import ModelSpec, Network
@@ -51,9 +53,12 @@ def pretrain(
     """Render the images of `task` and train a network on them; returns its backbone.
 
     image_size: pixels, unless the task has its own. A training that was stopped resumes from its
-    checkpoint in `scratch`, which stays until `discard_checkpoint`.
+    checkpoint in `scratch`, which stays until `discard_checkpoint`. Raises ConfigError about sizes
+    that do not fit.
     """
-    images, labels = _render(task, task.image_size or image_size, seed)
+    size = task.image_size or image_size
+    _check_input(task.augment.input_size or size, size, backbone)
+    images, labels = _render(task, size, seed)
     mean, deviation = _statistics(images)
     spec = ModelSpec(
         backbone=backbone,
@@ -110,6 +115,17 @@ def discard_checkpoint(backbone: str, scratch: Path) -> None:
     path = _checkpoint(backbone, scratch)
     with optional_write(path):
         path.unlink(missing_ok=True)
+
+
+def _check_input(side: int, most: int, backbone: str) -> None:
+    """Raise ConfigError unless inputs are no larger than images and large enough for `backbone`."""
+    where, least = "origin file for weights", BACKBONES[backbone].least
+    if side > most:
+        what = f"augment.input_size is {side}, larger than its images"
+        raise ConfigError(where, what, f"use at most {most}")
+    if side < least:
+        what = f"its inputs have {side}, and {backbone} takes no images under {least} pixels"
+        raise ConfigError(where, what, f"give at least {least}")
 
 
 def _checkpoint(backbone: str, scratch: Path) -> Path:

@@ -145,7 +145,10 @@ def choose(history: tuple[Epoch, ...], select: str) -> Epoch:
     return history[-1] if select == "last" else max(history, key=lambda epoch: epoch.selection_key)
 
 
-def ends_early(history: tuple[Epoch, ...], patience: int) -> bool:
-    """Whether `patience` epochs have passed without a better one; never if it is 0."""
-    best = choose(history, "best").number
+def ends_early(history: tuple[Epoch, ...], patience: int, first: int = 1) -> bool:
+    """Whether `patience` epochs, none before `first`, have passed without a better one.
+
+    Never if it is 0.
+    """
+    best = max(choose(history, "best").number, first - 1)
     return bool(patience) and history[-1].number - best >= patience

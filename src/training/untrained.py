@@ -43,7 +43,7 @@ class Untrained:
 
         `logits` are those that it then gives the validation images, which calibrate it.
         """
-        _, labels = self.job.starting_point.faces.part(Split.val)
+        _, labels = self.job.starting_point.faces.mapped(Split.val)
         parameters = dict(self.network.named_parameters())
         return TrainingResult(
             self.network.state_dict(),

@@ -106,3 +106,26 @@ def test_what_cannot_be_pretrained_is_refused_before_anything_is_rendered(
         run(backbone, ORIGIN)
     assert said in str(caught.value)
     assert not paths.SCRATCH.exists() and not WEIGHTS.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "change", "said"),
+    [
+        (
+            BACKBONE,
+            {"augment": {"input_size": 65}},
+            "larger than its images; use at most 64",
+        ),
+        ("vgg16", {"image_size": 31}, "vgg16 takes no images under 32 pixels; give at least 32"),
+        ("vgg16", {"augment": {"input_size": 31}}, "vgg16 takes no images under 32 pixels"),
+    ],
+)
+def test_sizes_that_a_network_cannot_take_are_refused_before_anything_is_rendered(
+    backbone: str, change: dict[str, object], said: str
+) -> None:
+    task = {**read_yaml(ORIGIN), "image_size": None, **change}
+    ORIGIN.write_text(yaml.safe_dump(task))
+    with pytest.raises(ConfigError) as caught:
+        run(backbone, ORIGIN)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert not paths.SCRATCH.exists() and not WEIGHTS.parent.exists()

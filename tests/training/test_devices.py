@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -64,6 +66,28 @@ def test_every_way_of_fitting_gives_the_same_bits_twice_and_on_a_gpu_nearly_the_
     first, cpu = fitted.history[0], expected.history[0]
     assert first.val_loss == pytest.approx(cpu.val_loss, rel=0.02)
     assert fitted.state.keys() == expected.state.keys()
+
+
+@pytest.fixture
+def switches() -> Iterator[tuple[Any, Any]]:
+    """Those of matrices and of convolutions on a GPU, left as they were."""
+    both = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [each.allow_tf32 for each in both]
+    yield both
+    for each, value in zip(both, before, strict=True):
+        each.allow_tf32 = value
+
+
+@pytest.mark.parametrize(("precision", "rounded"), [("float32", False), ("bfloat16", True)])
+def test_a_gpu_rounds_what_it_multiplies_only_where_less_than_float32_is_asked_for(
+    precision: str, rounded: bool, switches: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in switches:
+        each.allow_tf32 = not rounded
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # all that is asked of a GPU
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    resolve("cuda", precision)
+    assert [each.allow_tf32 for each in switches] == [rounded, rounded]
 
 
 @pytest.mark.parametrize(

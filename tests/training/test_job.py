@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from src.config import Augment, Params, Recipe
 from src.data.faceset import FaceSet
 from src.models.weights import random_weights
 from src.training.engine import run_job
-from src.training.result import TrainingResult
+from src.training.result import Epoch, TrainingResult
+from src.training.untrained import Untrained
 from tests.disk import full_disk
 from tests.training.conftest import make_job
 
@@ -106,3 +108,14 @@ def test_no_room_for_a_frozen_prefix_is_told_and_trains_the_same_within_rounding
     ]
     for one, other in zip(roomy.history, cramped.history, strict=True):
         assert one.train_loss == pytest.approx(other.train_loss, rel=1e-2)
+
+
+def test_a_result_is_calibrated_without_a_look_at_the_images(
+    faces: FaceSet, params: Params, tmp_path: Path
+) -> None:
+    unseen = replace(faces, images=faces.images[:0])
+    untrained = Untrained.of(make_job(unseen, params, SGD, tmp_path, train=("head",), epochs=1))
+    history = (Epoch(1, 0.1, 0.9, 0.1, 0.9, 0.01, 1.0, 1.0),)
+    result = untrained.result(history, torch.eye(3).repeat_interleave(4, 0))
+    assert result.val_images == 12
+    assert result.spec.temperature < 1

@@ -70,6 +70,22 @@ def test_a_block_begins_to_train_in_its_epoch(
     assert all(any(name.startswith(each) for name in names) for each in moved)
 
 
+@pytest.mark.parametrize(
+    ("train", "best", "last"), [(BLOCKS, 3, 10), (BLOCKS, 9, 12), ((), 3, 6), (("conv5_x",), 3, 6)]
+)
+def test_patience_waits_until_all_that_trains_has_begun_to(
+    train: tuple[str, ...], best: int, last: int, recipe: Recipe
+) -> None:
+    patient = gradual(recipe, unfreeze_at={"base": 8, "conv5_x": 1}, patience=3)
+    plan = Plan(patient, frozenset({*train, "head"}), 12, 8, 0)
+    history: tuple[Epoch, ...] = ()
+    while not plan.ended(history):
+        number = len(history) + 1
+        accuracy = 0.9 if number == best else 0.1
+        history = (*history, Epoch(number, 0.1, 0.9, 0.1, accuracy, 0.01, 1.0, 1.0))
+    assert len(history) == last
+
+
 def test_phases_are_epochs_that_train_the_same_blocks(network: Network, recipe: Recipe) -> None:
     some = frozenset({"head", "conv4_x", "conv5_x"})
     found = phases(network, some, gradual(recipe), 5)
