@@ -201,8 +201,9 @@ def cost_note(comparison: Comparison) -> str:
     fitted = "; how scikit-learn fits a classical head is not counted" if classical else ""
     return (
         "Costs are the products and sums of layers, as they are defined, in training one seed: in "
-        "every epoch forward and back through what trains, and once for each view of an image, "
-        f"flipped or not, through what is frozen below it{fitted}."
+        "every epoch forward and back through what trains, and through what is frozen below it "
+        "once for each view of an image, flipped or not, or in every epoch where crops or colours "
+        f"are random{fitted}."
     )
 
 
