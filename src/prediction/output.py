@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
+from src.data.split import UNKNOWN
 from src.errors import printable
-from src.prediction.stream import UNKNOWN, Prediction
+from src.prediction.stream import Prediction
 
 WIDEST = 60  # columns that a photo's path may take before the other columns give way
 PERCENT = 11  # columns, as wide as its heading

@@ -22,12 +22,12 @@ from src.config import Data
 from src.data.decode import decode
 from src.data.entries import Pixels
 from src.data.files import read_file
+from src.data.split import UNKNOWN
 from src.errors import ImageError
 from src.models.classifier import Classifier
 from src.models.threshold import Threshold, answer
 from src.prediction.inputs import Found
 
-UNKNOWN = "unknown"
 THREADS = 2  # one decodes 60,000 small photos a minute, more than networks take
 BATCH = 32  # photos that the network takes at once; with more it is no faster
 BATCH_PIXELS = 2**19  # of their squares, which bounds the memory of activations
