@@ -14,7 +14,7 @@ from src.errors import TrackingError, WeightsError
 from src.files import digest
 from src.tracking.local import LocalVersion, local_version
 from src.tracking.record import RunRecord
-from src.tracking.store import Backend, open_backend, project_root, reachable
+from src.tracking.store import MISSING, Backend, open_backend, project_root, reachable
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -125,7 +125,7 @@ def _find(backend: Backend, model: str, which: str) -> ModelVersion | None:
             return backend.client.get_model_version(model, which)
         return backend.client.get_model_version_by_alias(model, which)
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code in MISSING:
             return None
         raise
 
