@@ -38,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     champion = champion_of(model)
     folder = champion.path.parents[1]
     if not (folder / "MLmodel").is_file():
-        serve = f"`mlflow models serve -m models:/{model}@champion --env-manager local`"
-        raise TrackingError(champion.name, "its files are on a server", f"run {serve}")
+        serve = f"mlflow models serve -m models:/{model}@champion --env-manager local"
+        mend = f"run `{serve} --host {parsed.host} --port {parsed.port}`"
+        raise TrackingError(champion.name, "its files are on a server", mend)
     bound = listener(parsed.host, parsed.port)
     bound.set_inheritable(True)
     command = [sys.executable, "-P", str(SCRIPT), str(folder), str(bound.fileno())]

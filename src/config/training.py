@@ -113,8 +113,8 @@ class Recipe(Section):
     flip: bool
     """Whether to flip half of the training images horizontally."""
     flip_test: bool = False
-    """Whether answers come from the mean of the features of an image and of the flipped one, which
-    doubles the time that an answer takes.
+    """Test-time augmentation: whether a prediction averages the features of an image and of its
+    mirror image, which doubles the time that a prediction takes.
     """
     augment: Augment = Augment()
     """How packed images become the network's inputs."""

@@ -149,7 +149,14 @@ def _by_answers(
 ) -> Verdict:
     ahead = THRESHOLD_MD5 in candidate.tags and THRESHOLD_MD5 not in champion.tags
     tie_break = "only this one has a threshold for `unknown`" if ahead else ""
-    return found.verdict(_called(champion), gate, tie_break)
+    promoted, reason = found.verdict(_called(champion), gate, tie_break)
+    if not promoted and champion.tags.get(DATA) != candidate.tags.get(DATA):
+        # Another seed or fraction, or more images, divides them in another way.
+        reason += (
+            "; the champion was trained on another version of the dataset, and so perhaps on some "
+            "of these images, which favours it: `promote --force` overrules that"
+        )
+    return promoted, reason
 
 
 def same(one: ModelVersion | None, other: ModelVersion | None) -> bool:

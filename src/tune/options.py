@@ -41,7 +41,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--device", help="auto, cpu or cuda")
     add("--sampler", help="tpe or random")
     add("--pruner", help="halving, median or none")
-    space = parser.add_argument_group("search space", "LOW:HIGH, or one value to fix it")
+    space = parser.add_argument_group(
+        "search space", "LOW:HIGH, or one value to fix it; of batch sizes, choices"
+    )
     space.add_argument("--layers", type=_bounds(int), help="number of hidden layers")
     space.add_argument("--width", type=_bounds(int), help="units of each hidden layer")
     space.add_argument("--dropout", type=_bounds(float), help="dropout rate of each hidden layer")
