@@ -113,6 +113,19 @@ def test_a_champion_of_an_older_version_is_scored_on_the_new_one(project: Projec
     assert champion_of(MODEL).name == f"models:/{MODEL}/2 (B on {A})"
 
 
+def test_a_champion_that_stays_after_images_were_divided_anew_may_have_been_trained_on_them(
+    project: Project,
+) -> None:
+    validate_on(project, 8, 12, 20)
+    assert answering(project, "A", 1).promoted
+    same = answering(project, "B", 0)
+    assert same.reason.startswith("worse: ") and "perhaps on some" not in same.reason
+    validate_on(project, 20, 12, 8)
+    other = answering(project, "C", 2)
+    assert not other.promoted and other.reason.startswith("worse: right on 8 of 40 ")
+    assert "another version of the dataset, and so perhaps on some of these images" in other.reason
+
+
 def test_a_champion_of_other_subjects_gives_way_and_the_reason_says_so(project: Project) -> None:
     promoted(project, "A", 1.0)
     new_version(project, subjects=("ann", "bob", "zoe"))
