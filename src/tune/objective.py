@@ -81,8 +81,8 @@ class Objective:
         features = self.features
         if not features_match(features, job):
             features = cached_features(job, paths.SCRATCH)
-        moved = features.to(self.compute.device)
-        return Objective(self.params, self.starting_point, moved, self.compute)
+        chosen = features.at(None, flip_test=self.recipe.flip_test).to(self.compute.device)
+        return Objective(self.params, self.starting_point, chosen, self.compute)
 
     @property
     def recipe(self) -> Recipe:
