@@ -79,18 +79,21 @@ def published_heads(params: Params) -> dict[str, dict[str, Any]]:
     A learning rate, weight decay or batch size outside the space is moved to the nearest in it.
     """
     space, found = params.tune.space, {}
+    common = params.recipes[params.tune.recipe or params.recipe]
     for name, experiment in params.experiments.items():
         head = experiment.head
         published = name != BEST_NAME and experiment.train == ("head",) and head.hidden
         alike = experiment.features is None and experiment.start == "source"
         if not published or not alike or not _contains(space, head):
             continue
-        recipe = experiment.adapted(params.recipes[params.tune.recipe or params.recipe])
+        recipe = experiment.adapted(common)
         batch_size = min(space.batch_size, key=lambda size: abs(size - experiment.batch_size))
         chosen: dict[str, Any] = {"layers": len(head.hidden)}
         for layer, (width, rate) in enumerate(zip(head.hidden, head.rates, strict=True), 1):
             chosen |= {f"width_{layer}": width, f"dropout_{layer}": rate}
-        chosen["learning_rate"] = _clipped(recipe.learning_rate, space.learning_rate)
+        # A trial has the common multipliers; where these are its own, the ratio is exactly 1.
+        ratio = recipe.multipliers.get("head", 1.0) / common.multipliers.get("head", 1.0)
+        chosen["learning_rate"] = _clipped(recipe.learning_rate * ratio, space.learning_rate)
         chosen["weight_decay"] = _clipped(recipe.weight_decay, space.weight_decay)
         chosen["batch_size"] = batch_size
         found[name] = {key: value for key, value in chosen.items() if not _fixed(key, space)}

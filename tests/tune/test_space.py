@@ -102,3 +102,17 @@ def test_a_candidate_becomes_an_experiment_that_trains_the_same_way(params: Para
 def test_an_unknown_experiment_is_still_an_error(params: Params) -> None:
     with pytest.raises(ConfigError):
         params.experiment(BEST_NAME + "-2")
+
+
+def test_a_published_head_with_multipliers_of_its_own_is_tried_at_its_own_rate(
+    params: Params,
+) -> None:
+    name = "ModelD-256-128"
+    own = {"multipliers": {"head": 1.0}, "learning_rate": 0.001}
+    head = params.experiments[name].model_copy(update=own)
+    changed = params.model_copy(update={"experiments": {name: head}})
+    trial_params = TrialParams.of(published_heads(changed)[name], params.tune.space)
+    tried = trial_params.experiment(head.epochs, params.tune.recipe)
+    searched = params.recipes[params.tune.recipe or params.recipe]
+    assert head.adapted(searched).head_rate == 0.001
+    assert tried.adapted(searched).head_rate == pytest.approx(0.001)
