@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from src.data.faceset import MappedImages
-from src.models.classifier import BATCH, Classifier
+from src.models.classifier import Classifier, at_once
 from src.models.network import Network, mean_of, views
 from src.progress import tracked
 
@@ -42,9 +42,10 @@ def shared_logits(
         for name, each in seeds.items()
     }
     places = [of_seed for of_seeds in logits.values() for of_seed in of_seeds]
-    starts = range(0, len(images), BATCH)  # as `Classifier.logits`, to get the same logits
+    size = at_once(images.shape[-1])  # as `Classifier.logits`, to get the same logits
+    starts = range(0, len(images), size)
     for start in tracked(starts, "testing"):
-        batch = images[start : start + BATCH].to(device)
+        batch = images[start : start + size].to(device)
         outputs: tuple[dict[str, Tensor], ...] = ({}, {})  # of images, and of flipped ones
         for classifier, prefixes, place in zip(classifiers, keys, places, strict=True):
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
@@ -52,7 +53,7 @@ def shared_logits(
                     _features(classifier.network, prefixes, view, known, kept)
                     for view, known in zip(views(batch, classifier.spec), outputs, strict=False)
                 ]
-                place[start : start + BATCH] = classifier.network.head(mean_of(found))
+                place[start : start + size] = classifier.network.head(mean_of(found))
     return logits
 
 

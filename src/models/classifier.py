@@ -20,6 +20,12 @@ from src.models.network import (
 from src.models.seeds import load_seed_states
 
 BATCH = 128  # images that the network takes at once
+BATCH_PIXELS = 2**19  # of their squares, which bounds the memory of activations
+
+
+def at_once(side: int, most: int = BATCH) -> int:
+    """How many images of `side` pixels a network takes at once, of which it could take `most`."""
+    return max(1, min(most, BATCH_PIXELS // side**2))
 
 
 @dataclass(frozen=True)
@@ -76,10 +82,11 @@ class Classifier:
         network, classes = self.network, len(self.subjects)
         if not len(images):
             return torch.empty(0, network.backbone.features), torch.empty(0, classes)
+        size = at_once(self.image_size)
         features = torch.cat(
-            [network.answer(views(part, self.spec)) for part in torch.split(images, BATCH)]
+            [network.answer(views(part, self.spec)) for part in torch.split(images, size)]
         )
-        parts = torch.split(features, BATCH)
+        parts = torch.split(features, size)
         return features, torch.cat([network.head(part) for part in parts])
 
     def probabilities(self, images: Tensor) -> Tensor:

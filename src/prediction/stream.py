@@ -24,13 +24,12 @@ from src.data.entries import Pixels
 from src.data.files import read_file
 from src.data.split import UNKNOWN
 from src.errors import ImageError
-from src.models.classifier import Classifier
+from src.models.classifier import Classifier, at_once
 from src.models.threshold import Threshold, answer
 from src.prediction.inputs import Found
 
 THREADS = 2  # one decodes 60,000 small photos a minute, more than networks take
 BATCH = 32  # photos that the network takes at once; with more it is no faster
-BATCH_PIXELS = 2**19  # of their squares, which bounds the memory of activations
 AHEAD = 2  # batches that are decoded in advance
 
 
@@ -83,7 +82,7 @@ def answers(
     Raises WeightsError where the network's answers are not finite.
     """
     side = classifier.image_size
-    size = max(1, min(BATCH, BATCH_PIXELS // side**2))
+    size = at_once(side, BATCH)
     decoded = _decoded(photos, _settings(classifier), size)
     while batch := [*islice(decoded, size)]:
         broken = tuple(each for _, each in batch if isinstance(each, ImageError))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from src.data.faceset import FaceSet, MappedImages, Split
+from src.models.classifier import at_once
 from src.models.network import ModelSpec, Network, views
 from src.progress import tracked
 from src.tensors import MALFORMED, load_tensors, save_tensors
@@ -140,10 +141,11 @@ def _validation_pass(
 ) -> Tensor:
     network.eval()
     values = _empty_features(network, len(images), compute.dtype, compute.device)
-    for start in range(0, len(images), 128):
+    size = at_once(spec.image_size)
+    for start in range(0, len(images), size):
         with compute.autocast():
-            part = views(images[start : start + 128], spec)
-            values[start : start + 128] = network.answer(part)
+            part = views(images[start : start + size], spec)
+            values[start : start + size] = network.answer(part)
     return values
 
 

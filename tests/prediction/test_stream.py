@@ -61,7 +61,7 @@ def test_only_a_few_batches_are_decoded_in_advance(project: Project, photos: lis
 def test_batches_of_large_images_are_small(
     project: Project, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "BATCH_PIXELS", 3 * 32**2 + 5)
+    monkeypatch.setattr("src.models.classifier.BATCH_PIXELS", 3 * 32**2 + 5)
     batches = answers(Classifier.load(project.model), None, photos[:7], 3)
     assert [len(batch.predictions) for batch in batches] == [3, 3, 1]
 
