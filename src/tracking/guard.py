@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -27,6 +28,7 @@ LARGEST = 16 * 2**20  # bytes of a request's body; as Python objects it may take
 AT_ONCE = 4  # requests in memory; further ones wait
 WAITING = 256  # connections; further ones are sent away with status 503
 PATIENCE = 30  # seconds that a client may take to send a request
+NEVER = 10**9  # seconds after which MLflow gives up an answer
 LONGEST = 500  # characters of an error
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 SKIPPED = 2**28  # bytes of a larger body that are read: most clients send it all before they listen
@@ -174,6 +176,8 @@ def main(folder: str, bound: str) -> None:
     import uvicorn
     from mlflow.pyfunc import load_model, scoring_server
 
+    # When MLflow gives up, its thread computes on, beside those of the requests that are let in.
+    os.environ["MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"] = str(NEVER)
     listener = socket.socket(fileno=int(bound))
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
