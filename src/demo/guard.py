@@ -101,17 +101,18 @@ async def body(request: Request, what: str, most: int) -> bytes:
     The rest is read and forgotten if its size is stated and at most SKIPPED: most clients send it
     all before they listen.
     """
+    read = max(most, SKIPPED)
     line = f"{what}: too large: more than {most:,} bytes; send less"
     too_large = RefusedError(413, line)
     stated = request.headers.get("content-length", "")
-    if stated.isdigit() and int(stated) > SKIPPED:
+    if stated.isdigit() and int(stated) > read:
         raise too_large
     content, size = bytearray(), 0
     try:
         async with asyncio.timeout(PATIENCE):
             async for part in request.stream():
                 size += len(part)
-                if size > (SKIPPED if stated else most):
+                if size > (read if stated else most):
                     raise too_large
                 if size <= most:
                     content += part
