@@ -39,9 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Below its threshold a face is unknown; without strangers to set one by, no face is.
 
     One photo gets a table of its likeliest subjects; of several each gets a row, with the name and
-    the probability of the likeliest subject. Answers are printed as they come. A photo that cannot
-    be read is reported on stderr, and the others go on: the exit code is 0 if every photo has an
-    answer, 1 if some have none, and 2 if none has one.
+    the probability of the likeliest subject. Answers are printed in batches as they come, those of
+    a list on stdin not before 96 photos are listed or it ends. A photo that cannot be read is
+    reported on stderr, and the others go on: the exit code is 0 if every photo has an answer, 1 if
+    some have none, and 2 if none has one.
     """
     options = _arguments(argv)
     if options.explain:
