@@ -68,6 +68,10 @@ class UserError(Exception):
         )
         super().__init__(f"{self.where}: {self.what}; {self.mend}")
 
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str]]:
+        """By its three parts, so that it also comes out of another process."""
+        return type(self), (self.where, self.what, self.mend)
+
 
 class ConfigError(UserError):
     """A key or value of params.yaml, a preset or an origin file that cannot be used."""

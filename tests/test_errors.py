@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from src.cli import run
-from src.errors import TrackingError, has_password, redacted
+from src.errors import ConfigError, TrackingError, has_password, redacted
 
 SECRET = "hunter2"  # noqa: S105 -- a canary
 URLS = {
@@ -53,6 +54,12 @@ def test_a_user_name_is_no_password(text: str) -> None:
 @pytest.mark.parametrize("text", [url for url in URLS if "://hunter2@" not in url])
 def test_a_password_is_found_however_it_is_written(text: str) -> None:
     assert has_password(text)
+
+
+def test_an_error_of_another_process_is_the_same_here() -> None:
+    error = ConfigError("a file", "is wrong", "mend it")
+    found = pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own
+    assert type(found) is ConfigError and str(found) == str(error) and found.mend == "mend it"
 
 
 def test_a_batch_too_small_for_batch_statistics_is_one_line(
