@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.options import add_inputs, count
+from benchmarks.turns import in_turn
 from src import cli
 from src.config import load_params
 
@@ -100,11 +101,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     params = load_params()
 
+    from benchmarks.engine import warm_up
     from src.training.job import StartingPoint, TrainingJob
 
     starting_point = StartingPoint.load(options.faces, options.source)
     with tempfile.TemporaryDirectory() as folder:
         job = TrainingJob.of(options.experiment, params, starting_point, Path(folder))
+        warm_up(job.compute)
         result: CompileTiming | LayoutTiming = (
             time_layouts(job, options.steps)
             if options.layouts
@@ -169,7 +172,7 @@ Step = Callable[[], tuple[float, "Tensor"]]
 
 def _medians(one: Step, other: Step, steps: int) -> tuple[float, float]:
     """Median seconds of each, one step of each in turn."""
-    pairs = [(one()[0], other()[0]) for _ in range(steps)]
+    pairs = in_turn(lambda: one()[0], lambda: other()[0], steps)
     first, second = (statistics.median(column) for column in zip(*pairs, strict=True))
     return first, second
 

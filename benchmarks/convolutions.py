@@ -10,10 +10,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.options import count
+from benchmarks.turns import in_turn
 from src import cli, paths
-from src.config import load_params
+from src.config import Params, load_params
 
 if TYPE_CHECKING:
+    from src.training.device import Compute
     from src.training.job import TrainingJob
 
 EXAMPLES = """\
@@ -45,35 +47,45 @@ class StepTiming:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Time steps of experiments that train a network, on random images, in turn both ways."""
+    """Time steps of experiments that train a network, on random images, in turn both ways.
+
+    On the processor, whatever engine.device is: its convolutions are the ones that differ.
+    """
     parser = cli.parser("benchmarks.convolutions", str(main.__doc__), EXAMPLES)
     parser.add_argument("--experiment", nargs="+", default=["ModelA", "ModelB", "ModelC"])
     parser.add_argument("--repeats", type=count, default=5, help="of both ways (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
+    params = load_params()
+
+    from benchmarks.engine import warm_up
+    from src.training.device import resolve
+
+    compute = resolve("cpu", params.engine.precision)
+    warm_up(compute)
     timings = []
     for name in options.experiment:
-        timings.append(measure(name, options.repeats))
+        timings.append(measure(name, params, compute, options.repeats))
         if not options.json:
             print(timings[-1], flush=True)
     if options.json:
         print(json.dumps([asdict(timing) for timing in timings], indent=2))
 
 
-def measure(name: str, repeats: int) -> StepTiming:
+def measure(name: str, params: Params, compute: Compute, repeats: int) -> StepTiming:
     """The timing of one experiment of params.yaml, from its first block that trains."""
     from src.models.convolutions import torchs_convolutions
     from src.training.job import StartingPoint, TrainingJob
 
-    params = load_params()
-    job = TrainingJob.of(name, params, StartingPoint.load(paths.FACES, paths.SOURCE), paths.SCRATCH)
+    start = StartingPoint.load(paths.FACES, paths.SOURCE)
+    job = TrainingJob.of(name, params, start, paths.SCRATCH, compute=compute)
     step = training_step(job)
-    pairs = []
-    for _ in range(repeats + 1):
-        ours = timed(step)
+
+    def by_torch() -> float:
         with torchs_convolutions():
-            pairs.append((ours, timed(step)))
-    pairs = pairs[1:]  # the first also builds oneDNN's kernels
+            return timed(step)
+
+    _, *pairs = in_turn(lambda: timed(step), by_torch, repeats + 1)  # first, kernels are built
     ratios = [torchs / ours for ours, torchs in pairs]
     return StepTiming(
         experiment=name,

@@ -23,7 +23,7 @@ COARSE, NOISE = 4, 60.0
 def drawn_start(params: Params, subjects: int, each: int) -> StartingPoint:
     """Random source weights, and `each` images of every subject: 8 of 10 for training, 2 for test.
 
-    A tenth of the training images is for validation; a subject has at least one image of each.
+    A tenth of the training images is for validation. Of three images or more each split has one.
     """
     source = random_weights(params.model.backbone, params.seed)
     faces = drawn_faces(subjects, each, params.data.image_size)

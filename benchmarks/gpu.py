@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.options import count, dtype_name, with_changes
+from benchmarks.options import count, dtype_name, three_or_more, with_changes
 from src import cli
 from src.config import PARAMS, Params, read_yaml, validate
 from src.config.presets import changed, read_preset
@@ -76,7 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure the engine on this machine's GPU within a limit of time, most valuable first.
 
     table: every experiment at the published sizes by the engine and by the plain loop (projected
-    from two epochs), with peak memory and share of the matrix rate. heads: the search's heads in
+    from two epochs), with peak memory and share of the matrix rate, then by the plain loop in the
+    engine's precision and with what is frozen computed once. heads: the search's heads in
     waves. bits: whether two runs give the same bits. steps: layouts, torch.compile and CUDA graphs.
     tests: those that need a GPU. Images and source weights are drawn, so accuracies mean nothing.
     What does not fit into the time is left out and named. The exit code is 1 if anything failed.
@@ -124,7 +125,7 @@ def parser_of_options() -> ArgumentParser:
     add("--epochs", type=count, help="instead of each experiment's and head's own")
     add("--heads", type=count, help="how many, instead of tune.trials")
     add("--subjects", type=count, default=100, help="(%(default)s)")
-    add("--images", type=count, default=50, help="of each subject (%(default)s)")
+    add("--images", type=three_or_more, default=50, help="of each subject (%(default)s)")
     add("--faces", type=Path, help="packed faces, instead of drawn images")
     add("--source", type=Path, help="source weights, instead of random ones; with --faces")
     add("--backend", default="inductor", help="of torch.compile (%(default)s)")
@@ -153,11 +154,18 @@ def _start(options: Namespace, params: Params) -> StartingPoint:
 def _machine(compute: Compute) -> dict[str, Any]:
     import torch
 
+    from benchmarks.plain import TUTORIAL, allowed_tf32, as_torch_is
+
+    with as_torch_is():
+        plain_tf32 = allowed_tf32()
     cuda = compute.device.type == "cuda"
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": compute.name,
         "dtype": dtype_name(compute.dtype),
+        "tf32": allowed_tf32(),
+        "plain_dtype": dtype_name(TUTORIAL.dtype),
+        "plain_tf32": plain_tf32,
         "memory_mb": torch.cuda.mem_get_info()[1] / 2**20 if cuda else None,
         "torch": torch.__version__,
         "cuda": torch.version.cuda,

@@ -7,12 +7,14 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.options import count
+from benchmarks.turns import in_turn
 from src import cli, paths
-from src.config import Head, load_params
+from src.config import Head, load_params, validate
 from src.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,17 +23,20 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
   python -m benchmarks.heads
-  python -m benchmarks.heads --hidden 64 32 --count 10 --epochs 30
+  python -m benchmarks.heads --experiment ModelD-256-128 --hidden 64 32 --count 10 --epochs 30
   python -m benchmarks.heads --experiment ModelD-2048-1024 --repeats 5 --json"""
 
 
 @dataclass(frozen=True)
 class StackingTiming:
-    """Medians over the repeats; the ratio is above 1 where one call for all is faster."""
+    """Medians over the repeats; the ratio is above 1 where one call for all is faster.
+
+    heads, epochs: of each head the widths of its hidden layers, and how long it trains.
+    """
 
     device: str
     heads: tuple[tuple[int, ...], ...]
-    epochs: int
+    epochs: tuple[int, ...]
     seconds_together: float
     seconds_alone: float
     ratio: float
@@ -39,9 +44,12 @@ class StackingTiming:
     ratio_high: float
 
     def __str__(self) -> str:
-        named = ", ".join("-".join(map(str, hidden)) or "linear" for hidden in self.heads)
+        named = ", ".join(
+            f"{'-'.join(map(str, hidden)) or 'linear'} for {epochs} epochs"
+            for hidden, epochs in zip(self.heads, self.epochs, strict=True)
+        )
         return (
-            f"{len(self.heads)} heads ({named}), {self.epochs} epochs on {self.device}\n"
+            f"{len(self.heads)} heads on {self.device}: {named}\n"
             f"  together    {self.seconds_together:8.2f} s\n"
             f"  one by one  {self.seconds_alone:8.2f} s\n"
             f"  ratio       {self.ratio:8.2f}x  ({self.ratio_low:.2f} to {self.ratio_high:.2f})"
@@ -62,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--hidden",
         nargs="+",
         type=count,
-        help="widths of the hidden layers, instead of each experiment's own",
+        help="widths of the hidden layers, without dropout, instead of the experiment's own head",
     )
     parser.add_argument(
         "--count", type=count, default=1, help="copies of each head, with a seed each (%(default)s)"
@@ -76,8 +84,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
+    if options.hidden and not options.experiment:
+        parser.error("--hidden needs --experiment: it would make all the heads the same one")
     params = load_params()
 
+    from benchmarks.engine import warm_up
     from src.training.device import resolve
     from src.training.features import Features
     from src.training.head_task import HeadTask
@@ -88,22 +99,23 @@ def main(argv: Sequence[str] | None = None) -> None:
         if set(experiment.train) == {"head"} and experiment.head.hidden
     ]
     compute = resolve(params.engine.device, params.engine.precision)
-    tasks = []
-    for name in names:
-        experiment = params.experiment(name)
-        task = HeadTask(
-            head=Head(hidden=tuple(options.hidden)) if options.hidden else experiment.head,
+    given = options.hidden and validate(Head, {"hidden": options.hidden}, "--hidden")
+    tasks = [
+        HeadTask(
+            head=given or params.experiment(name).head,
             recipe=params.recipe_of(name),
-            epochs=options.epochs or experiment.epochs,
-            batch_size=experiment.batch_size,
-            seed=params.seed,
+            epochs=options.epochs or params.experiment(name).epochs,
+            batch_size=params.experiment(name).batch_size,
+            seed=seed,
             dtype=compute.dtype,
         )
-        tasks.append(task)
+        for name in names
+        for seed in range(options.count)
+    ]
     if not tasks:
         raise ConfigError("experiments", "none has an MLP head", "name some with --experiment")
-    tasks = [replace(task, seed=seed) for task in tasks for seed in range(options.count)]
     features = Features.load(options.features).to(compute.device)
+    warm_up(compute)
     result = time_heads(tasks, features, options.repeats, compute.name)
     print(json.dumps(asdict(result)) if options.json else result)
 
@@ -112,18 +124,20 @@ def time_heads(
     tasks: Sequence[HeadTask], features: Features, repeats: int, device: str
 ) -> StackingTiming:
     """Train both ways in turn, `repeats` times."""
-    together, alone = [], []
-    _seconds([[replace(task, epochs=1) for task in tasks]], features)  # allocates and warms up
-    for _ in range(repeats):
-        together.append(_seconds([tasks], features))
-        alone.append(_seconds([[task] for task in tasks], features))
-    ratios = sorted(b / a for a, b in zip(together, alone, strict=True))
+    _seconds([[replace(task, epochs=1) for task in tasks]], features)  # allocates
+    pairs = in_turn(
+        partial(_seconds, [tasks], features),
+        partial(_seconds, [[task] for task in tasks], features),
+        repeats,
+    )
+    together, alone = map(statistics.median, zip(*pairs, strict=True))
+    ratios = sorted(b / a for a, b in pairs)
     return StackingTiming(
         device=device,
         heads=tuple(task.head.hidden for task in tasks),
-        epochs=tasks[0].epochs,
-        seconds_together=statistics.median(together),
-        seconds_alone=statistics.median(alone),
+        epochs=tuple(task.epochs for task in tasks),
+        seconds_together=together,
+        seconds_alone=alone,
         ratio=statistics.median(ratios),
         ratio_low=ratios[0],
         ratio_high=ratios[-1],

@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from benchmarks.options import count
+from benchmarks.turns import in_turn
 from src import cli
 
 EXAMPLES = """\
@@ -74,15 +76,13 @@ def time_part(
 ) -> PartTiming:
     """Run both in turn, after running each once unmeasured."""
     ours(), library()
-    seconds, library_seconds = [], []
-    for _ in range(repeats):
-        seconds.append(_seconds(ours))
-        library_seconds.append(_seconds(library))
-    ratios = sorted(b / a for a, b in zip(seconds, library_seconds, strict=True))
+    pairs = in_turn(partial(_seconds, ours), partial(_seconds, library), repeats)
+    seconds, library_seconds = map(statistics.median, zip(*pairs, strict=True))
+    ratios = sorted(b / a for a, b in pairs)
     return PartTiming(
         part=part,
-        seconds=statistics.median(seconds),
-        library_seconds=statistics.median(library_seconds),
+        seconds=seconds,
+        library_seconds=library_seconds,
         ratio=statistics.median(ratios),
         ratio_low=ratios[0],
         ratio_high=ratios[-1],

@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,19 @@ import torch
 from benchmarks.compiler import time_layouts, time_steps
 from benchmarks.drawn import drawn_heads
 from benchmarks.memory import peak_memory, reset_peak
-from benchmarks.options import with_changes
-from benchmarks.plain import WORKERS
-from benchmarks.table import TableTiming, time_experiments
+from benchmarks.options import dtype_name, shortened
+from benchmarks.plain import WORKERS, PlainLoop, Terms, write_folders
+from benchmarks.table import (
+    ExperimentTiming,
+    TableTiming,
+    plain_seconds,
+    plain_supports,
+    time_engine,
+)
 from benchmarks.tuning import train_plain_head
 from src.closure import ROOT
 from src.config import Params
+from src.errors import redacted
 from src.training.cost import matrix_rate
 from src.training.device import Compute
 from src.training.engine import run_job
@@ -49,8 +55,8 @@ class Bench:
     steps: int  # of each kind, where steps are timed
 
     def job(self, name: str, scratch: Path, epochs: int | None = None) -> TrainingJob:
-        """The job of one experiment."""
-        params = with_changes(self.params, name, epochs)
+        """The job of one experiment, of `epochs` epochs at most or of its own."""
+        params = shortened(self.params, name, epochs) if epochs else self.params
         return TrainingJob.of(name, params, self.starting_point, scratch, compute=self.compute)
 
 
@@ -59,21 +65,68 @@ class MissingError(Exception):
 
 
 def measure_table(bench: Bench) -> Iterator[Finding]:
-    """Every experiment by the engine and by the plain loop, each after an untimed epoch."""
+    """Every experiment by the engine and by the plain loop, then by that on the engine's terms.
+
+    The engine trains after an untimed epoch; of the plain loop the first counts once. What fails
+    leaves the others their turn.
+    """
     rate = matrix_rate(bench.compute)
     yield "matrix", {"gflops": rate / 1e9, "workers_of_the_plain_loop": WORKERS}
-    rows = []
-    for name in bench.names:  # each with a cache of its own, as its arithmetic is counted
-        of_one = partial(time_experiments, [name], bench.params, bench.starting_point)
-        for _ in of_one(limit=1, plain=False):
-            pass
-        (row,) = of_one(plain=True)
-        rows.append(row)
-        ratio = row.plain_seconds / row.seconds if row.plain_seconds else None
-        share = row.flops / row.seconds / rate
-        yield row.experiment, {**asdict(row), "ratio": ratio, "share_of_matrix_rate": share}
-    whole = asdict(TableTiming.of(bench.compute.name, str(bench.compute.dtype), rows))
-    yield "all", {key: whole[key] for key in ("epochs", "seconds", "plain_seconds", "ratio")}
+    rows: list[ExperimentTiming] = []
+    failed: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(folder)
+        write_folders(bench.starting_point.faces, images)
+        for name in bench.names:
+            yield from _noting(failed, name, _row(bench, name, images, rate, rows))
+        if not failed:
+            dtype = dtype_name(bench.compute.dtype)
+            whole = asdict(TableTiming.of(bench.compute.name, dtype, rows))
+            shown = ("epochs", "seconds", "plain_seconds", "ratio")
+            yield "all", {key: whole[key] for key in shown}
+        for row in rows:
+            yield from _noting(failed, row.experiment, _on_equal_terms(bench, row, images))
+    if failed:
+        raise RuntimeError("; ".join(failed))
+
+
+def _noting(failed: list[str], name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """The findings, and as another one the error that ended them."""
+    try:
+        yield from findings
+    except Exception as error:  # whatever a driver may raise
+        said = redacted(f"{type(error).__name__}: {error}")
+        failed.append(f"{name}: {said}")
+        yield f"{name} failed", {"said": said}
+
+
+def _row(
+    bench: Bench, name: str, images: Path, rate: float, rows: list[ExperimentTiming]
+) -> Iterator[Finding]:
+    """One experiment as soon as the engine has trained it, and once more with the plain loop."""
+    with tempfile.TemporaryDirectory() as scratch:
+        run_job(bench.job(name, Path(scratch), 1), lambda _epoch: None)
+    with tempfile.TemporaryDirectory() as scratch:  # cold, as its arithmetic is counted
+        row = time_engine(bench.job(name, Path(scratch)))
+    share = row.flops / row.seconds / rate if row.flops else None
+    yield name, {**asdict(row), "ratio": None, "share_of_matrix_rate": share}
+    job = bench.job(name, images)
+    if plain_supports(job):
+        row = replace(row, plain_seconds=plain_seconds(job, images))
+        yield name, {**asdict(row), "ratio": row.ratio, "share_of_matrix_rate": share}
+    rows.append(row)
+
+
+def _on_equal_terms(bench: Bench, row: ExperimentTiming, images: Path) -> Iterator[Finding]:
+    """The plain loop in the engine's precision, with what is frozen computed once."""
+    if row.plain_seconds is None:
+        return
+    job, tf32 = bench.job(row.experiment, images), torch.backends.cudnn.allow_tf32
+    terms = Terms(bench.compute.dtype, cached=PlainLoop(job).frozen > 0, tf32=tf32)
+    seconds = plain_seconds(job, images, terms)
+    granted = {"plain_dtype": dtype_name(terms.dtype), "plain_cached": terms.cached}
+    found = {"plain_seconds": seconds, "ratio": seconds / row.seconds, **granted}
+    yield f"{row.experiment} on equal terms", {**found, "plain_tf32": tf32}
 
 
 def measure_heads(bench: Bench) -> Iterator[Finding]:
@@ -129,7 +182,8 @@ def measure_bits(bench: Bench) -> Iterator[Finding]:
                 states.append(run_job(job, lambda _epoch: None).state)
         one, two = states
         other = [key for key in one if not torch.equal(one[key], two[key])]
-        yield name, {"epochs": BIT_EPOCHS, "identical": not other, "tensors_that_differ": other}
+        epochs = job.experiment.epochs
+        yield name, {"epochs": epochs, "identical": not other, "tensors_that_differ": other}
 
 
 def measure_steps(bench: Bench) -> Iterator[Finding]:

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import resource
+import ctypes
+import gc
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 import torch
 
+from benchmarks.peers.measure import peak_rss_mb
 from src.training.device import Compute
 
 
 def peak_memory(compute: Compute) -> float:
-    """MiB: this process's largest resident set so far, or the GPU's largest allocation."""
+    """MiB since `reset_peak`: this process's largest resident set, or the GPU's most allocated."""
     if compute.device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes / (2**20 if sys.platform == "darwin" else 2**10)
+    return peak_rss_mb()
 
 
 def reset_peak(compute: Compute) -> None:
-    """Have `peak_memory` count a GPU's allocations from now on; a process keeps its largest set."""
+    """Have `peak_memory` count from now on; elsewhere than on Linux a process keeps its largest."""
     if compute.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
+    elif sys.platform == "linux":
+        gc.collect()
+        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # musl has none
+            trim(0)  # what was freed and kept for later, as `src.training.device` has it
+        with suppress(OSError):  # a kernel may be built without it
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 class OwnMemory:

@@ -45,11 +45,14 @@ class Terms:
     """What the plain loop is granted.
 
     dtype: of matrix products and convolutions, by autocast. cached: whether outputs of the frozen
-    prefix are computed once, within the first epoch's time, instead of in every epoch.
+    prefix are computed once, within the first epoch's time, instead of in every epoch. tf32:
+    whether a GPU may round the factors of float32 products to TF32; by default those of
+    convolutions alone, as torch has it.
     """
 
     dtype: torch.dtype = torch.float32
     cached: bool = False
+    tf32: bool | None = None
 
 
 TUTORIAL = Terms()
@@ -85,7 +88,7 @@ def train_plain(
     """
     check_comparable(job, terms)
     torch.manual_seed(job.params.seed)
-    with without_dynamo(), as_torch_is():
+    with without_dynamo(), as_torch_is(terms.tf32):
         loop = PlainLoop(job, terms.dtype)
         training, validation = (loader(job, folder, split) for split in (Split.train, Split.val))
 
@@ -121,18 +124,27 @@ def train_on_outputs(job: TrainingJob, outputs: OutputsBySplit) -> float:
 
 
 @contextmanager
-def as_torch_is() -> Iterator[None]:
-    """Inside the block, torch's defaults in place of what `src.training.device` sets for a GPU."""
+def as_torch_is(tf32: bool | None = None) -> Iterator[None]:
+    """Inside the block, torch's defaults in place of what `src.training.device` sets for a GPU.
+
+    tf32: as in `Terms`.
+    """
     deterministic = torch.get_deterministic_debug_mode()
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    tf32 = matmul.allow_tf32, cudnn.allow_tf32
+    before = matmul.allow_tf32, cudnn.allow_tf32
     torch.set_deterministic_debug_mode("default")
-    matmul.allow_tf32, cudnn.allow_tf32 = False, True
+    matmul.allow_tf32, cudnn.allow_tf32 = (False, True) if tf32 is None else (tf32, tf32)
     try:
         yield
     finally:
         torch.set_deterministic_debug_mode(deterministic)
-        matmul.allow_tf32, cudnn.allow_tf32 = tf32
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def allowed_tf32() -> dict[str, bool]:
+    """Of which float32 products a GPU may now round the factors to TF32."""
+    backends = torch.backends
+    return {"matmul": backends.cuda.matmul.allow_tf32, "cudnn": backends.cudnn.allow_tf32}
 
 
 def check_comparable(job: TrainingJob, terms: Terms = TUTORIAL) -> None:
@@ -255,7 +267,7 @@ class PlainLoop:
             loss.backward()
             self.optimizer.step()
             self.step += 1
-        found = selection_key(*self._evaluate(validation, start))
+        found = selection_key(*self._evaluate(validation, start, self.compute))
         if not self.best_state or found > self.best_key or recipe.select == "last":
             self.best_key = found
             self.best_state = {
@@ -271,18 +283,21 @@ class PlainLoop:
             self.epoch(training, validation, self.frozen)
 
     def best_accuracy(self, test: Batches, start: int = 0) -> float:
-        """Test accuracy of the epoch that validation chose; batches go into block `start`."""
+        """Test accuracy of the epoch that validation chose; batches go into block `start`.
+
+        In float32 whatever the loop trains in, as the engine's is.
+        """
         self.network.load_state_dict(self.best_state)
-        return self._evaluate(test, start)[0]
+        return self._evaluate(test, start, Compute(self.device, torch.float32))[0]
 
     @torch.no_grad()
-    def _evaluate(self, batches: Batches, start: int) -> tuple[float, float]:
+    def _evaluate(self, batches: Batches, start: int, compute: Compute) -> tuple[float, float]:
         """Accuracy and mean cross-entropy."""
         self.network.eval()
         right = images = 0
         loss = 0.0
         for inputs, labels in batches:
-            with self.compute.autocast():
+            with compute.autocast():
                 logits = self.network(inputs.to(self.device), start)
             logits, labels = logits.float().cpu(), labels.cpu()  # noqa: PLW2901
             loss += functional.cross_entropy(logits, labels, reduction="sum").item()

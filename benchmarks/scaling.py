@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.many import measure_packing
-from benchmarks.options import add_inputs, count, with_changes
+from benchmarks.options import add_inputs, count, shortened, with_changes
 from src import cli
-from src.config import load_params
+from src.config import Params, load_params
+from src.errors import ConfigError
 
 if TYPE_CHECKING:
     from src.data.faceset import FaceSet
@@ -102,6 +103,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         }
         for name, images, subjects, epochs in sizes
     ]
+    for task in tasks:  # before anything is trained, each in a process of its own
+        _check(params, task["name"], task["epochs"], options.measured_epochs)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
         if not options.json:
@@ -112,6 +115,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         for task in tasks:
             cost = pool.submit(measure_cost, options.faces, options.source, **task).result()
             print(json.dumps(asdict(cost)) if options.json else cost, flush=True)
+
+
+def _check(params: Params, name: str, epochs: int, limit: int | None) -> None:
+    with_changes(params, name, epochs)
+    if epochs > (limit or epochs) and params.recipe_of(name).unfreeze_at:
+        raise ConfigError(
+            f"params.yaml: experiments.{name}",
+            "unfreeze_at makes its later epochs longer than the first, which project them",
+            "leave out --measured-epochs",
+        )
 
 
 def measure_cost(
@@ -130,7 +143,7 @@ def measure_cost(
     from src.training.job import StartingPoint, TrainingJob
 
     measured = min(limit or epochs, epochs)
-    params = with_changes(load_params(), name, measured)
+    params = shortened(with_changes(load_params(), name, epochs), name, measured)
     starting_point = StartingPoint.load(faces, source)
     starting_point = replace(starting_point, faces=enlarge(starting_point.faces, images, subjects))
     with tempfile.TemporaryDirectory() as folder:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,12 @@ import psutil
 
 from benchmarks.accuracy import points
 from benchmarks.options import add_inputs, count, dtype_name, two_or_more, with_changes
+from benchmarks.turns import both
 from src import cli
 from src.config import load_params
 
 if TYPE_CHECKING:
+    from benchmarks.engine import EngineRun
     from benchmarks.plain import Terms
     from src.training.job import TrainingJob
 
@@ -145,11 +148,10 @@ def compare_with_plain(
     job: TrainingJob, repeats: int, plain_epochs: int | None, terms: Terms
 ) -> SpeedComparison:
     """Train both ways in turn, `repeats` times, the engine always from a cold cache."""
-    from benchmarks.engine import run_engine, warm_up
-    from benchmarks.memory import peak_memory
+    from benchmarks.engine import warm_up
     from benchmarks.plain import train_plain, write_folders
     from src.data.faceset import Split
-    from src.training.cost import epoch_flops, matrix_rate
+    from src.training.cost import epoch_flops
 
     startup = time.time() - psutil.Process().create_time()
     faces, epochs = job.starting_point.faces, job.experiment.epochs
@@ -157,19 +159,20 @@ def compare_with_plain(
     images_folder = job.scratch / "faces"
     write_folders(faces, images_folder)
     seconds: list[float] = []
-    plain_seconds, accuracies, plain_accuracies, rates = [], [], [], []
-    peak = 0.0
+    plain_seconds, accuracies, plain_accuracies, rates, peaks = [], [], [], [], []
     warm_up(job.compute)
     for repeat in range(repeats):
         seeded = job_of_repeat(job, repeat)
-        engine = run_engine(seeded)
-        peak = peak or peak_memory(job.compute)
-        # Right after it: a processor that starts fast slows down within seconds of such work.
-        rates.append(matrix_rate(job.compute))
+        (engine, rate, peak), plain = both(
+            partial(time_engine, seeded),
+            partial(train_plain, seeded, images_folder, run, terms),
+            repeat,
+        )
+        rates.append(rate)
+        peaks.append(peak)
         startup += 0 if seconds else engine.once_seconds
         seconds.append(engine.seconds / epochs)
         accuracies.append(engine.accuracy(faces))
-        plain = train_plain(seeded, images_folder, run, terms)
         plain_seconds.append(plain.seconds(epochs) / epochs)
         plain_accuracies += [] if plain.accuracy is None else [plain.accuracy]
         known = "not known" if plain.accuracy is None else f"{plain.accuracy:.1%}"
@@ -199,11 +202,24 @@ def compare_with_plain(
         accuracies=tuple(accuracies),
         plain_accuracies=tuple(plain_accuracies),
         projected=run if run < epochs else None,
-        peak_memory_mb=peak,
+        peak_memory_mb=statistics.median(peaks),
         floor_seconds_per_epoch=epoch_flops(job) / rate,
         matrix_gflops=rate / 1e9,
         startup_seconds=startup,
     )
+
+
+def time_engine(job: TrainingJob) -> tuple[EngineRun, float, float]:
+    """A training by the engine, the rate of a matrix product, and the training's peak memory."""
+    from benchmarks.engine import run_engine
+    from benchmarks.memory import peak_memory, reset_peak
+    from src.training.cost import matrix_rate
+
+    reset_peak(job.compute)
+    run = run_engine(job)
+    peak = peak_memory(job.compute)
+    # Right after it: a processor that starts fast slows down within seconds of such work.
+    return run, matrix_rate(job.compute), peak
 
 
 def job_of_repeat(job: TrainingJob, repeat: int) -> TrainingJob:

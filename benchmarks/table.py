@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.options import add_inputs, count, with_changes
+from benchmarks.options import add_inputs, count, dtype_name, shortened, with_changes
 from src import cli
 from src.config import Params, load_params
+from src.errors import ConfigError
 
 if TYPE_CHECKING:
-    from src.training.job import StartingPoint
+    from benchmarks.plain import Terms
+    from src.training.job import StartingPoint, TrainingJob
 
 PLAIN_EPOCHS = 2
 EXAMPLES = """\
@@ -27,7 +30,10 @@ EXAMPLES = """\
 class ExperimentTiming:
     """One experiment; `plain_seconds` are projected from the plain loop's first two epochs.
 
-    flops: the least that all epochs need. peak_memory_mb: the engine's, as benchmarks.memory says.
+    plain_seconds: None where that loop was left out or cannot train the experiment. cached: whether
+    an earlier row computed this one's features, so that `seconds` lack a part of what a training
+    takes: in the sum they are right, but there is no ratio. flops: the least that all epochs need,
+    None if cached. peak_memory_mb: the engine's, as benchmarks.memory says.
     """
 
     experiment: str
@@ -35,11 +41,22 @@ class ExperimentTiming:
     seconds: float
     plain_seconds: float | None
     accuracy: float
-    flops: float
+    flops: float | None
     peak_memory_mb: float
+    cached: bool
+
+    @property
+    def ratio(self) -> float | None:
+        """The plain loop's projected seconds over the engine's."""
+        if self.plain_seconds is None or self.cached:
+            return None
+        return self.plain_seconds / self.seconds
 
     def __str__(self) -> str:
-        return _line(self.experiment, self.epochs, self.seconds, self.plain_seconds, self.accuracy)
+        ratio = "cached" if self.cached else _times(self.ratio)
+        return _line(
+            self.experiment, self.epochs, self.seconds, self.plain_seconds, ratio, self.accuracy
+        )
 
 
 @dataclass(frozen=True)
@@ -72,7 +89,7 @@ class TableTiming:
 
     def __str__(self) -> str:
         return (
-            _line("all", self.epochs, self.seconds, self.plain_seconds, None)
+            _line("all", self.epochs, self.seconds, self.plain_seconds, _times(self.ratio), None)
             + f"\non {self.device}, {self.precision}"
         )
 
@@ -80,10 +97,13 @@ class TableTiming:
 HEADER = f"{'experiment':<28}{'epochs':>8}{'s':>10}{'plain s':>12}{'ratio':>9}{'test':>9}"
 
 
+def _times(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.1f}x"
+
+
 def _line(
-    name: str, epochs: int, seconds: float, plain: float | None, accuracy: float | None
+    name: str, epochs: int, seconds: float, plain: float | None, ratio: str, accuracy: float | None
 ) -> str:
-    ratio = "" if plain is None else f"{plain / seconds:.1f}x"
     return (
         f"{name:<28}{epochs:>8,}{seconds:>10.1f}{'' if plain is None else f'{plain:,.0f}':>12}"
         f"{ratio:>9}{'' if accuracy is None else f'{accuracy:.1%}':>9}"
@@ -94,8 +114,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train every experiment in this process, one after the other, and time each.
 
     Frozen features are computed once and shared, as in the pipeline; tracking and the start of a
-    process for every stage are left out. The plain loop's seconds are projected from two epochs
-    of each experiment.
+    process for every stage are left out. Rows whose features an earlier one computed say "cached"
+    instead of a ratio. The plain loop's seconds are projected from two epochs of each experiment.
     """
     parser = cli.parser("benchmarks.table", str(main.__doc__), EXAMPLES)
     parser.add_argument(
@@ -113,10 +133,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in names:
         params = with_changes(params, name, options.epochs)
 
+    from benchmarks.engine import warm_up
     from src.training.device import resolve
     from src.training.job import StartingPoint
 
     starting_point = StartingPoint.load(options.faces, options.source)
+    compute = resolve(params.engine.device, params.engine.precision)
+    warm_up(compute)
     if options.warm_up:
         for _ in time_experiments(names, params, starting_point, limit=1, plain=False):
             pass
@@ -127,8 +150,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows.append(row)
         if not options.json:
             print(row, flush=True)
-    compute = resolve(params.engine.device, params.engine.precision)
-    total = TableTiming.of(compute.name, str(compute.dtype).removeprefix("torch."), rows)
+    total = TableTiming.of(compute.name, dtype_name(compute.dtype), rows)
     print(json.dumps(asdict(total)) if options.json else total)
 
 
@@ -140,38 +162,75 @@ def time_experiments(
     limit: int | None = None,
     plain: bool,
 ) -> Iterator[ExperimentTiming]:
-    """Train the experiments in turn, for `limit` epochs each or for their own.
+    """Train the experiments in turn, for `limit` epochs each at most or for their own.
 
     They share a cache, which is cold at first.
     """
-    from benchmarks.engine import run_engine
-    from benchmarks.memory import peak_memory, reset_peak
-    from benchmarks.plain import train_plain, write_folders
-    from src.training.cost import epoch_flops
+    from benchmarks.plain import write_folders
     from src.training.job import TrainingJob
 
     with tempfile.TemporaryDirectory() as folder:
-        images_folder = Path(folder) / "faces"
+        images_folder, scratch = Path(folder) / "faces", Path(folder) / "scratch"
+        scratch.mkdir()
         if plain:
             write_folders(starting_point.faces, images_folder)
         for name in names:
-            changed = with_changes(params, name, limit)
-            job = TrainingJob.of(name, changed, starting_point, Path(folder))
-            reset_peak(job.compute)
-            run, epochs, projected = run_engine(job), job.experiment.epochs, None
-            peak = peak_memory(job.compute)
-            if plain:
-                timed = train_plain(job, images_folder, PLAIN_EPOCHS, finish=False)
-                projected = timed.seconds(epochs)
-            yield ExperimentTiming(
-                experiment=name,
-                epochs=epochs,
-                seconds=run.seconds,
-                plain_seconds=projected,
-                accuracy=run.accuracy(starting_point.faces, job.compute.device),
-                flops=epoch_flops(job) * epochs,
-                peak_memory_mb=peak,
-            )
+            changed = shortened(params, name, limit) if limit else params
+            job = TrainingJob.of(name, changed, starting_point, scratch)
+            row = time_engine(job)
+            if plain and plain_supports(job):
+                row = replace(row, plain_seconds=plain_seconds(job, images_folder))
+            yield row
+
+
+def time_engine(job: TrainingJob) -> ExperimentTiming:
+    """Train by the engine, with what its scratch folder holds."""
+    from benchmarks.engine import run_engine
+    from benchmarks.memory import peak_memory, reset_peak
+    from src.training.cost import epoch_flops
+
+    before = _written(job.scratch)
+    reset_peak(job.compute)
+    run, epochs = run_engine(job), job.experiment.epochs
+    peak = peak_memory(job.compute)
+    # Of experiments only heads read what others have left there.
+    head = set(job.experiment.train) == {"head"}
+    cached = head and bool(before) and _written(job.scratch) == before
+    return ExperimentTiming(
+        experiment=job.name,
+        epochs=epochs,
+        seconds=run.seconds,
+        plain_seconds=None,
+        accuracy=run.accuracy(job.starting_point.faces, job.compute.device),
+        flops=None if cached else epoch_flops(job) * epochs,
+        peak_memory_mb=peak,
+        cached=cached,
+    )
+
+
+def _written(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def plain_supports(job: TrainingJob) -> bool:
+    """Whether the plain loop can train the experiment; says why not."""
+    from benchmarks.plain import check_comparable
+
+    try:
+        check_comparable(job)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
+
+
+def plain_seconds(job: TrainingJob, images: Path, terms: Terms | None = None) -> float:
+    """Seconds of a whole training by the plain loop, projected from its first epochs."""
+    from benchmarks.plain import TUTORIAL, train_plain
+
+    epochs = job.experiment.epochs
+    timed = train_plain(job, images, min(PLAIN_EPOCHS, epochs), terms or TUTORIAL, finish=False)
+    return timed.seconds(epochs)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.options import count, two_or_more
+from benchmarks.options import two_or_more
 from src import cli
 from src.config import Params, load_params
 from src.tune.options import add_options, with_options
@@ -48,12 +48,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--plain-epochs",
-        type=count,
+        type=two_or_more,
         help="time only so many epochs of each plain run and project the rest (speed)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_options(parser)
     options = parser.parse_args(argv)
+    if options.storage or options.study:
+        parser.error("leave out --storage and --study: every study here is in a temporary file")
     params = with_options(load_params(), options)
     if options.what == "quality" and params.tune.wave == 1:
         parser.error("quality compares with waves of one: give a larger --wave")

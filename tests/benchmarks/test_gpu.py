@@ -10,16 +10,20 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from benchmarks import gpu
+from benchmarks import gpu, plain
 from benchmarks.drawn import drawn_faces, drawn_heads
 from benchmarks.measures import MEASURES, Bench, Finding, MissingError, gpu_test_files
+from benchmarks.plain import PlainRun
 from src.closure import ROOT
 from src.config import Space
 from src.data.faceset import Split
+from src.training.job import TrainingJob
+from tests.benchmarks.projects import change_params
 from tests.shipped import SHIPPED
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -83,6 +87,12 @@ def test_everything_is_measured_with_torch_and_few_other_libraries(project: Path
     rate = 1e9 * matrix["gflops"]
     assert row["share_of_matrix_rate"] == pytest.approx(row["flops"] / row["seconds"] / rate)
     assert row["peak_memory_mb"] > 50 and found["table"]["all"]["epochs"] == row["epochs"] == 3
+    equal = found["table"]["Baseline on equal terms"]
+    assert (equal["plain_dtype"], equal["plain_cached"]) == (written["dtype"], True)
+    assert equal["ratio"] == pytest.approx(equal["plain_seconds"] / row["seconds"])
+    assert written["plain_dtype"] == "float32"
+    assert written["plain_tf32"] == {"matmul": False, "cudnn": True}, "torch's default"
+    assert written["tf32"].keys() == written["plain_tf32"].keys()
     waves, plain = found["heads"]["waves"], found["heads"]["plain"]
     assert (waves["heads"], waves["wave"], waves["epochs"], waves["diverged"]) == (3, 2, 3, 0)
     assert plain["ratio"] == pytest.approx(plain["seconds"] / waves["seconds"])
@@ -123,6 +133,34 @@ def test_what_does_not_fit_is_left_out_and_what_was_found_by_then_is_kept(
     gpu.main([*SMALL, "--minutes", "0", "--measure", "table"])
     written = json.loads((project / "gpu.json").read_text(encoding="utf-8"))
     assert written["left_out"] == {"table": "no time was left"} and written["found"] == {}
+
+
+def test_an_experiment_that_fails_leaves_the_others_their_rows(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plain loop is not run, and breaks down for the second experiment."""
+
+    def train_plain(job: TrainingJob, _folder: Path, epochs: int, *_: Any, **__: Any) -> PlainRun:
+        if job.name == "Broken":
+            raise RuntimeError("CUDA out of memory")
+        return PlainRun((1.0,) * epochs, None)
+
+    monkeypatch.setattr(plain, "train_plain", train_plain)
+    head = {"train": ["head"], "batch_size": 8}
+    entries = {
+        "Diverging": {**head, "epochs": 1, "learning_rate": 1e38},
+        "Broken": {**head, "epochs": 1},
+    }
+    change_params(project, {"experiments": entries})
+    assert gpu.main([*SMALL, "--measure", "table", "--experiment", *entries, "Baseline"]) == 1
+    written = json.loads((project / "gpu.json").read_text(encoding="utf-8"))
+    found, failed = written["found"]["table"], written["failed"]["table"]
+    rows = ["Diverging failed", "Broken", "Broken failed", "Baseline"]
+    assert [*found] == ["matrix", *rows, "Baseline on equal terms"], "and no sum"
+    assert found["Broken"]["seconds"] > 0 and found["Broken"]["plain_seconds"] is None
+    assert found["Baseline"]["plain_seconds"] == 3.0
+    assert "Diverging: DivergedError" in failed and "Broken: RuntimeError: CUDA" in failed
+    assert "Baseline" not in failed
 
 
 def test_faces_and_source_weights_are_taken_together(

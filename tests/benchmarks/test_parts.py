@@ -11,7 +11,7 @@ import torch
 from benchmarks import compiler, convolutions, heads, libraries
 from src.errors import ConfigError
 from src.training.job import make_features
-from tests.benchmarks.projects import job_of
+from tests.benchmarks.projects import change_params, job_of
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -26,7 +26,8 @@ def test_a_part_is_timed_beside_the_librarys() -> None:
     found = libraries.time_part(
         "any", lambda: calls.append("ours"), lambda: calls.append("library"), repeats=3
     )
-    assert calls == ["ours", "library"] * 4, "once unmeasured, then in turn"
+    once, swapped = ["ours", "library"], ["library", "ours"]
+    assert calls == [*once, *once, *swapped, *once], "once unmeasured, then in turn"
     assert found.ratio_low <= found.ratio <= found.ratio_high
 
 
@@ -64,6 +65,27 @@ def test_steps_are_timed_with_our_convolutions_and_torchs(
     (found,) = json.loads(capsys.readouterr().out)
     assert found["ratio_low"] <= found["ratio"] <= found["ratio_high"]
     assert min(found["ours"], found["torchs"]) > 0
+
+
+def test_steps_with_both_convolutions_run_on_the_processor_whatever_the_engine_takes(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_params(project, {"engine": {"device": "cuda"}})
+    convolutions.main(["--experiment", "ModelA", "--repeats", "1", "--json"])
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["device"].endswith("threads")
+
+
+def test_every_head_is_listed_with_its_own_epochs(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hidden = {"head": {"hidden": [4]}, "train": ["head"], "batch_size": 8}
+    entries = {"Short": {**hidden, "epochs": 2}, "Long": {**hidden, "epochs": 3}}
+    change_params(project, {"experiments": entries})
+    make_features(job_of("Baseline", project)).save(project / "data/features.safetensors")
+    heads.main(["--repeats", "2", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["heads"], found["epochs"]) == ([[4], [4]], [2, 3])
 
 
 @pytest.mark.long

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from benchmarks.outputs import StoredOutputs
 from benchmarks.plain import (
@@ -163,17 +165,39 @@ def test_in_bfloat16_the_plain_loop_goes_where_it_goes_in_float32(name: str, pro
     assert 0 < (half - full).norm() < 0.3 * full.norm()
 
 
-@pytest.mark.parametrize("terms", [Terms(cached=True), Terms(torch.bfloat16, cached=True)])
-def test_a_loop_that_caches_reaches_the_accuracy_of_one_that_does_not(
-    terms: Terms, project: Path
-) -> None:
+def test_answers_are_those_of_float32_whatever_the_loop_trains_in(project: Path) -> None:
     job = job_of("Baseline", project)
     write_folders(job.starting_point.faces, project / "faces")
-    whole = train_plain(job, project / "faces", 3)
-    cached = train_plain(job, project / "faces", 3, terms)
+    loop = PlainLoop(job, torch.bfloat16)
+    loop.epoch(*(loader(job, project / "faces", split) for split in (Split.train, Split.val)))
+    dtypes = set()
+    loop.network.register_forward_hook(lambda _module, _inputs, output: dtypes.add(output.dtype))
+    loop.best_accuracy(loader(job, project / "faces", Split.test))
+    assert dtypes == {torch.float32}
+
+
+@pytest.mark.parametrize("terms", [Terms(cached=True), Terms(torch.bfloat16, cached=True)])
+def test_a_loop_that_caches_reaches_the_accuracy_of_one_that_does_not(
+    terms: Terms, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that counts the images that get to the network's first convolution."""
+    read = []
+    clock = SimpleNamespace(perf_counter=lambda: float(sum(read)))
+    monkeypatch.setattr("benchmarks.plain.time", clock)
+
+    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if isinstance(module, nn.Conv2d) and module.in_channels == 3:
+            read.append(len(inputs[0]))
+
+    job = job_of("Baseline", project)
+    write_folders(job.starting_point.faces, project / "faces")
+    with register_module_forward_pre_hook(count):
+        whole = train_plain(job, project / "faces", 3)
+        cached = train_plain(job, project / "faces", 3, terms)
     assert whole.accuracy == cached.accuracy == 1.0
-    assert len(cached.epoch_seconds) == 3
-    assert max(cached.epoch_seconds[1:]) < cached.epoch_seconds[0], "the first computes the outputs"
+    training, validation, views = 24, 8, 2
+    assert whole.epoch_seconds == 3 * (training + validation,)
+    assert cached.epoch_seconds == (views * training + validation, 0, 0)
 
 
 def test_a_loop_that_has_nothing_to_cache_is_refused(project: Path) -> None:

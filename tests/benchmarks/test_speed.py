@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.stats
 import torch
 
-from benchmarks import accuracy, speed, table
+from benchmarks import accuracy, plain, speed, table
 from src import paths
 from src.data.faceset import Split
 from src.errors import ConfigError
 from src.training.job import StartingPoint
+from tests.benchmarks.projects import change_params
 
 PROMISED = {
     "experiment",
@@ -149,3 +152,41 @@ def test_the_table_trains_every_experiment_and_adds_them_up(
     header, row, total, _device = capsys.readouterr().out.splitlines()
     assert header.split()[:3] == ["experiment", "epochs", "s"]
     assert row.split()[:2] == ["Baseline", "1"] and total.split()[:2] == ["all", "1"]
+
+
+HEAD = {"train": ["head"], "batch_size": 8}
+
+
+def test_what_the_plain_loop_cannot_train_is_timed_without_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without running it: only for how many epochs it is asked."""
+    asked: list[int] = []
+
+    def train_plain(_job: Any, _folder: Path, epochs: int, *_: Any, **__: Any) -> plain.PlainRun:
+        asked.append(epochs)
+        return plain.PlainRun((1.0,) * epochs, None)
+
+    monkeypatch.setattr(plain, "train_plain", train_plain)
+    centroid = {**HEAD, "head": {"kind": "centroid"}, "epochs": 1}
+    change_params(project, {"experiments": {"Centroid": centroid}})
+    table.main(["--experiment", "Centroid", "Baseline", "--epochs", "1", "--json"])
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert [row["plain_seconds"] for row in found["rows"]] == [None, 1.0]
+    assert found["ratio"] is None and found["seconds"] > 0
+    assert "does not support a centroid head" in said.err
+    assert asked == [1], "no more epochs than it has"
+
+
+def test_a_row_that_found_its_features_cached_has_no_ratio_and_no_floor(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_params(project, {"experiments": {"Other": {**HEAD, "epochs": 2}}})
+    table.main(["--experiment", "Baseline", "Other", "ModelA", "--no-plain", "--json"])
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["cached"] for row in rows] == [False, True, False]
+    assert [row["flops"] is None for row in rows] == [False, True, False]
+    for cached, shown in ((False, "10.0x"), (True, "cached")):
+        row = table.ExperimentTiming("Any", 1, 2.0, 20.0, 0.5, None, 1.0, cached)
+        assert str(row).split() == ["Any", "1", "2.0", "20", shown, "50.0%"]
