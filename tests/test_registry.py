@@ -9,16 +9,19 @@ from pathlib import Path
 import pytest
 
 from src import paths
+from src.config import read_yaml
+from src.config.presets import merged
 from src.errors import ConfigError, TrackingError
-from src.files import digest
+from src.files import digest, write_json
 from src.models.threshold import Threshold
 from src.registry import main
 from src.tracking.champion import champion_of
+from src.tracking.comparison import SIGNIFICANT
 from src.tracking.registry import Promotion, promote
 from src.tracking.store import open_backend
 from tests.tracking.finished import PARAMS, A, aliases, finish_run, tags
 from tests.tracking.networks import answering, validate_on
-from tests.tracking.projects import MODEL, Project
+from tests.tracking.projects import MODEL, PARAMS_FILE, Project
 
 Capture = pytest.CaptureFixture[str]
 
@@ -124,6 +127,34 @@ def test_a_comparison_tells_what_the_gate_would_do(three: Project, capsys: Captu
         assert not gate["passes"]
         told = said(capsys, "promote", number)
         assert told == f"{MODEL} version {number} is not promoted: {gate['reason']}\n"
+
+
+def test_the_gate_of_params_yaml_decides(project: Project, capsys: Capture) -> None:
+    validate_on(project, 8, 12, 20)
+    answering(project, "A", 1)
+    answering(project, "B", 2, gate=SIGNIFICANT)
+    params = read_yaml(PARAMS_FILE)
+    write_json(Path("params.yaml"), merged(params, {"tracking": {"gate": SIGNIFICANT}}))
+    gate = json.loads(said(capsys, "compare", "--json"))["gate"]
+    assert not gate["passes"] and gate["reason"].startswith("not significantly better: right on 20")
+    told = said(capsys, "promote", "challenger")
+    assert told == f"{MODEL} version 2 is not promoted: {gate['reason']}\n"
+    assert aliases() == {"champion": 1, "challenger": 2}
+
+
+def test_a_rollback_concerns_one_registered_model_only(project: Project, capsys: Capture) -> None:
+    validate_on(project, 8, 12, 20)
+    for name, subject in (("A", 1), ("B", 2)):
+        answering(project, name, subject)
+    said(capsys, "rollback", "--reason", "too slow")
+    for name in ("A", "B"):
+        made = promote(project.record.with_name(f"{name}.json"), 0.5, "other")
+        assert made.promoted, made.reason
+    said(capsys, "--model", "other", "rollback", "--reason", "too slow here too")
+    said(capsys, "--model", "other", "promote", "2", "--force", "--reason", "mended")
+    other = json.loads(said(capsys, "--model", "other", "list", "--json"))
+    assert [row["rolled_back"] for row in other] == [None, None]
+    assert tags(2)["rolled_back"] == "too slow"
 
 
 def test_a_version_that_others_registered_is_refused_and_changes_nothing(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm, t
 from sklearn.metrics import (
     accuracy_score,
     confusion_matrix,
@@ -166,6 +166,48 @@ def test_the_luck_of_single_answers_averages_out_over_seeds_but_seeds_that_diffe
     assert width(interval(differing)) > width(interval(differing[:1]))
     accuracies = differing.mean(axis=1).tolist()
     assert width(interval_of_means(accuracies, 300)) >= width(interval(differing))
+
+
+def by_the_formulas(
+    share: float, by_image: float, seeds: tuple[float, float, int], images: int, most: int
+) -> list[float]:
+    """Both limits by docs/statistics.md; `seeds`: their part, the same not subtracted from, S - 1.
+
+    Wilson's limits are the two shares p with (share - p)² = z² p (1 - p) / n.
+    """
+    part, square, freedom = seeds
+    whole, power = by_image + part, 1 if freedom == 1 else 2
+    degrees = whole**power / (by_image**power / (images - 1) + square**power / freedom)
+    n = share * (1 - share) / whole
+    n = min(n * (t.ppf(0.975, images - 1) / t.ppf(0.975, degrees)) ** 2, most)
+    z2 = norm.ppf(0.975) ** 2
+    return sorted(np.roots([1 + z2 / n, -2 * share - z2 / n, share**2]))
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("worse", [0, 120], ids=["seeds as good", "a seed that is worse"])
+def test_over_several_seeds_the_interval_is_that_of_the_documented_formulas(
+    seeds: int, worse: int
+) -> None:
+    correct = ANSWERS[:seeds].copy()
+    correct[0, :worse] = False
+    share, of_seeds, of_images = correct.mean(), correct.mean(axis=1), correct.mean(axis=0)
+    luck = sum(
+        (correct[s, i] - of_seeds[s] - of_images[i] + share) ** 2
+        for s in range(seeds)
+        for i in range(300)
+    ) / ((seeds - 1) * 299)
+    between = sum((each - share) ** 2 for each in of_seeds) / (seeds - 1)
+    by_seed = (max(between - luck / 300, 0) / seeds, between / seeds, seeds - 1)
+    by_image = sum((each - share) ** 2 for each in of_images) / 300 / 300
+    found = interval(correct)
+    expected = by_the_formulas(share, by_image, by_seed, 300, 300 * seeds)
+    assert [found.low, found.high] == pytest.approx(expected, abs=1e-9)
+
+    by_seed = (between / seeds, between / seeds, seeds - 1)
+    found = interval_of_means(of_seeds.tolist(), 300)
+    expected = by_the_formulas(share, share * (1 - share) / 300, by_seed, 300, 300)
+    assert [found.low, found.high] == pytest.approx(expected, abs=1e-9)
 
 
 @given(st.integers(2, 5), st.integers(1, 30), st.integers(0, 99), st.floats(0, 1))

@@ -47,6 +47,17 @@ def test_rates_are_counted_on_the_measuring_half() -> None:
     assert found["ahead"]["of"] == "probability"
 
 
+def test_named_rightly_is_who_is_accepted_and_right_of_all_known_images() -> None:
+    halves = fabricate.halves()
+    known, half = halves.measuring.known["distance"], halves.measuring
+    threshold = replace(threshold_of(), value=float(np.median(known)))
+    answers = zip(known, half.probabilities.argmax(1), half.labels, strict=True)
+    right = [score > threshold.value for score, answer, label in answers if answer == label]
+    assert 0 < sum(right) < len(right) < len(known) / 2
+    found = measure(halves, threshold)["accepted"]
+    assert found["named_rightly"] == pytest.approx(sum(right) / len(known))
+
+
 def test_scores_are_higher_for_what_is_near_a_subject() -> None:
     means = torch.tensor([[2.0, 0.0], [0.0, 2.0]])
     features = torch.tensor([[3.0, 1.0], [1.0, 1.0]])

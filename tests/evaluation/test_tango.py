@@ -3,9 +3,38 @@
 from __future__ import annotations
 
 import pytest
-from scipy.stats import multinomial
+from scipy.optimize import minimize_scalar
+from scipy.special import xlogy
+from scipy.stats import multinomial, norm
 
-from src.evaluation.tango import Z, lower_limit
+from src.evaluation.tango import lower_limit
+
+Z = norm.ppf(0.975)
+
+
+def score(difference: float, only_first: int, only_second: int, images: int) -> float:
+    """Standard errors from a supposed difference to that seen, at the likeliest shares (Tango)."""
+
+    def unlikely(second: float) -> float:
+        first, counts = second + difference, (only_first, only_second)
+        return -sum(
+            xlogy(count, max(share, 0))
+            for count, share in zip(
+                (*counts, images - sum(counts)), (first, second, 1 - first - second), strict=True
+            )
+        )
+
+    bounds = (max(0, -difference), (1 - difference) / 2)
+    second = minimize_scalar(unlikely, bounds=bounds, options={"xatol": 1e-12}).x
+    spread = images * (2 * second + difference - difference**2)
+    return (only_first - only_second - images * difference) / spread**0.5
+
+
+@pytest.mark.parametrize("counts", [(8, 5, 40), (20, 12, 40), (5, 8, 40), (3, 0, 100)])
+def test_it_is_the_difference_that_the_score_test_just_does_not_reject(
+    counts: tuple[int, int, int],
+) -> None:
+    assert score(lower_limit(*counts), *counts) == pytest.approx(Z, abs=1e-4)
 
 
 @pytest.mark.parametrize("images", [28, 400])

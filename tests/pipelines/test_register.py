@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,15 +11,18 @@ import pytest
 from pipelines.register import main
 from src import paths
 from src.config import PARAMS, read_yaml
+from src.config.presets import merged
 from src.errors import StaleInputError, TrackingError
 from src.files import digest, write_json
 from src.models.threshold import Threshold
 from src.tracking.champion import champion_of
+from src.tracking.comparison import SIGNIFICANT
 from src.tracking.pages import OF_MODEL
 from src.tracking.run import track
 from src.tracking.store import open_backend
 from tests.shipped import SHIPPED
 from tests.tracking.finished import finish_run
+from tests.tracking.networks import answering, validate_on
 from tests.tracking.projects import EXPERIMENT, MODEL, Project
 
 VALIDATION = {"Baseline": (0.6, 51), "ModelA": (0.9, 900), "ModelB": (0.9, 500), "ModelC": (0.8, 9)}
@@ -64,11 +68,23 @@ def test_the_best_on_validation_becomes_champion_and_of_equals_the_smaller(
     assert paths.REGISTERED.read_bytes() == first
 
 
+def test_the_gate_of_params_yaml_decides(
+    trained: dict[str, object], project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    validate_on(project, 8, 12, 20)
+    answering(project, "Baseline", 1)
+    answering(project, "ModelB", 2, model="another")
+    model = digest(Path("models/ModelB.safetensors"))
+    Threshold.nothing(model, "ModelB", 0.01).save(paths.THRESHOLD)
+    write_json(PARAMS, merged(trained, {"tracking": {"gate": SIGNIFICANT}}))
+    main([])
+    told = "version 2 is not promoted: not significantly better: right on 20 of 40"
+    assert told in capsys.readouterr().out
+
+
 def test_the_smoke_preset_and_the_default_have_a_champion_each(
     trained: dict[str, object], project: Project
 ) -> None:
-    from src.config.presets import merged
-
     smoke = read_yaml(SHIPPED / "conf/smoke.yaml")
     write_json(PARAMS, merged(trained, {"tracking": smoke["tracking"]}))
     main([])

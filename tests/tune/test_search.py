@@ -6,10 +6,12 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean
 
 import optuna
 import pytest
 from optuna import Study, Trial
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy import text
 
@@ -101,10 +103,32 @@ def test_a_trial_is_worth_what_its_head_reaches_when_trained_alone() -> None:
         assert choose(history_of(trial), "best").val_accuracy == pytest.approx(trial.value, 1e-4)
 
 
-def test_a_pruned_head_stops_at_its_rung() -> None:
-    study, _ = search(tuned())
+def test_heads_stop_at_the_rung_at_which_they_are_worse_than_those_that_go_on() -> None:
+    alike = {"layers": [1], "width": [8], "dropout": [0.0], "weight_decay": [0.01]}
+    space = {**alike, "batch_size": [8], "learning_rate": [1e-7, 0.1]}  # of which few are any good
+    study, _ = search(tuned(space=space, sampler="random"))
+    assert study.direction == StudyDirection.MAXIMIZE
     lengths = {(t.state, len(history_of(t))) for t in study.trials}
     assert lengths == {(TrialState.COMPLETE, 6), (TrialState.PRUNED, 5)}
+    reached = {state: [] for state, _ in lengths}
+    for trial in study.trials:
+        reached[trial.state].append(max(e.val_accuracy for e in history_of(trial)[:5]))
+    assert mean(reached[TrialState.PRUNED]) < mean(reached[TrialState.COMPLETE]) - 0.05
+
+
+def test_where_the_last_epoch_counts_a_head_is_judged_by_its_latest_not_by_its_best() -> None:
+    alike = {"layers": [1], "width": [8, 32], "dropout": [0.0], "weight_decay": [0.01]}
+    space = {**alike, "batch_size": [8], "learning_rate": [0.001, 0.003]}
+    params = tuned(space=space, trials=4)
+    steady = {"select": "last", "schedule": "constant"}  # so that accuracy goes up and down
+    recipes = {"tuned": params.recipes["tuned"].model_copy(update=steady)}
+    study, _ = search(params.model_copy(update={"recipes": recipes}))
+    reached = [[epoch.val_accuracy for epoch in history_of(trial)] for trial in study.trials]
+    for trial, each in zip(study.trials, reached, strict=True):
+        assert trial.intermediate_values == {5: pytest.approx(each[4], rel=1e-5)}
+        if trial.state == TrialState.COMPLETE:
+            assert trial.value == pytest.approx(each[5], rel=1e-5)
+    assert any(max(each[:5]) > each[4] + 0.01 for each in reached)
 
 
 def test_running_it_again_with_more_trials_runs_only_the_rest() -> None:
