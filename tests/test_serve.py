@@ -35,7 +35,7 @@ from tests.corpus.images import png
 from tests.thresholds import threshold_for
 from tests.tracking.finished import finish_run
 from tests.tracking.projects import MODEL, Project
-from tests.tracking.servers import QUIET, free_port
+from tests.tracking.servers import QUIET, free_port, free_ports
 
 START = 120  # seconds
 JSON = "application/json"
@@ -69,7 +69,7 @@ class Served:
 def served(blueprint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     root = tmp_path_factory.mktemp("served") / "project"
     shutil.copytree(blueprint, root)
-    project, ports = Project(root), {name: free_port() for name in COMMANDS}
+    project, ports = Project(root), dict(zip(COMMANDS, free_ports(len(COMMANDS)), strict=True))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         finish_run(project)

@@ -84,10 +84,10 @@ def test_a_pnm_of_unusual_depth_is_decoded_only_if_it_is_small() -> None:
 def test_a_jpeg_of_many_scans_is_refused_at_once() -> None:
     whole = blank("RGB", "JPEG", progressive=True)
     last = whole[whole.rindex(b"\xff\xda") : -2]
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ImageError, match="more than 32 scans"):
         decode("x", whole[:-2] + last * 200 + whole[-2:], DATA)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize("progressive", [True, False])

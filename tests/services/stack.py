@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tests.tracking.servers import QUIET, START, Server, free_port
+from tests.tracking.servers import QUIET, START, Server, free_port, free_ports
 from tests.tune import postgres
 
 HOST = "127.0.0.1"
@@ -63,7 +63,7 @@ def services(folder: Path) -> Iterator[Services]:
     """All of them, as long as the block lasts; `folder` gets logs and MLflow's own password."""
     passwords = {role: secrets.token_hex(16) for role in ROLES}
     keys = {bucket: (secrets.token_hex(10), secrets.token_hex(20)) for bucket in (DATA, ARTIFACTS)}
-    database, port = free_port(), free_port()
+    database, port = free_ports(2)
     with postgres.server(database) as superuser, s3_server(folder, port) as s3:
         _make_databases(superuser, passwords)
         for bucket in (DATA, ARTIFACTS):

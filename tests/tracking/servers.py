@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,6 +87,17 @@ def new_server(folder: Path, migrated: Path) -> Server:
 
 def free_port() -> int:
     """A port on which nothing listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    (port,) = free_ports(1)
+    return port
+
+
+def free_ports(count: int) -> list[int]:
+    """As many ports on which nothing listens, all different, as none is free until all are drawn.
+
+    Drawn one by one they may be the same, before anything listens on the first.
+    """
+    with ExitStack() as held:
+        listeners = [held.enter_context(socket.socket()) for _ in range(count)]
+        for listener in listeners:
+            listener.bind(("127.0.0.1", 0))
+        return [int(listener.getsockname()[1]) for listener in listeners]
