@@ -190,7 +190,11 @@ def embed(
         for each, number in ((images, views), (val_images, val_views))
     )
     blocks = {name: BlockFeatures(values[name], val_values[name]) for name in network.blocks}
-    buffers = dict(network.named_buffers()) if provenance.batchnorm == "recalibrate" else {}
+    buffers = {
+        name: buffer
+        for name, buffer in network.named_buffers()
+        if provenance.batchnorm == "recalibrate" and not name.startswith(spec.head_parameter_prefix)
+    }
     labels, val_labels = labels.to(compute.device), val_labels.to(compute.device)
     return Features(blocks, labels, val_labels, buffers, faces.subjects, provenance, key)
 

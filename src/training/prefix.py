@@ -70,24 +70,22 @@ def recalibrate(
         for module in top.modules()
         if isinstance(module, Norm)
     ]
+    if not norms:
+        return
     network.eval()
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
-    for start in range(0, len(images), BATCH):
+    # Equal parts, as each counts alike in the mean, and one image may have no variance.
+    inputs, rows = ImageInputs(images, spec), torch.arange(len(images), device=images.device)
+    for part in torch.tensor_split(rows, -(-len(images) // BATCH)):
         with compute.autocast():
-            network.run(normalized(images[start : start + BATCH], spec), 0, len(network.blocks))
+            network.run(inputs.batch(part, torch.zeros_like(part)), 0, len(network.blocks))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()
-
-
-def normalized(images: Tensor, spec: ModelSpec) -> Tensor:
-    """(N, 3, S, S) uint8 images, unflipped, as a network's input."""
-    rows = torch.arange(len(images), device=images.device)
-    return ImageInputs(images, spec).batch(rows, torch.zeros_like(rows))
 
 
 @torch.no_grad()
