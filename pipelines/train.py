@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
@@ -59,20 +60,21 @@ def run(name: str, params: Params, ranks: Ranks = ALONE) -> None:
         run_seeds(job, seeds, lambda _epoch, _seed: None)
         return
     dataset = dataset_version(paths.FACES, starting_point.faces, params.data.origin)
-    with (
-        track(
-            experiment=params.tracking.experiment,
-            name=name,
-            params=job_params(job),
-            dataset=dataset,
-            stage=training_stage(name),
-            record=paths.run_record(name),
-            tags=job_tags(job),
-            seeds=seeds,
-            offline=params.tracking.offline,
-        ) as tracked,
-        epochs_bar(name, job.experiment.epochs, len(seeds)) as advance,
-    ):
+    with ExitStack() as running:
+        tracked = running.enter_context(
+            track(
+                experiment=params.tracking.experiment,
+                name=name,
+                params=job_params(job),
+                dataset=dataset,
+                stage=training_stage(name),
+                record=paths.run_record(name),
+                tags=job_tags(job),
+                seeds=seeds,
+                offline=params.tracking.offline,
+            )
+        )
+        advance = running.enter_context(epochs_bar(name, job.experiment.epochs, len(seeds)))
 
         def on_epoch(epoch: Epoch, seed: int) -> None:
             advance(epoch, seed)
@@ -81,14 +83,15 @@ def run(name: str, params: Params, ranks: Ranks = ALONE) -> None:
         def on_results(results: Sequence[TrainingResult]) -> None:
             with all_or_none():
                 write_outputs(job, seeds, results)
+            for seed, fitted in enumerate(results):
+                tracked.log_finals(final_metrics(fitted), seed)
+            for path, common in artifacts(name):
+                tracked.log_artifact(path, name=common)
+            tracked.log_model(paths.model(name), example_images(job))
+            running.close()  # writes the record, without which DVC runs the stage again
 
         features = Features.load(paths.FEATURES) if paths.FEATURES.exists() else None
         results = run_seeds(job, seeds, on_epoch, features, on_results)
-        for seed, fitted in enumerate(results):
-            tracked.log_finals(final_metrics(fitted), seed)
-        for path, common in artifacts(name):
-            tracked.log_artifact(path, name=common)
-        tracked.log_model(paths.model(name), example_images(job))
     print(f"{name}: {summary(results)}")
 
 

@@ -22,7 +22,7 @@ from src.errors import StaleInputError
 from src.evaluation.metrics import answers
 from src.models.classifier import Classifier
 from src.models.network import Network
-from src.training.engine import run_job
+from src.training.engine import run_seeds
 from src.training.features import BlockFeatures, Features
 from src.training.job import StartingPoint, TrainingJob, cached_features
 from src.training.progress import epochs_bar
@@ -45,9 +45,7 @@ def train_folds(
             whole = replace(faces, split=torch.full_like(faces.split, Split.train.value))
             shared = cached_features(fold_job(name, params, start, whole, scratch), scratch)
         with epochs_bar(job.name, job.experiment.epochs) as advance:
-            result = train_fold(job, advance, shared)
-        with optional_write(path):
-            result.save(path)
+            result = train_fold(job, advance, shared, path)
         yield result, True
 
 
@@ -69,10 +67,24 @@ def fold_job(
     return TrainingJob.of(name, params, replace(start, faces=faces, faces_digest=digest), scratch)
 
 
-def train_fold(job: TrainingJob, on_epoch: OnEpoch, shared: Features | None) -> FoldResult:
-    """Train a job and predict its test split; `shared` are the features of all images."""
-    started = _milliseconds()
-    fitted = run_job(job, on_epoch, shared and _of_fold(shared, job))
+def train_fold(
+    job: TrainingJob, on_epoch: OnEpoch, shared: Features | None, path: Path
+) -> FoldResult:
+    """Train a job, predict its test split and keep the result; `shared`: all images' features."""
+    started, kept = _milliseconds(), list[FoldResult]()
+
+    def keep(results: Sequence[TrainingResult]) -> None:
+        (fitted,) = results
+        kept.append(_predicted(job, fitted, started))
+        with optional_write(path):
+            kept[0].save(path)
+
+    features = shared and _of_fold(shared, job)
+    run_seeds(job, (job.seed,), lambda epoch, _seed: on_epoch(epoch), features, keep)
+    return kept[0]
+
+
+def _predicted(job: TrainingJob, fitted: TrainingResult, started: int) -> FoldResult:
     images, labels = job.starting_point.faces.part(Split.test)
     logits = _classifier(job, fitted).logits(images.to(job.compute.device)).cpu()
     return FoldResult(

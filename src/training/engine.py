@@ -47,7 +47,8 @@ def run_seeds(
 ) -> tuple[TrainingResult, ...]:
     """As `run_job` with each of `seeds` instead of the job's own, to the same bits.
 
-    If `on_results` fails, the next call with the same arguments resumes from what was trained.
+    If `on_results` fails or is killed, the next call with the same arguments resumes from what was
+    trained.
     """
     jobs = [replace(job, seed=seed) for seed in seeds]
     if not (job.experiment.head.classical or _reads_features(job)):
