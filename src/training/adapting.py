@@ -141,7 +141,7 @@ def _validation_pass(
 ) -> Tensor:
     network.eval()
     values = _empty_features(network, len(images), compute.dtype, compute.device)
-    size = at_once(spec.image_size)
+    size = at_once(spec.input_size)
     for start in range(0, len(images), size):
         with compute.autocast():
             part = views(images[start : start + size], spec)

@@ -25,7 +25,8 @@ from src.training.order import epoch_order, seeded
 from src.training.result import Epoch, OnEpoch, choose, divergence, ends_early, score_sums
 from src.training.schedules import factor
 
-EVALUATION_BATCH = 256
+EVALUATION_BATCH = 256  # images that are answered at once
+EVALUATION_PIXELS = 2**20  # of their maps, which bounds the memory of what blocks make of them
 
 
 @dataclass(frozen=True)
@@ -203,10 +204,16 @@ def answers(
     network.eval()
     inputs = examples.before(stop)
     rows = torch.arange(len(examples.labels), device=compute.device)
-    for part in torch.split(rows, EVALUATION_BATCH):
+    for part in torch.split(rows, _at_once(inputs, rows[:1])):
         with compute.autocast():
             views = (
                 inputs.batch(part, torch.full_like(part, view)) for view in range(examples.views)
             )
             logits = network.head(network.answer(views, inputs.start)).float()
         yield logits, examples.labels[part]
+
+
+def _at_once(inputs: Inputs, first: Tensor) -> int:
+    """How many of `inputs` are answered at once, of which `first` is the number of one."""
+    pixels = inputs.batch(first, torch.zeros_like(first)).shape[2:].numel()
+    return max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // pixels))
