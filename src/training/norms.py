@@ -25,6 +25,10 @@ class SharedNorm(nn.BatchNorm2d):
         if not self.training:
             return super().forward(input)
         mean, variance, count = _moments(input.detach().to(self.weight.dtype), self.ranks)
+        # Looking at the count makes a GPU wait, so a rank with more than one value does not.
+        if input.numel() <= input.shape[1] and count == 1:
+            what = "Expected more than 1 value per channel when training"  # as torch says it
+            raise ValueError(f"{what}, got input size {input.shape} on one rank")
         if self.running_mean is not None and self.running_var is not None:
             momentum = self.momentum or 0.0
             self.running_mean.lerp_(mean, momentum)

@@ -109,6 +109,17 @@ def norm_example(share: slice, ranks: Ranks) -> Iterator[Tensor]:
     yield from (output.detach(), own.grad, norm.running_mean, norm.running_var, *gradients)
 
 
+def lone_value(ranks: Ranks) -> str:
+    """What a norm says of one image of one pixel, which the first rank has."""
+    norm = nn.BatchNorm2d(4)
+    share_norms(norm, ranks)
+    try:
+        norm(torch.ones(int(ranks.first), 4, 1, 1))
+    except ValueError as error:
+        return str(error)
+    return f"nothing, and the variance is {norm.running_var}"
+
+
 def held(job: TrainingJob) -> list[int]:
     """Rows and bytes of the training inputs that this rank holds."""
     training = Frozen.of(Untrained.of(job)).training
@@ -145,6 +156,7 @@ def main(folder: Path) -> None:
             own = slice(share) if ranks.first else slice(share, None)
             found = {str(n): each for n, each in enumerate(norm_example(own, ranks))}
             save_tensors(folder / f"norm{share}.{ranks.number}.safetensors", found)
+        (folder / f"lone.{ranks.number}.txt").write_text(lone_value(ranks))
 
 
 if __name__ == "__main__":

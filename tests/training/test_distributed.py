@@ -16,7 +16,7 @@ from torch import Tensor
 
 from src.closure import ROOT
 from src.config import Params
-from src.errors import ConfigError
+from src.errors import ConfigError, lone_value
 from src.tensors import load_tensors
 from src.training.device import Compute, resolve
 from src.training.engine import check_ranks, run_seeds
@@ -88,6 +88,12 @@ def test_a_norm_over_ranks_is_the_norm_of_the_whole_batch(folder: Path, share: i
         own = [first[str(number)], second[str(number)]]
         found = torch.cat(own) if number < 2 else own[0]  # output and gradient are of own images
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_lone_value_of_all_ranks_is_refused_as_in_one_process(folder: Path, rank: int) -> None:
+    said = (folder / f"lone.{rank}.txt").read_text()
+    assert lone_value(ValueError(said)) is not None, said
 
 
 def shares(count: int, images: int, size: int) -> Iterator[list[tuple[Tensor, Tensor, int]]]:
