@@ -224,4 +224,6 @@ class Engine(Section):
     cache_limit: Positive = 4.0
     """GiB of memory that cached activations may take; more goes to a temporary file."""
     cache_prefix: bool = True
-    """Whether to compute the output of frozen blocks once and reuse it in every epoch."""
+    """Whether to compute the output of frozen blocks once and reuse it in every epoch; a row that
+    trains only a head, on images that are not mixed, does so in any case.
+    """
