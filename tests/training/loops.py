@@ -1,8 +1,12 @@
-"""The loop on a small network: the reference recipe, a run of it, and what that changed."""
+"""The loop on a small network: the reference recipe, a run of it, and what that changed.
+
+And torchvision's own network, to hold it against.
+"""
 
 from __future__ import annotations
 
 import torch
+import torchvision
 from torch import nn
 
 from src.config import Recipe
@@ -45,3 +49,15 @@ def snapshot(network: nn.Module) -> dict[str, torch.Tensor]:
 
 def changed(network: nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
     return {n for n, tensor in network.state_dict().items() if not torch.equal(tensor, before[n])}
+
+
+def torchvision_network(state: dict[str, torch.Tensor]) -> nn.Module:
+    """torchvision's ResNet-18 of these weights, stem without strides, headless if they are."""
+    with torch.device("meta"):  # to draw weights takes longer than to train them
+        model = torchvision.models.resnet18(num_classes=3)
+    model.conv1.stride = model.layer2[0].conv1.stride = (1, 1)
+    model.layer2[0].downsample[0].stride = (1, 1)
+    if "fc.weight" not in state:
+        model.fc = nn.Identity()
+    model.load_state_dict({name: each.clone() for name, each in state.items()}, assign=True)
+    return model

@@ -7,19 +7,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.config import Head
+from src.config import Head, Params
 from src.data.faceset import FaceSet, Split
 from src.models.head import initialize_head
 from src.models.network import ModelSpec, Network
 from src.models.weights import load_source, random_weights
 from src.training.adapting import AdaptingFeatures, BatchSchedule, adapting_features
+from src.training.engine import run_job
 from src.training.head_task import HeadTask
 from src.training.heads import train_heads
 from src.training.inputs import ImageInputs
 from src.training.loop import Examples, Plan, train
 from src.training.order import Purpose, stream
-from tests.training.conftest import CPU32
-from tests.training.loops import REFERENCE
+from tests.training.conftest import CPU32, make_job
+from tests.training.loops import REFERENCE, run
 
 
 def features(
@@ -29,28 +30,21 @@ def features(
     return adapting_features(faces, network, spec, schedule, CPU32, scratch)
 
 
+@pytest.mark.parametrize("flip", [False, True])
 def test_a_head_on_adapting_features_ends_as_in_the_whole_loop(
-    network: Network, faces: FaceSet, spec: ModelSpec, tmp_path: Path
+    faces: FaceSet, params: Params, tmp_path: Path, flip: bool
 ) -> None:
-    start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    source = features(network, faces, spec, 3, tmp_path / "scratch")
-    task = HeadTask(head=Head(), recipe=REFERENCE, epochs=3, batch_size=8, seed=0)
-    (head,) = train_heads([task], source, 3)
+    recipe = REFERENCE.model_copy(update={"flip": flip})
+    job = make_job(faces, params, recipe, tmp_path, train=("head",), epochs=2)
+    head = run_job(job, lambda _epoch: None)
 
-    network.load_state_dict(start)
-    initialize_head(network.head, stream(Purpose.head, 0))
-    training, validation = (
-        Examples(ImageInputs(images, spec), labels)
-        for images, labels in map(faces.part, (Split.train, Split.val))
-    )
-    plan = Plan(REFERENCE, frozenset({"head"}), 3, 8, 0)
-    whole = train(network, plan, training, validation, CPU32, lambda _epoch: None)
+    network = job.network()
+    whole = run(network, Plan(recipe, frozenset({"head"}), 2, 8, job.seed), faces, job.spec())
     for ours, theirs in zip(head.history, whole, strict=True):
         assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-3)
         assert ours.val_loss == pytest.approx(theirs.val_loss, rel=1e-3)
-    buffers = source.buffers_after(3)
     for name, buffer in network.named_buffers():
-        torch.testing.assert_close(buffers[name], buffer, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(head.state[name], buffer, rtol=1e-4, atol=1e-5)
 
 
 def test_a_longer_run_extends_the_scratch_file_and_gives_the_same(

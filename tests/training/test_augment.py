@@ -130,7 +130,9 @@ def test_a_picture_changes_with_seed_and_epoch_and_not_with_its_batch(faces: Fac
     torch.testing.assert_close(one, seen(0, 1))
 
 
-def test_a_crop_of_everything_without_jitter_is_the_picture_itself(faces: FaceSet) -> None:
+def test_a_crop_of_everything_without_jitter_is_the_picture_itself_or_its_mirror_image(
+    faces: FaceSet,
+) -> None:
     spec = ModelSpec(
         backbone="resnet18",
         stem="stride1",
@@ -141,8 +143,27 @@ def test_a_crop_of_everything_without_jitter_is_the_picture_itself(faces: FaceSe
     augment = Augment(random_resized_crop=True, scale=(1.0, 1.0), ratio=(1.0, 1.0))
     rows = torch.arange(5)
     inputs = augmented(ImageInputs(faces.images, spec), augment, 0, 1)
-    seen = inputs.batch(rows, torch.zeros_like(rows))
-    torch.testing.assert_close(seen, normalize(faces.images[:5], spec))
+    seen = inputs.batch(rows, rows % 2)
+    shown = [F.hflip(image) if row % 2 else image for row, image in enumerate(faces.images[:5])]
+    torch.testing.assert_close(seen, normalize(torch.stack(shown), spec))
+
+
+def test_without_random_crops_jitter_changes_the_centre_or_its_mirror_image(
+    faces: FaceSet,
+) -> None:
+    spec = ModelSpec(
+        backbone="resnet18", stem="stride1", image_size=16, subjects=faces.subjects, crop=8
+    )
+    augment = Augment(brightness=0.4)
+    rows = torch.tensor([30, 4, 17, 5])
+    views = torch.tensor([1, 0, 0, 1])
+    seen = augmented(ImageInputs(faces.images, spec), augment, 0, 1).batch(rows, views)
+    factors = draw_params(augment, len(faces.images), 16, stream(Purpose.crops, 0, 1)).factors
+    for row, view, mine in zip(rows, views, seen, strict=True):
+        middle = F.center_crop(faces.images[row], [8, 8]) / 255
+        shown = F.hflip(middle) if view else middle
+        theirs = F.adjust_brightness(shown, factors[row, 0].item())
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_nothing_random_leaves_the_inputs_as_they_are(faces: FaceSet, spec: ModelSpec) -> None:

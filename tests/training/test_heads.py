@@ -176,13 +176,25 @@ def test_patience_stops_each_head_at_its_own_epoch(recipe: Recipe, blobs: Blobs)
 
 
 def test_the_best_epoch_is_the_one_whose_weights_are_kept(recipe: Recipe, blobs: Blobs) -> None:
-    task = replace(tasks(recipe)[1], recipe=recipe, epochs=12)
-    (result,) = train_heads([task], blobs, CLASSES)
-    head = build_head(task.head, WIDTH, CLASSES)
-    head.load_state_dict(result.state)
-    accuracy = (head(blobs.val_values).argmax(1) == blobs.val_labels).float().mean().item()
-    assert accuracy == pytest.approx(result.chosen.val_accuracy)
-    assert accuracy == max(epoch.val_accuracy for epoch in result.history)
+    wrong = torch.arange(30) % 3 == 0  # labels, on which confidence makes the loss worse
+    blobs = replace(blobs, val_labels=(blobs.val_labels + wrong) % CLASSES)
+    steady = recipe.model_copy(update={"schedule": "constant"})
+    several = [
+        HeadTask(head=head, recipe=steady, epochs=8, batch_size=16, seed=seed)
+        for head in (Head(), Head(hidden=(16,), dropout=(0.0,)))
+        for seed in range(3)
+    ]
+    for task, result in zip(several, train_heads(several, blobs, CLASSES), strict=True):
+        best = max(result.history, key=lambda epoch: (epoch.val_accuracy, -epoch.val_loss))
+        assert result.chosen == best
+        assert 1 < best.number < 8
+        head = build_head(task.head, WIDTH, CLASSES)
+        head.load_state_dict(result.state)
+        logits = head(blobs.val_values)
+        loss = nn.functional.cross_entropy(logits, blobs.val_labels)
+        assert loss.item() == pytest.approx(best.val_loss, rel=1e-4)
+        accuracy = (logits.argmax(1) == blobs.val_labels).float().mean()
+        assert accuracy.item() == pytest.approx(best.val_accuracy)
 
 
 def test_dropout_keeps_the_right_share_without_visible_pattern() -> None:

@@ -48,6 +48,15 @@ def test_a_base_rate_of_zero_and_frozen_convolutions_give_the_same_bits(
     assert all(torch.equal(zero.state[name], source[name]) for name in source)
 
 
+def test_a_head_on_features_trains_at_its_own_multiple_of_the_rate(
+    faces: FaceSet, params: Params, tmp_path: Path
+) -> None:
+    fivefold = run(faces, params, tmp_path, SGD, train=("head",), multipliers={"head": 5.0})
+    plain = run(faces, params, tmp_path, SGD, train=("head",), learning_rate=0.05)
+    assert [epoch.learning_rate for epoch in fivefold.history] == pytest.approx([0.05, 0.05])
+    assert all(torch.equal(fivefold.state[name], plain.state[name]) for name in plain.state)
+
+
 def test_a_zero_below_a_trained_block_leaves_its_weights_and_statistics_alone(
     faces: FaceSet, params: Params, tmp_path: Path
 ) -> None:

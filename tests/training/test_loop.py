@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-import torchvision
 from torch import nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
 from src.config import Recipe
 from src.data.faceset import FaceSet, Split
@@ -22,7 +24,7 @@ from src.training.order import Purpose, epoch_order, stream
 from src.training.prefix import cache_prefix
 from src.training.result import Epoch
 from tests.training.conftest import CPU32
-from tests.training.loops import REFERENCE, changed, examples, run, snapshot
+from tests.training.loops import REFERENCE, changed, examples, run, snapshot, torchvision_network
 
 
 def test_reference_trains_convolutions_of_unfrozen_blocks_and_lets_all_statistics_drift(
@@ -147,40 +149,96 @@ def test_a_head_trains_alone_until_its_network_unfreezes(
 SLOW = 1e-4  # Adam's first steps are signs of gradients, which magnify rounding
 
 
-def plain_reference_losses(start: dict[str, torch.Tensor], faces: FaceSet) -> list[float]:
-    """The published system's loop as its text tells it, by torchvision and autograd alone."""
-    model = torchvision.models.resnet18(num_classes=3)
-    model.conv1.stride = model.layer2[0].conv1.stride = (1, 1)
-    model.layer2[0].downsample[0].stride = (1, 1)
-    model.load_state_dict(start)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(parameter.ndim == 4 or name.startswith("fc"))
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=SLOW)
+def published(model: nn.Module) -> LRScheduler:
+    """Adam at one rate over convolutions and head, never over a norm's scale and shift."""
+    named = model.named_parameters()
+    trained = [p for name, p in named if p.ndim == 4 or name.startswith("fc")]
+    return ConstantLR(torch.optim.Adam(trained, SLOW), factor=1.0)
+
+
+def tuned(model: nn.Module) -> LRScheduler:
+    """AdamW on one cycle over everything: five times the rate in the head, decay of matrices."""
+    named = dict(model.named_parameters())
+    groups = [{"params": [p], "weight_decay": 0.1 if p.ndim > 1 else 0.0} for p in named.values()]
+    peaks = [5 * SLOW if name.startswith("fc") else SLOW for name in named]
+    return OneCycleLR(torch.optim.AdamW(groups), peaks, total_steps=6, cycle_momentum=False)
+
+
+def plain_epochs(
+    start: dict[str, torch.Tensor],
+    faces: FaceSet,
+    scheduled: Callable[[nn.Module], LRScheduler],
+    epochs: int,
+    *,
+    smoothing: float = 0.0,
+    flip: bool = False,
+) -> tuple[list[float], list[float]]:
+    """Each epoch's loss and highest learning rate, by torchvision, autograd and torch.optim."""
+    model = torchvision_network(start)
+    schedule = scheduled(model.train())
     images, labels = faces.part(Split.train)
-    losses = []
-    for number in (1, 2, 3):
-        model.train()
-        rows, _ = epoch_order(0, number, len(labels), flip=False)
+    losses, rates = [], []
+    for number in range(1, epochs + 1):
+        rows, turns = epoch_order(0, number, len(labels), flip)
         total = 0.0
-        for part in rows.split(8):
-            loss = nn.functional.cross_entropy(model(images[part] / 255), labels[part])
-            optimizer.zero_grad()
+        for part, turned in zip(rows.split(8), turns.split(8), strict=True):
+            pairs = zip(images[part], turned, strict=True)
+            seen = torch.stack([image.flip(2) if turn else image for image, turn in pairs]) / 255
+            loss = F.cross_entropy(model(seen), labels[part], label_smoothing=smoothing)
+            model.zero_grad()
             loss.backward()
-            optimizer.step()
+            schedule.optimizer.step()
+            rate = max(schedule.get_last_lr())
+            schedule.step()
             total += loss.item() * len(part)
         losses.append(total / len(labels))
-    return losses
+        rates.append(rate)
+    return losses, rates
 
 
 def test_the_reference_recipe_gives_the_losses_of_a_plain_loop_and_the_golden_ones(
     network: Network, faces: FaceSet, spec: ModelSpec
 ) -> None:
-    plain = plain_reference_losses(snapshot(network), faces)
+    plain, _ = plain_epochs(snapshot(network), faces, published, epochs=3)
     slow = REFERENCE.model_copy(update={"learning_rate": SLOW})
     plan = Plan(slow, frozenset({*network.blocks, "head"}), 3, 8, 0)
     losses = [epoch.train_loss for epoch in run(network, plan, faces, spec)]
     assert losses == pytest.approx(plain, rel=0.01)
     assert losses == pytest.approx([0.9692, 0.1382, 0.05554], rel=0.05)
+
+
+def test_a_tuned_recipe_gives_the_losses_and_rates_of_a_plain_loop(
+    network: Network, faces: FaceSet, spec: ModelSpec, recipe: Recipe
+) -> None:
+    losses, rates = plain_epochs(
+        snapshot(network), faces, tuned, epochs=2, smoothing=0.1, flip=True
+    )
+    slow = recipe.model_copy(update={"learning_rate": SLOW, "multipliers": {"head": 5.0}})
+    plan = Plan(slow, frozenset({*network.blocks, "head"}), 2, 8, 0)
+    history = run(network, plan, faces, spec)
+    assert [epoch.train_loss for epoch in history] == pytest.approx(losses, rel=0.01)
+    assert [epoch.learning_rate for epoch in history] == pytest.approx(rates, rel=1e-6)
+
+
+def test_the_best_epoch_is_the_one_whose_weights_are_kept(network: Network, recipe: Recipe) -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(24) % 3
+    centres = torch.randn(3, 512, generator=generator)
+    seen, unseen = centres[labels] + 2 * torch.randn(2, 24, 512, generator=generator)
+    partly_wrong = (labels + (torch.arange(24) % 4 == 0)) % 3  # which confidence makes worse
+    training = Examples(Activations(seen[None], 5), labels)
+    validation = Examples(Activations(unseen[None], 5), partly_wrong)
+    steady = {"optimizer": "sgd", "learning_rate": 0.001, "schedule": "constant", "flip": False}
+    plan = Plan(recipe.model_copy(update=steady), frozenset({"head"}), 6, 8, 0)
+    ends: list[dict[str, torch.Tensor]] = []
+    history = train(
+        network, plan, training, validation, CPU32, lambda _epoch: ends.append(snapshot(network))
+    )
+    best = max(history, key=lambda epoch: (epoch.val_accuracy, -epoch.val_loss))
+    assert 1 < best.number < 6
+    assert not changed(network, ends[best.number - 1])
+    loss = F.cross_entropy(network.head(unseen), partly_wrong)
+    assert loss.item() == pytest.approx(best.val_loss, rel=1e-4)
 
 
 def test_the_loop_draws_by_seed_and_epoch_whatever_was_drawn_before(faces: FaceSet) -> None:

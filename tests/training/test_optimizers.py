@@ -11,7 +11,7 @@ from src.config import Recipe
 from src.models.backbones import BACKBONES
 from src.models.network import ModelSpec, Network
 from src.models.trainable import block_rates, trained_blocks, unfreeze
-from src.training.optimizers import build_optimizer, parameter_groups
+from src.training.optimizers import build_optimizer, parameter_groups, set_rate
 
 
 @pytest.mark.parametrize("backbone", list(BACKBONES))
@@ -49,6 +49,29 @@ def test_multipliers_and_layer_decay_set_each_blocks_rate(recipe: Recipe, networ
         "conv5_x": 0.5,
         "head": 10.0,
     }
+
+
+def test_multipliers_and_layer_decay_reach_the_optimizer_and_stay_under_a_schedule(
+    recipe: Recipe, network: Network
+) -> None:
+    own = recipe.model_copy(
+        update={"learning_rate": 2.0, "multipliers": {"head": 10.0}, "layer_decay": 0.5}
+    )
+    expected = {
+        **{"conv1": 2 * 0.5**5, "bn1": 2 * 0.5**5, "layer1": 2 * 0.5**4, "layer2": 2 * 0.5**3},
+        **{"layer3": 0.5, "layer4": 1.0, "fc": 20.0},
+    }
+    rates = {
+        parameter.data_ptr(): expected[name.split(".")[0]]
+        for name, parameter in network.named_parameters()
+    }
+    optimizer = build_optimizer(network, own)
+    for scale in (1.0, 0.5, 0.25):
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                assert group["lr"] == scale * rates[parameter.data_ptr()]
+                assert group["peak"] == rates[parameter.data_ptr()]
+        set_rate(optimizer, scale / 2)
 
 
 def test_the_multiplier_of_the_base_is_that_of_every_block_without_its_own(
