@@ -63,10 +63,10 @@ def sentences(found: Mapping[str, Any]) -> tuple[str, ...]:
     settled = "beyond chance" if ahead["low"] > 0 or ahead["high"] < 0 else "chance can explain it"
     return (
         f"{found['experiment']} answers “unknown” where the {SCORES[found['score']]} is too low. "
-        f"Of the images of {others['measuring']} strangers that set nothing, it names "
-        f"{_share(own, 'far')}; of the test images it refuses {_share(own, 'frr')}. "
-        f"It answers {percent(accepted['coverage'])} of them, {percent(accepted['accuracy'])} of "
-        "those rightly.",
+        f"Of the images of {others['measuring']} strangers that set nothing, it accepts "
+        f"{_share(own, 'far')} as a subject's. It answers “unknown” to {_share(own, 'frr')} of the "
+        f"test images, and of the other {percent(accepted['coverage'])} names "
+        f"{percent(accepted['accuracy'])} rightly.",
         f"Another {others['setting']} strangers set the threshold: {reach}. A rate for each "
         f"stranger rather than each image is known to {percent(others['resolution_by_identity'])} "
         "at best, with so few of them; the interval is over strangers.",
