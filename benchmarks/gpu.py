@@ -154,7 +154,8 @@ def _start(options: Namespace, params: Params) -> StartingPoint:
 def _machine(compute: Compute) -> dict[str, Any]:
     import torch
 
-    from benchmarks.plain import TUTORIAL, allowed_tf32, as_torch_is
+    from benchmarks.plain import TUTORIAL
+    from benchmarks.torch_defaults import allowed_tf32, as_torch_is
 
     with as_torch_is():
         plain_tf32 = allowed_tf32()

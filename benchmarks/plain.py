@@ -12,8 +12,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +24,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from benchmarks.outputs import Batches, StoredOutputs
+from benchmarks.torch_defaults import as_torch_is
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError
 from src.models.imports import without_dynamo
@@ -121,30 +121,6 @@ def train_on_outputs(job: TrainingJob, outputs: OutputsBySplit) -> float:
         loop = PlainLoop(job)
         loop.train_on_outputs(job.experiment.epochs, outputs)
         return loop.best_accuracy(outputs[Split.test].batches(EVALUATION_BATCH), loop.frozen)
-
-
-@contextmanager
-def as_torch_is(tf32: bool | None = None) -> Iterator[None]:
-    """Inside the block, torch's defaults in place of what `src.training.device` sets for a GPU.
-
-    tf32: as in `Terms`.
-    """
-    deterministic = torch.get_deterministic_debug_mode()
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    torch.set_deterministic_debug_mode("default")
-    matmul.allow_tf32, cudnn.allow_tf32 = (False, True) if tf32 is None else (tf32, tf32)
-    try:
-        yield
-    finally:
-        torch.set_deterministic_debug_mode(deterministic)
-        matmul.allow_tf32, cudnn.allow_tf32 = before
-
-
-def allowed_tf32() -> dict[str, bool]:
-    """Of which float32 products a GPU may now round the factors to TF32."""
-    backends = torch.backends
-    return {"matmul": backends.cuda.matmul.allow_tf32, "cudnn": backends.cudnn.allow_tf32}
 
 
 def check_comparable(job: TrainingJob, terms: Terms = TUTORIAL) -> None:

@@ -209,7 +209,8 @@ def train_plain_head(candidate: TrialParams, objective: Objective, epochs: int) 
     import torch
     from torch import nn
 
-    from benchmarks.plain import PlainRun, as_torch_is
+    from benchmarks.plain import PlainRun
+    from benchmarks.torch_defaults import as_torch_is
     from src.models.imports import without_dynamo
 
     seconds, started = [], time.perf_counter()
