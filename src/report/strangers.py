@@ -25,8 +25,8 @@ class ScoreRow:
     chosen: bool
     auroc_validation: str
     auroc: str
-    named: str
-    refused: str
+    far: str
+    frr: str
 
 
 @dataclass(frozen=True)
