@@ -138,7 +138,11 @@ def test_strangers_have_a_section_where_there_were_some(
     page, text = paths.REPORT_PAGE.read_text(), paths.REPORT_TEXT.read_text()
     assert 'id="strangers"' in page and Page(page).open == []
     own = found["scores"]["distance"]
-    for said in (f"it names {own['far']:.1%}", f"refuses {own['frr']:.1%}", "promise no less than"):
+    for said in (
+        f"it accepts {own['far']:.1%}",
+        f"answers “unknown” to {own['frr']:.1%}",
+        "promise no less than",
+    ):
         assert said in page and said in text
     write_json(paths.UNKNOWN_METRICS, {"experiment": "ModelA", "strangers": {}})
     main([])
