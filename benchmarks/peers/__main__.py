@@ -34,7 +34,8 @@ EXAMPLES = """\
   python -m benchmarks.peers --setup
   python -m benchmarks.peers --seeds 3 --threads 2
   python -m benchmarks.peers --peer timm fastai --seeds 1 --epochs 2
-  python -m benchmarks.peers --experiment ModelC --peer timm-224 fastai-224 --seeds 1"""
+  python -m benchmarks.peers --experiment ModelC --peer timm-224 fastai-224 --seeds 1
+  python -m benchmarks.peers --experiment ModelA --epochs 7 --peer timm-128 --peer-epochs 24"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--experiment", nargs="*", default=three, metavar="NAME", help="ours (%(default)s)")
     add("--seeds", type=count, default=3, help="trainings of each (%(default)s)")
     add("--epochs", type=count, default=10, help="of each training (%(default)s)")
+    add("--peer-epochs", type=count, help="of the peers' trainings, if not as many")
     add("--threads", type=count, default=2, help="of each process (%(default)s)")
     add("--precision", choices=("auto", "float32", "bfloat16"), default="auto",
         help="of those that offer a choice (auto: as the engine takes it here)")  # fmt: skip
@@ -121,7 +123,8 @@ def train(contender: Contender, seed: int, options: Namespace) -> dict[str, obje
     stem.parent.mkdir(parents=True, exist_ok=True)
     output.unlink(missing_ok=True)
     images = IMAGES if contender.library else paths.FACES
-    numbers = {"seed": seed, "epochs": options.epochs, "threads": options.threads}
+    epochs = (contender.library and options.peer_epochs) or options.epochs
+    numbers = {"seed": seed, "epochs": epochs, "threads": options.threads}
     command = [contender.python, "-P", contender.program, images, paths.SOURCE]
     command += [Path(f"--{name}={value}") for name, value in numbers.items()]
     arguments = [*contender.arguments, f"--precision={options.precision}", f"--output={output}"]

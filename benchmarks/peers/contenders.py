@@ -42,10 +42,6 @@ class Contender:
         return found
 
 
-def _large(name: str, library: str, *arguments: str) -> Contender:
-    return Contender(f"{name}-224", library, (*arguments, "--size", "224"))
-
-
 DISCRIMINATIVE = ("--recipe", "discriminative")
 DEFAULT = (
     Contender("fastai", "fastai"),
@@ -56,7 +52,11 @@ DEFAULT = (
     Contender("torchvision-tutorial", "torchvision", ("--recipe", "tutorial")),
     Contender("transformers", "transformers"),
 )
-UPSCALED = tuple(_large(each.name, each.library, *each.arguments) for each in DEFAULT)
+UPSCALED = tuple(
+    Contender(f"{each.name}-{size}", each.library, (*each.arguments, "--size", str(size)))
+    for size in (128, 224)  # pixels
+    for each in DEFAULT
+)
 PEERS = {each.name: each for each in (*DEFAULT, *UPSCALED)}
 
 

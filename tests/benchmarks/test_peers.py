@@ -15,7 +15,7 @@ from benchmarks.peers.contenders import IMAGES, PEERS, Contender
 from src import paths
 from src.data.faceset import FaceSet, Split
 
-OPTIONS = Namespace(seeds=1, epochs=1, threads=1, precision="float32", minutes=5)
+OPTIONS = Namespace(seeds=1, epochs=1, peer_epochs=2, threads=1, precision="float32", minutes=5)
 
 
 def result(seed: int, seconds: float, test: float, *val: float) -> Result:
