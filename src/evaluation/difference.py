@@ -38,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     Shows the mean accuracies over the seeds, the tested difference, how many images only one run
     got right (or with more of its seeds), and the p value, also adjusted by Holm's method. Where
-    both runs have several seeds, the test is over seeds and images, otherwise McNemar's exact test
-    of the first seeds' networks. If you decided beforehand to ask about some experiments only, name
+    a run has several seeds, the test is over its seeds and images, otherwise it is McNemar's exact
+    test of two networks. If you decided beforehand to ask about some experiments only, name
     them with --only: fewer tests, less adjustment.
     """
     parser = cli.parser("src.evaluation.difference", str(main.__doc__), EXAMPLES)

@@ -22,15 +22,20 @@ class PairedTest:
 
     `difference` is the first's accuracy less the second's, within [-1, 1]; `only_first` and
     `only_second` count the images that one of them got right and the other did not, or got right
-    with a larger share of its seeds; `p` is two-sided. over_seeds: whether the test is about
-    the ways of training, or about two trained networks only, those of the first seeds.
+    with a larger share of its seeds; `p` is two-sided. seeds: of each side. Where there is one, the
+    test is about that trained network, where there are several, about the way of training.
     """
 
     difference: float
     only_first: int
     only_second: int
     p: float
-    over_seeds: bool = False
+    seeds: tuple[int, int] = (1, 1)
+
+    @property
+    def over_seeds(self) -> bool:
+        """Whether it allows for other seeds of a side at least."""
+        return max(self.seeds) > 1
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,9 @@ class AdjustedTest:
 def paired_test(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
     """Test (S, N) and (T, N) answers of two experiments: by which seeds was image i got right?
 
-    With several seeds on both sides the test is `crossed`, otherwise `mcnemar` of the first seeds.
+    With several seeds on either side the test is `crossed`, otherwise `mcnemar`.
     """
-    if min(len(first), len(second)) > 1:
+    if max(len(first), len(second)) > 1:
         return crossed(first, second)
     return mcnemar(first[0], second[0])
 
@@ -73,19 +78,17 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
 
 
 def crossed(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
-    """A t test of the difference of mean accuracies, of (S > 1, N) and (T > 1, N) answers.
+    """A t test of the difference of mean accuracies, of (S, N) and (T, N) answers.
 
     Images are paired, seeds are not: they are draws of their own on each side. So the variance
-    has a part for the images, from the differences image by image, and one for each side's seeds.
+    has a part for the images, from the differences image by image, and one for the seeds of each
+    side that has several. A side with one seed is taken as it is.
     """
     from scipy.special import stdtr
 
     by_image = first.mean(axis=0) - second.mean(axis=0)
-    parts = [
-        images_component(by_image, ddof=1),
-        seeds_component(first),
-        seeds_component(second),
-    ]
+    several = [side for side in (first, second) if len(side) > 1]
+    parts = [images_component(by_image, ddof=1), *map(seeds_component, several)]
     difference, deviation = float(first.mean() - second.mean()), sqrt(variance(parts))
     if deviation:
         p = 2 * float(stdtr(degrees_of_freedom(parts), -abs(difference) / deviation))
@@ -96,7 +99,7 @@ def crossed(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
         only_first=int((by_image > 0).sum()),
         only_second=int((by_image < 0).sum()),
         p=p,
-        over_seeds=True,
+        seeds=(len(first), len(second)),
     )
 
 

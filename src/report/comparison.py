@@ -114,7 +114,7 @@ class Comparison:
     @property
     def balanced(self) -> bool:
         """Whether always predicting the most common subject is hardly better than guessing."""
-        return self.majority < 1.5 * self.chance
+        return self.majority < min(1.5 * self.chance, self.chance + 0.1)
 
     @property
     def selected(self) -> tuple[ExperimentResult, ...]:

@@ -9,7 +9,7 @@ from typing import Literal
 from src import paths
 from src.config import Claim
 from src.evaluation.predictions import Predictions
-from src.evaluation.significance import ALPHA, paired_test
+from src.evaluation.significance import ALPHA, PairedTest, paired_test
 from src.report import formats, words
 from src.report.curves import LearningCurve
 from src.report.inputs import ReportInputs
@@ -61,7 +61,8 @@ def _sooner(
     found = (
         f"On validation, with the first seed, {first} reaches {formats.percent(early)} within "
         f"{claim.epochs} epochs; "
-        f"the best of {second}'s {len(curves[second].val)} epochs is {formats.percent(ever)}."
+        f"the best of {second}'s {len(curves[second].val)} epochs is {formats.percent(ever)} "
+        "(not tested)."
     )
     return ClaimVerdict(claim.says, "holds" if early > ever else "fails", found)
 
@@ -73,9 +74,17 @@ def _better(claim: Claim, predictions: Predictions, first: str, second: str) -> 
         f"{first} identifies {formats.percent(float(right[first].mean()))} of the test images "
         f"correctly, {second} {formats.percent(float(right[second].mean()))}: "
         f"{formats.points(paired.difference)} points, {formats.p_value(paired.p)} "
-        f"({words.name_of(paired)}{'' if paired.over_seeds else '; one network each'}; "
+        f"({words.name_of(paired)}{_single(paired, first, second)}; "
         "not adjusted)."
     )
     if paired.p >= ALPHA:
         return ClaimVerdict(claim.says, "is undecided", found)
     return ClaimVerdict(claim.says, "holds" if paired.difference > 0 else "fails", found)
+
+
+def _single(paired: PairedTest, first: str, second: str) -> str:
+    """Which sides have one network, of whose seed the test says nothing."""
+    if not paired.over_seeds:
+        return "; one network each"
+    names = zip((first, second), paired.seeds, strict=True)
+    return "".join(f"; one network of {name}" for name, seeds in names if seeds == 1)

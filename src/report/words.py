@@ -11,7 +11,7 @@ from src.report.comparison import Comparison, ExperimentResult
 from src.report.formats import count, interval, listed, p_value, percent, points
 
 TEST_READ = (
-    "given to networks by the evaluate stage alone, and nothing is chosen by them; "
+    "given to networks by the evaluate stage alone, and choose no epoch, trial or champion; "
     "cross-validation, where it is run, divides all images anew"
 )
 
@@ -74,11 +74,11 @@ def _do(rows: Collection[ExperimentResult]) -> str:
 
 
 def _over_seeds(*rows: ExperimentResult) -> str:
-    numbers = {row.test.seeds for row in rows}
+    numbers = list(dict.fromkeys(row.test.seeds for row in rows))
     each = " each" if len(rows) > 1 and len(numbers) == 1 else ""
-    if numbers == {1}:
+    if numbers == [1]:
         return f"from one seed{each}"
-    return f"means of {' and '.join(str(number) for number in sorted(numbers))} seeds{each}"
+    return f"means of {' and '.join(map(str, numbers))} seeds{each}"
 
 
 def _unfinished(comparison: Comparison, advised: ExperimentResult) -> list[ExperimentResult]:
@@ -96,7 +96,7 @@ def improving(comparison: Comparison) -> str:
         return ""
     one = len(rows) == 1
     return (
-        f"{_names(rows)} {'was' if one else 'were'} still improving at "
+        f"{_names(rows)} {'was' if one else 'were'}, by the first seed, still improving at "
         f"{'its' if one else 'their'} last epoch: give {'it' if one else 'them'} more epochs "
         "before you conclude anything from a low accuracy."
     )
@@ -110,8 +110,8 @@ def findings(comparison: Comparison) -> list[str]:
         f"accuracy, {percent(best.trained.val.value)}. It identifies {percent(best.test.accuracy)} "
         f"of the {best.test.images} test images correctly ({seeds(best.test)}, 95% interval "
         f"{interval(best.test)}); "
-        f"guessing would give {percent(comparison.chance)}. No stage uses the test images to "
-        "choose anything."
+        f"guessing would give {percent(comparison.chance)}. The test images choose no epoch, trial "
+        "or champion."
     ]
     if not comparison.balanced:
         said.append(
@@ -136,11 +136,13 @@ def _others(comparison: Comparison) -> list[str]:
     said = []
     if beating:
         said.append(
-            f"On the test images, {_names(beating)} {_do(beating)} better than {best.name} by more "
-            f"than chance can explain: validation and test disagree. {best.name} stays the best "
-            "row, as the test images choose nothing."
+            f"On the test images, {listed(f'{row.name}{_beside(row)}' for row in beating)} "
+            f"{_do(beating)} better than {best.name} by more than chance can explain: validation "
+            f"and test disagree. {best.name} stays the best row, as the test images do not choose "
+            "it."
         )
     if as_good:
+        apart = listed(f"{row.name}{_beside(row)}" for row in as_good)
         smallest = min((best, *as_good), key=lambda row: row.trained.trainable_parameters)
         tail = (
             "; of these it trains the fewest parameters."
@@ -148,18 +150,27 @@ def _others(comparison: Comparison) -> list[str]:
             else f"; the one that trains the fewest parameters is {smallest.name} "
             f"({count(smallest.trained.trainable_parameters)})."
         )
-        said.append(f"The tests cannot tell it apart from {_names(as_good)}{tail}")
+        said.append(f"The tests cannot tell it apart from {apart}{tail}")
     elif not beating:
         said.append("Every other row does worse on these images by more than chance can explain.")
+    if comparison.simplest is not best:
+        said.append(
+            f"These tests picked {comparison.simplest.name} for the first line, so its accuracy "
+            "there is a little optimistic."
+        )
     return said
+
+
+def _beside(row: ExperimentResult) -> str:
+    """Its p against the best row, in brackets; empty for the best itself."""
+    return f" (adjusted {p_value(row.against_best.p)})" if row.against_best else ""
 
 
 def tested(comparison: Comparison) -> str:
     """What the tests against the reference are about: ways of training, or trained networks."""
     name = comparison.reference.name
-    tests = {row.name: row.against_reference for row in comparison.rows if row.against_reference}
-    over_seeds = [row for row, test in tests.items() if test.paired.over_seeds]
-    if not over_seeds:
+    single = [row for row in comparison.rows if row.test.seeds == 1]
+    if len(single) == len(comparison.rows):
         return (
             f"Against {name}, single networks are compared, of one seed each, by the exact McNemar "
             "test: it is about these networks on these images and says nothing about what another "
@@ -169,14 +180,15 @@ def tested(comparison: Comparison) -> str:
         "Images are crossed with seeds: the tests allow for other images and for other seeds "
         "(t test, docs/statistics.md)"
     )
-    if len(over_seeds) == len(tests):
+    if not single:
         return f"{crossed}."
-    others = listed(row for row in tests if row not in over_seeds)
-    return (
-        f"{crossed}. But for {others} one side has one seed only: there the exact McNemar test "
-        "compares the networks of the first seeds and says nothing about what another seed would "
-        "give."
+    said = (
+        f"{crossed}. {_names(single)} {'has' if len(single) == 1 else 'have'} one seed only: what "
+        "another would give, they do not allow for."
     )
+    if comparison.reference in single and len(single) > 1:
+        said += f" One seed of {name} and one of another row compare by the exact McNemar test."
+    return said
 
 
 def tables_note(comparison: Comparison) -> str:
@@ -190,8 +202,10 @@ def tables_note(comparison: Comparison) -> str:
     if others > 1:
         said += f" Their p values are adjusted for {others} comparisons by Holm's method."
     return (
-        f"{said} Times are of one seed, from the start of its run to the end; a row is on the "
-        "front if no other is both faster and more accurate on test."
+        f"{said} Times are of one seed, from the start of its run to the end. Heads start from "
+        "features that the embed stage computed once, which is not counted, and what several seeds "
+        "share is divided among them. A row is on the front if no other is both faster and more "
+        "accurate on test."
     )
 
 

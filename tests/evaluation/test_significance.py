@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import ttest_ind, ttest_rel
+from scipy.stats import ttest_1samp, ttest_ind, ttest_rel
 
 from benchmarks.significance import Design, pairs, simulate
 from src.evaluation.crossed import degrees_of_freedom, images_component, seeds_component, variance
@@ -117,11 +117,25 @@ def test_two_seeds_have_fewer_degrees_of_freedom_than_satterthwaites() -> None:
     assert degrees_of_freedom(parts) == pytest.approx(satterthwaite)
 
 
-@pytest.mark.parametrize("seeds", [(1, 1), (1, 4), (4, 1)])
-def test_with_one_seed_on_a_side_the_first_networks_are_compared(seeds: tuple[int, int]) -> None:
-    first, second = ANSWERS[: seeds[0]], ~ANSWERS[: seeds[1]]
+def test_with_one_seed_on_either_side_two_networks_are_compared() -> None:
+    first, second = ANSWERS[:1], ~ANSWERS[:1]
     assert paired_test(first, second) == mcnemar(first[0], second[0])
-    assert paired_test(ANSWERS, ANSWERS).over_seeds
+    assert not paired_test(first, second).over_seeds
+
+
+def test_a_side_with_one_seed_is_taken_as_it_is_and_its_difference_is_that_of_the_means() -> None:
+    several = np.repeat(np.array([[True], [True], [False], [True]]), 50, axis=1)
+    one = np.ones((1, 50), bool)
+    expected = ttest_1samp(several.mean(axis=1), 1.0)
+    for found, sign in ((paired_test(several, one), -1), (paired_test(one, several), 1)):
+        assert found.over_seeds and found.difference == pytest.approx(sign * 0.25)
+        assert found.p == pytest.approx(expected.pvalue)
+
+
+def test_seeds_that_agree_leave_a_paired_t_test_over_images() -> None:
+    several, one = np.repeat(ANSWERS[:1], 3, axis=0), ANSWERS[1:2]
+    expected = ttest_rel(several[0].astype(float), one[0].astype(float))
+    assert paired_test(several, one).p == pytest.approx(expected.pvalue)
 
 
 def test_equal_answers_differ_by_chance() -> None:

@@ -71,7 +71,10 @@ def test_a_row_that_validation_chose_and_the_test_finds_worse_is_not_advised() -
         "but Baseline and ModelA do better on test"
     )
     paragraph = next(each for each in words.findings(found) if "disagree" in each)
-    assert "Baseline and ModelA do better than ModelC by more than chance can explain" in paragraph
+    assert "do better than ModelC by more than chance can explain" in paragraph
+    for row in found.beating:
+        assert row.against_best is not None and row.against_best.p < 0.001
+        assert f"{row.name} (adjusted p < 0.001)" in paragraph
     assert "ModelC stays the best row" in paragraph
     step = steps.next_step(found)
     assert "disagree about ModelC and Baseline and ModelA" in step.says
@@ -91,7 +94,7 @@ def test_a_row_that_beats_the_best_is_named_where_the_best_beats_the_reference()
     assert [row.name for row in found.beating] == ["ModelA"]
     assert words.headline(found).endswith("but ModelA does better on test")
     said = " ".join(words.findings(found))
-    assert "ModelA does better than ModelC by more than chance can explain" in said
+    assert "ModelA (adjusted p < 0.001) does better than ModelC by more than chance can" in said
     assert "Every other row" not in said
     assert "as sure as these images allow" not in steps.next_step(found).says
 

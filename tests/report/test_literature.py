@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,4 +59,12 @@ def test_sooner_and_better_depend_on_the_order_of_the_two(
 def test_a_difference_that_chance_can_explain_decides_nothing(inputs: ReportInputs) -> None:
     verdict = check_claim(Claim(says="any", better=("ModelA", "ModelC")), inputs)
     assert verdict.verdict == "is undecided"
-    assert "exact McNemar" in verdict.found
+    assert "exact McNemar test; one network each" in verdict.found
+
+
+def test_the_side_with_one_network_is_named(inputs: ReportInputs) -> None:
+    made = inputs.predictions
+    several = replace(made, logits=made.logits | {"ModelA": made.logits["ModelA"].repeat(3, 0)})
+    claim = Claim(says="any", better=("ModelA", "ModelC"))
+    found = check_claim(claim, replace(inputs, predictions=several)).found
+    assert "t test over seeds and images; one network of ModelC" in found

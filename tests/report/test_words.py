@@ -178,8 +178,12 @@ def test_with_several_seeds_everywhere_the_tests_are_over_seeds() -> None:
 
 def test_where_one_side_has_one_seed_the_text_says_which_rows_that_concerns() -> None:
     found = crossed_results(Baseline=3, ModelA=3, ModelC=1)
-    assert "But for ModelC one side has one seed only" in words.tested(found)
+    assert "ModelC has one seed only" in words.tested(found)
+    assert "McNemar" not in words.tested(found)
     assert "means of 3 seeds each" in words.headline(found)
+    found = crossed_results(Baseline=1, ModelA=3, ModelC=1)
+    assert "Baseline and ModelC have one seed only" in words.tested(found)
+    assert "by the exact McNemar test" in words.tested(found)
 
 
 def test_a_row_that_trains_more_and_was_still_learning_leaves_the_question_open() -> None:
@@ -191,7 +195,8 @@ def test_a_row_that_trains_more_and_was_still_learning_leaves_the_question_open(
     }
     found = fabricate.compare(trained, made)
     assert words.headline(found) == "Not settled: Baseline leads, but ModelC had too few epochs"
-    assert "ModelC was still improving at its last epoch" in words.findings(found)[-1]
+    said = "ModelC was, by the first seed, still improving at its last epoch"
+    assert said in words.findings(found)[-1]
     assert steps.next_step(found).command == "dvc exp run -S experiments.ModelC.epochs=6"
 
 
