@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
-from src.evaluation.metrics import Proportion, wilson
+from src.evaluation.metrics import UPPER, Proportion, wilson
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,17 +54,21 @@ def by_identity(hits: NDArray[np.bool_], identities: NDArray[np.int64]) -> Propo
     """The share of (N,) hits with its 95% interval for images that come in clusters by identity.
 
     Wilson's with the effective number of images (Korn & Graubard, 1998), by the variance between
-    identities of a ratio estimate (Cochran, 1977). Where none or all are hits there is no such
-    variance, and each identity counts as one image.
+    identities of a ratio estimate (Cochran, 1977), less for how few identities that is known from.
+    Where there is no such variance, as with none or all hit, each identity counts as one image.
     """
     import numpy as np
+    from scipy.special import stdtrit
 
-    share, images = float(hits.mean()), len(hits)
-    sizes = np.bincount(identities)
+    share, images, sizes = float(hits.mean()), len(hits), np.bincount(identities)
     count = int((sizes > 0).sum())
-    residuals = np.bincount(identities, hits) - share * sizes
-    variance = float((residuals**2).sum()) / images**2 * count / max(count - 1, 1)
-    effective = share * (1 - share) / variance if variance else count
+    own = np.bincount(identities, hits).astype(int)
+    residuals = own * images - int(hits.sum()) * sizes  # times images, so that none is rounded
+    if not residuals.any():
+        return wilson(share * count, count)
+    variance = float((residuals**2).sum()) / images**4 * count / (count - 1)
+    plain, found = stdtrit([images - 1, count - 1], UPPER)
+    effective = share * (1 - share) / variance * float(plain / found) ** 2
     effective = min(max(effective, 1.0), images)
     return wilson(share * effective, effective)
 

@@ -10,6 +10,7 @@ from src import paths
 from src.report.formats import percent
 from src.report.images import EmbeddedImage, embed, read_figure
 
+FEW = 10  # strangers, below which a bootstrap over them is rough
 SCORES = {
     "probability": "largest calibrated probability",
     "energy": "energy",
@@ -60,7 +61,10 @@ def sentences(found: Mapping[str, Any]) -> tuple[str, ...]:
         else f"{percent(found['far'])} was asked for, but their images promise no less than "
         f"{percent(others['resolution'])}"
     )
-    settled = "beyond chance" if ahead["low"] > 0 or ahead["high"] < 0 else "chance can explain it"
+    beyond = ahead["low"] > 0 or ahead["high"] < 0
+    settled = "beyond chance" if beyond else "chance can explain it"
+    if others["measuring"] < FEW:
+        settled = "only roughly known, with so few strangers"
     return (
         f"{found['experiment']} answers “unknown” where the {SCORES[found['score']]} is too low. "
         f"Of the images of {others['measuring']} strangers that set nothing, it accepts "

@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
 from src.evaluation.metrics import wilson
@@ -55,9 +56,10 @@ def test_below_the_resolution_the_largest_score_is_the_threshold() -> None:
 def test_an_interval_by_identity_is_wilsons_if_images_are_alike_within_identities() -> None:
     hits = np.array([True, False, False, False, False, True, False, False])
     alike = by_identity(np.repeat(hits, 16), np.repeat(np.arange(8), 16))
-    one = wilson(2, 8)
+    less = (t.ppf(0.975, 127) / t.ppf(0.975, 7)) ** 2 * 7 / 8  # for how few identities there are
+    one = wilson(2 * less, 8 * less)
     assert alike.value == one.value
-    assert (alike.low, alike.high) == pytest.approx((one.low, one.high), abs=0.05)
+    assert (alike.low, alike.high) == pytest.approx((one.low, one.high), abs=0.001)
     own = by_identity(np.tile(hits, 16), np.arange(128))
     whole = wilson(32, 128)
     assert (own.low, own.high) == pytest.approx((whole.low, whole.high), abs=0.005)
@@ -65,6 +67,25 @@ def test_an_interval_by_identity_is_wilsons_if_images_are_alike_within_identitie
 
 def test_without_a_hit_each_identity_counts_once() -> None:
     assert by_identity(np.zeros(112, bool), np.repeat(np.arange(7), 16)) == wilson(0, 7)
+
+
+@pytest.mark.parametrize("images", [49, 50])
+def test_a_lone_stranger_counts_as_one_image_however_many_there_are(images: int) -> None:
+    found = by_identity(np.arange(images) == 0, np.zeros(images, int))
+    assert found == wilson(1 / images, 1)
+
+
+@pytest.mark.parametrize("identities", [2, 4, 7])
+def test_intervals_by_identity_hold_the_rate_of_all_strangers(
+    draw: np.random.Generator, identities: int
+) -> None:
+    """Strangers differ: some are hardly ever taken for a subject, others every second time."""
+    whose, held = np.repeat(np.arange(identities), 30), 0
+    for _ in range(500):
+        rates = draw.beta(0.8, 3.2, identities)
+        found = by_identity(draw.random(len(whose)) < rates[whose], whose)
+        held += found.low <= 0.2 <= found.high
+    assert held / 500 > 0.9
 
 
 def test_the_difference_is_of_the_areas_and_its_interval_of_resampled_identities(
