@@ -43,8 +43,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     from src.training.device import resolve
     from src.training.job import StartingPoint
 
-    measured = MeasuredResults.read(params.experiments) if options.check else None
     starting_point = StartingPoint.load(options.faces, options.source)
+    measured = None
+    if options.check:
+        measured = MeasuredResults.read(params.experiments, starting_point.faces)
     compute = resolve(params.engine.device, params.engine.precision)
     advice = advise(params, starting_point, compute)
     result = outcome(advice, measured) if measured else None

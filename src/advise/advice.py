@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from src.config import Params
+    from src.data.faceset import FaceSet
     from src.training.device import Compute
     from src.training.job import StartingPoint, TrainingJob
 
@@ -41,8 +42,11 @@ class MeasuredResults:
     right: Mapping[str, NDArray[np.bool_]]
 
     @classmethod
-    def read(cls, names: Iterable[str]) -> MeasuredResults:
-        """Read the stages' metrics and predictions; raises StaleInputError if any is missing."""
+    def read(cls, names: Iterable[str], faces: FaceSet) -> MeasuredResults:
+        """Read the stages' metrics and predictions of the test images of `faces`.
+
+        Raises StaleInputError if any is missing, or of other images.
+        """
         from src.evaluation.choice import Contender, choose
         from src.evaluation.predictions import Predictions
 
@@ -52,6 +56,9 @@ class MeasuredResults:
         if missing := [name for name in names if name not in predictions.logits]:
             what = f"has no predictions of {', '.join(missing)}"
             raise StaleInputError(str(paths.PREDICTIONS), what, "run `dvc repro evaluate`")
+        if not predictions.are_of(faces):
+            what, mend = "made from other faces or labels", "run `dvc repro evaluate`"
+            raise StaleInputError(str(paths.PREDICTIONS), what, mend)
         return cls(choose(contenders).name, {name: predictions.correct(name) for name in names})
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from src.data.faceset import FaceSet
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -34,6 +36,15 @@ class Predictions:
     subjects: tuple[str, ...]
     temperatures: Mapping[str, float] = field(default_factory=dict)
     images: str = ""
+
+    def are_of(self, faces: FaceSet) -> bool:
+        """Whether these are predictions of the test images of `faces`."""
+        from src.data.faceset import Split
+
+        rows = faces.rows(Split.test)
+        same = self.rows.tolist() == rows.tolist() and self.subjects == faces.subjects
+        same = same and self.labels.tolist() == faces.labels[rows].tolist()
+        return same and self.images in ("", faces.digest(rows))
 
     def predicted(self, experiment: str) -> NDArray[np.int64]:
         """(N,) the subject that the kept model predicts of each image."""

@@ -62,9 +62,10 @@ class ReportInputs:
 
     @classmethod
     def load(cls, params: Params) -> ReportInputs:
-        """Read the files; raises StaleInputError for metrics that are missing or broken."""
+        """Read the files; raises StaleInputError for what is missing, broken or not of one run."""
         faces, predictions = FaceSet.load(paths.FACES), Predictions.load(paths.PREDICTIONS)
         records = {name: RunRecord.read(paths.run_record(name)) for name in params.experiments}
+        _check_current(faces, predictions, records)
         trained = {name: _read_training(paths.train_metrics(name)) for name in params.experiments}
         curves = {
             name: LearningCurve.of(read_rows(paths.curves(name)), each.best_epoch)
@@ -116,6 +117,20 @@ class ReportInputs:
             published=study.published if study else published.accuracies(),
             study=self.study,
         )
+
+
+def _check_current(
+    faces: FaceSet, predictions: Predictions, records: Mapping[str, RunRecord]
+) -> None:
+    """Raise StaleInputError if images or networks have changed since they were evaluated."""
+    mend = "run `dvc repro evaluate`"
+    if not predictions.are_of(faces):
+        raise StaleInputError(str(paths.PREDICTIONS), "made from other faces or labels", mend)
+    for name, record in records.items():
+        path = paths.evaluated_model(name)
+        evaluated = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+        if record.model and evaluated != record.model.md5:
+            raise StaleInputError(str(path), f"not of today's network of {name}", mend)
 
 
 def _read_study() -> str | None:

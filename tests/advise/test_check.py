@@ -12,6 +12,7 @@ from src.advise.__main__ import main, show
 from src.advise.advice import Advice, MeasuredResults, outcome
 from src.advise.rule import Candidate
 from src.advise.situation import Situation
+from src.data.faceset import FaceSet
 from src.errors import OriginError, StaleInputError
 from src.evaluation.predictions import Predictions
 from src.evaluation.significance import mcnemar
@@ -49,12 +50,17 @@ def evaluated_without() -> None:
     Predictions(logits, known.labels, known.rows, known.subjects).save(paths.PREDICTIONS)
 
 
+def packed_anew() -> None:
+    fabricate.faces(test=19).save(paths.FACES)
+
+
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
         (untrained, "metrics/train/ModelA.json"),
         (unevaluated, "data/predictions.safetensors"),
         (evaluated_without, "no predictions of ModelA"),
+        (packed_anew, "made from other faces or labels"),
     ],
 )
 def test_a_check_that_cannot_be_made_is_refused_before_any_work(
@@ -72,7 +78,7 @@ def test_a_check_that_cannot_be_made_is_refused_before_any_work(
 def test_the_outcome_is_that_of_the_predictions(project: Path) -> None:
     known = Predictions.load(paths.PREDICTIONS)
     names = ("ModelD-256-128-dropout", "Baseline", "ModelC", "ModelA")  # from worst to best
-    found = outcome(advice(*names), MeasuredResults.read(names))
+    found = outcome(advice(*names), MeasuredResults.read(names, FaceSet.load(paths.FACES)))
     assert (found.advised, found.best) == (names[0], "ModelA")
     assert found.test == {name: known.correct(name).mean() for name in names}
     assert found.p == mcnemar(known.correct(names[0]), known.correct("ModelA")).p
@@ -82,7 +88,8 @@ def test_the_outcome_is_that_of_the_predictions(project: Path) -> None:
 def test_results_without_an_order_have_no_rank_correlation(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = outcome(advice("ModelA"), MeasuredResults.read(("ModelA",)))
+    measured = MeasuredResults.read(("ModelA",), FaceSet.load(paths.FACES))
+    found = outcome(advice("ModelA"), measured)
     assert found.tau is None
     show(advice("ModelA"), found)
     assert "not defined" in capsys.readouterr().out

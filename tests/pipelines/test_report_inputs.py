@@ -13,9 +13,9 @@ from pipelines.report import main
 from src import paths
 from src.config import load_params
 from src.errors import StaleInputError
-from src.files import write_json
+from src.files import write_json, write_text
 from src.report.inputs import ReportInputs
-from src.tracking.record import MetricPoint, RunRecord, SeedRun
+from src.tracking.record import MetricPoint, ModelFile, RunRecord, SeedRun
 from tests import fabricate
 
 NAME = "ModelA"
@@ -50,6 +50,21 @@ def test_figures_that_lack_an_experiment_leave_the_old_report_alone(old_page: Pa
 def test_a_file_that_is_missing_is_named_in_one_line(path: Path, said: str, old_page: Path) -> None:
     path.unlink()
     with pytest.raises(StaleInputError, match=said):
+        main([])
+    assert old_page.read_text() == "old"
+
+
+def test_results_of_other_images_or_of_an_earlier_network_are_not_shown(old_page: Path) -> None:
+    record = RunRecord.read(paths.run_record(NAME))
+    kept = ModelFile(path="models/ModelA.safetensors", md5="1" * 32)
+    record.model_copy(update={"model": kept}).write(paths.run_record(NAME))
+    write_text(paths.evaluated_model(NAME), "1" * 32 + "\n")
+    ReportInputs.load(load_params())
+    write_text(paths.evaluated_model(NAME), "0" * 32 + "\n")
+    with pytest.raises(StaleInputError, match=r"model\.md5: not of today's network of ModelA"):
+        main([])
+    fabricate.faces(test=19).save(paths.FACES)
+    with pytest.raises(StaleInputError, match="made from other faces or labels"):
         main([])
     assert old_page.read_text() == "old"
 
