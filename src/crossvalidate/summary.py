@@ -23,6 +23,8 @@ from src.plotting import BLUE, INK, figure, rows_of_accuracies, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+ROUNDING = 1e-9  # what differences of accuracies have of it at most
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -82,15 +84,16 @@ def corrected_t(differences: Any) -> float:
 
     differences: (K,) of two experiments' accuracies on the same K folds. The variance of their mean
     is enlarged by the ratio of test to training images, 1 / (K - 1), because the folds' networks
-    share training images.
+    share training images. Folds that all differ alike leave no variance to test by: then p is that
+    of the sign test.
     """
     from scipy.stats import t
 
     folds = len(differences)
     mean, variance = float(np.mean(differences)), float(np.var(differences, ddof=1))
     spread = sqrt(variance * (1 / folds + 1 / (folds - 1)))
-    if not spread:
-        return 1.0 if not mean else 0.0
+    if spread < ROUNDING:
+        return 1.0 if abs(mean) < ROUNDING else 2.0 ** (1 - folds)
     return float(2 * t.sf(abs(mean / spread), folds - 1))
 
 

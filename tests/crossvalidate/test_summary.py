@@ -40,11 +40,12 @@ def test_the_corrected_t_test_follows_its_formula() -> None:
     assert corrected_t(differences) == pytest.approx(2 * tail, rel=1e-6)
 
 
-@pytest.mark.parametrize(("differences", "p"), [([0.0] * 3, 1.0), ([0.25] * 3, 0.0)])
-def test_folds_that_all_differ_alike_have_no_spread_to_test_with(
-    differences: list[float], p: float
-) -> None:
-    assert corrected_t(differences) == p
+@pytest.mark.parametrize("folds", [3, 5])
+def test_folds_that_all_differ_alike_have_no_spread_and_the_sign_tests_p(folds: int) -> None:
+    assert corrected_t([0.0] * folds) == 1.0
+    assert corrected_t([0.25] * folds) == binomtest(0, folds).pvalue
+    rounded = [0.95 - 0.9, 0.9 - 0.85, 0.85 - 0.8]
+    assert corrected_t(rounded) == binomtest(0, 3).pvalue
 
 
 def test_scores_are_those_over_all_images() -> None:
