@@ -61,12 +61,12 @@ def with_changes(
 def shortened(params: Params, name: str, epochs: int) -> Params:
     """`params` with `epochs` epochs at most of experiment `name`, for what is no whole training.
 
-    Blocks that would begin to train later begin in the last of them.
+    Blocks that would begin to train later begin in the last of them, and none is frozen again.
     """
     fewer = min(epochs, params.experiment(name).epochs)
     starts = params.recipe_of(name).unfreeze_at
     earlier = {block: min(first, fewer) for block, first in starts.items()}
-    return _updated(params, name, {"epochs": fewer, "unfreeze_at": earlier})
+    return _updated(params, name, {"epochs": fewer, "unfreeze_at": earlier, "freeze_at": {}})
 
 
 def _updated(params: Params, name: str, changes: Mapping[str, Any]) -> Params:

@@ -129,6 +129,7 @@ def check_comparable(job: TrainingJob, terms: Terms = TUTORIAL) -> None:
     extras = {
         "random crops or jitter": recipe.augment.random,
         "gradual unfreezing": recipe.unfreeze_at,
+        "freezing on the way": recipe.freeze_at,
         "patience": recipe.patience,
         "mixup": recipe.mixup,
         "flipped images in answers": recipe.flip_test,

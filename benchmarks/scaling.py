@@ -119,10 +119,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _check(params: Params, name: str, epochs: int, limit: int | None) -> None:
     with_changes(params, name, epochs)
-    if epochs > (limit or epochs) and params.recipe_of(name).unfreeze_at:
+    recipe = params.recipe_of(name)
+    if epochs > (limit or epochs) and (recipe.unfreeze_at or recipe.freeze_at):
         raise ConfigError(
             f"params.yaml: experiments.{name}",
-            "unfreeze_at makes its later epochs longer than the first, which project them",
+            "its later epochs, with other blocks frozen, take other times than the first",
             "leave out --measured-epochs",
         )
 

@@ -120,7 +120,12 @@ def settings(tree: Path) -> dict[str, Any]:
     for experiment in experiments:
         experiment |= {"epochs": 1, "batch_size": BATCH_SIZE}
     for part in (params, *experiments, *params["recipes"].values()):
-        for key in ("seeds", "unfreeze_at", "warmup_epochs"):  # one by default, and none
+        for key in (
+            "seeds",
+            "unfreeze_at",
+            "freeze_at",
+            "warmup_epochs",
+        ):  # one by default, and none
             part.pop(key, None)
     return params
 

@@ -74,6 +74,11 @@ def test_the_shipped_file_is_valid_and_holds_the_ten_experiments() -> None:
         ),
         ("recipes.tuned.unfreeze_at", {"base": 99}, "give an earlier one, or more epochs"),
         (
+            "experiments.ModelA.freeze_at",
+            {"conv5_x": 1},
+            "ModelA: by freeze_at conv5_x is frozen in epoch 1, but begins to train in epoch 1",
+        ),
+        (
             "experiments.source",
             {"train": ["head"], "batch_size": 8, "epochs": 1},
             "are the source weights; rename",

@@ -43,6 +43,8 @@ def test_an_unknown_backbone_is_answered_with_all_that_are_known() -> None:
         ("recipes.tuned.multipliers", {"all": 0.1}, "conv5_x, head, base"),
         ("experiments.ModelA.unfreeze_at", {"layer4": 2}, "conv5_x, base"),
         ("recipes.tuned.unfreeze_at", {"head": 2}, "conv5_x, base"),
+        ("experiments.ModelA.freeze_at", {"layer4": 2}, "conv5_x, base"),
+        ("recipes.tuned.freeze_at", {"head": 2}, "conv5_x, base"),
         ("recipes.tuned.schedule", "cosinus", "'cosine' or 'onecycle'"),
         ("recipes.tuned.optimizer", "lion", "'adam', 'adamw' or 'sgd'"),
         ("recipes.tuned.head_init", "he", "'default' or 'xavier'"),
@@ -56,26 +58,27 @@ def test_an_unknown_name_is_answered_with_the_valid_ones(
     assert listed in refused({path: value})
 
 
+@pytest.mark.parametrize("option", ["unfreeze_at", "freeze_at"])
 @pytest.mark.parametrize(
     ("entry", "named"),
     [
-        ({"train": ["head", "conv5_x"], "unfreeze_at": {"conv4_x": 3}}, "conv4_x"),
-        ({"train": ["all"], "features": "conv3_x", "unfreeze_at": {"conv4_x": 3}}, "conv4_x"),
-        ({"train": ["head"], "unfreeze_at": {"base": 3}}, "base"),
+        ({"train": ["head", "conv5_x"]}, "conv4_x"),
+        ({"train": ["all"], "features": "conv3_x"}, "conv4_x"),
+        ({"train": ["head"]}, "base"),
     ],
     ids=str,
 )
-def test_a_start_for_a_block_that_an_experiment_does_not_train_is_refused_but_in_a_recipe(
-    entry: dict[str, Any], named: str
+def test_an_epoch_for_a_block_that_an_experiment_does_not_train_is_refused_but_in_a_recipe(
+    entry: dict[str, Any], named: str, option: str
 ) -> None:
     entry = {"batch_size": 8, "epochs": 5} | entry
-    message = refused({"experiments.ModelA": entry})
-    assert f"ModelA.unfreeze_at names {named!r}, which it does not train; remove it" in message
+    message = refused({"experiments.ModelA": entry | {option: {named: 3}}})
+    assert f"ModelA.{option} names {named!r}, which it does not train; remove it" in message
     raw = read_yaml(SHIPPED / PARAMS)
-    raw["recipes"]["shared"] = raw["recipes"]["tuned"] | {"unfreeze_at": entry.pop("unfreeze_at")}
-    raw["recipes"]["shared"]["unfreeze_at"]["conv4_x"] = 99
+    raw["recipes"]["shared"] = raw["recipes"]["tuned"] | {option: {named: 3, "conv4_x": 99}}
     raw["experiments"]["ModelA"] = entry | {"recipe": "shared"}
-    assert validate(Params, raw, "params.yaml").recipe_of("ModelA").first_epoch("conv4_x") == 99
+    recipe = validate(Params, raw, "params.yaml").recipe_of("ModelA")
+    assert getattr(recipe, option)["conv4_x"] == 99
 
 
 def test_a_network_without_strided_convolutions_in_its_stem_wants_the_standard_one() -> None:

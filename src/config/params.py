@@ -130,9 +130,10 @@ class Params(Section):
         recipes = {f"recipes.{key}": each for key, each in self.recipes.items()}
         experiments = {f"experiments.{key}": each for key, each in self.experiments.items()}
         for where, each in (recipes | experiments).items():
-            factors, starts = each.multipliers or {}, each.unfreeze_at or {}
+            factors = each.multipliers or {}
             _each_of((*blocks, "head", "base"), factors, f"{where}.multipliers names", lacks)
-            _each_of((*blocks, "base"), starts, f"{where}.unfreeze_at names", lacks)
+            for key, epochs in (("unfreeze_at", each.unfreeze_at), ("freeze_at", each.freeze_at)):
+                _each_of((*blocks, "base"), epochs or {}, f"{where}.{key} names", lacks)
         return self
 
     @model_validator(mode="after")
@@ -166,17 +167,25 @@ class Params(Section):
     def _blocks_unfreeze_in_time(self) -> Params:
         for key, experiment in self.experiments.items():
             recipe, trained = self.recipe_of(key), self._trained(experiment)
-            for block in experiment.unfreeze_at or {}:
-                if not trained or block not in (*trained, "base"):
-                    raise ValueError(
-                        f"experiments.{key}.unfreeze_at names {block!r}, which it does not train; "
-                        "remove it"
-                    )
+            named = {"unfreeze_at": experiment.unfreeze_at, "freeze_at": experiment.freeze_at}
+            for option, epochs in named.items():
+                for block in epochs or {}:
+                    if not trained or block not in (*trained, "base"):
+                        raise ValueError(
+                            f"experiments.{key}.{option} names {block!r}, which it does not train; "
+                            "remove it"
+                        )
             for block in trained:
-                if (first := recipe.first_epoch(block)) > experiment.epochs:
+                first, end = recipe.first_epoch(block), recipe.end_epoch(block)
+                if first > experiment.epochs:
                     raise ValueError(
                         f"experiments.{key}: by unfreeze_at {block} begins to train in epoch "
                         f"{first} of {experiment.epochs}; give an earlier one, or more epochs"
+                    )
+                if end is not None and end <= first:
+                    raise ValueError(
+                        f"experiments.{key}: by freeze_at {block} is frozen in epoch {end}, but "
+                        f"begins to train in epoch {first}; give a later one"
                     )
         return self
 

@@ -93,6 +93,10 @@ class Recipe(Section):
     """Epoch, counted from 1, in which a block begins to train: by its name, or `base` for all
     blocks under the head which have none of their own; by default the first.
     """
+    freeze_at: dict[str, Count] = Field(default_factory=dict)
+    """Epoch, counted from 1, from which a block trains no more: by its name, or `base` for all
+    blocks under the head which have none of their own; by default none.
+    """
     patience: Annotated[int, Field(ge=0)] = 0
     """Epochs without improvement after which training stops, counted once all blocks that train
     have begun to; 0 never stops early."""
@@ -148,6 +152,16 @@ class Recipe(Section):
         common = 1 if block == "head" else self.unfreeze_at.get("base", 1)
         return self.unfreeze_at.get(block, common)
 
+    def end_epoch(self, block: str) -> int | None:
+        """The first epoch in which a block that has trained is frozen again; None without one."""
+        common = None if block == "head" else self.freeze_at.get("base")
+        return self.freeze_at.get(block, common)
+
+    def trains_in(self, block: str, epoch: int) -> bool:
+        """Whether a block or `head`, if it trains at all, does in `epoch`, counted from 1."""
+        end = self.end_epoch(block)
+        return self.first_epoch(block) <= epoch and (end is None or epoch < end)
+
     @property
     def varies_features(self) -> bool:
         """Whether a head on a frozen backbone would see new features in every epoch."""
@@ -180,6 +194,8 @@ class Experiment(Section):
     """Overrides the recipe's."""
     unfreeze_at: dict[str, Count] | None = None
     """Overrides the recipe's."""
+    freeze_at: dict[str, Count] | None = None
+    """Overrides the recipe's."""
     start: Literal["source", "scratch"] = "source"
     """Initial weights of the backbone: the source weights, or random ones."""
     features: Name | None = None
@@ -190,7 +206,7 @@ class Experiment(Section):
 
     def adapted(self, recipe: Recipe) -> Recipe:
         """`recipe` with this experiment's overrides."""
-        keys = ("learning_rate", "weight_decay", "multipliers", "unfreeze_at")
+        keys = ("learning_rate", "weight_decay", "multipliers", "unfreeze_at", "freeze_at")
         own = {key: getattr(self, key) for key in keys}
         if self.head.classical and recipe.batchnorm == "train":
             own["batchnorm"] = "freeze"  # scikit-learn fits the head, and trains no norm

@@ -31,11 +31,11 @@ def trained_blocks(network: Network, train: tuple[str, ...], recipe: Recipe) -> 
 
 
 def unfrozen(trained: frozenset[str], recipe: Recipe, epoch: int) -> frozenset[str]:
-    """Those of the blocks that train which have begun to by `epoch`, counted from 1.
+    """Those of the blocks that train which do in `epoch`, counted from 1.
 
-    Gradual unfreezing: Howard and Ruder, 2018.
+    Gradual unfreezing: Howard and Ruder, 2018. Freezing from below: Brock et al., 2017 (FreezeOut).
     """
-    return frozenset(name for name in trained if recipe.first_epoch(name) <= epoch)
+    return frozenset(name for name in trained if recipe.trains_in(name, epoch))
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Phase:
 def phases(
     network: Network, trained: frozenset[str], recipe: Recipe, epochs: int
 ) -> tuple[Phase, ...]:
-    """The phases of a training, one unless the recipe unfreezes blocks one after another."""
+    """The phases of a training, one unless the recipe unfreezes or freezes blocks on its way."""
     by_epoch = (unfrozen(trained, recipe, number) for number in range(1, epochs + 1))
     return tuple(
         Phase(blocks, frozen_prefix(network, blocks, recipe.batchnorm), len([*same]))

@@ -74,6 +74,8 @@ class ExperimentResult:
             said.append(f"{first}{f' to {others[-1]}' if others else ''} × {factor:g}")
         starts = self.experiment.unfreeze_at or {}
         said += [f"{block} from epoch {epoch}" for block, epoch in starts.items() if epoch > 1]
+        ends = self.experiment.freeze_at or {}
+        said += [f"{block} to epoch {epoch - 1}" for block, epoch in ends.items()]
         if self.experiment.features:
             said.append(f"on {self.experiment.features}")
         return ", ".join(said)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,14 @@ from torch.optim import Optimizer
 
 from src.config import Recipe
 from src.models.network import Network
-from src.models.trainable import frozen_prefix, training_mode, unfreeze, unfrozen
+from src.models.trainable import (
+    Phase,
+    frozen_prefix,
+    phases,
+    training_mode,
+    unfreeze,
+    unfrozen,
+)
 from src.training.accumulation import Accumulation
 from src.training.augment import augmented
 from src.training.checkpoint import Checkpoint
@@ -35,7 +43,7 @@ class Examples:
 
     all: the number of images of which these are a rank's own; None if these are all. views: those
     of an image over which its answer is the mean. cached: the inputs of later blocks, in their
-    order; each holds as long as no block before it has trained.
+    order; each holds until a block before it trains.
     """
 
     inputs: Inputs
@@ -50,6 +58,10 @@ class Examples:
     def before(self, stop: int) -> Inputs:
         """The inputs nearest to block `stop`, where no block before it has trained."""
         return next((each for each in reversed(self.cached) if each.start <= stop), self.inputs)
+
+
+# The examples with the inputs of a block in so many views, from what runs before it as it is now.
+CacheInputs = Callable[[Examples, int, int], Examples]
 
 
 @dataclass(frozen=True)
@@ -81,8 +93,11 @@ def train(
     compute: Compute,
     on_epoch: OnEpoch,
     checkpoint: Checkpoint | None = None,
+    cache: CacheInputs | None = None,
 ) -> tuple[Epoch, ...]:
     """Train `network` in place, leave it with the chosen epoch's weights, return the history.
+
+    cache: what keeps the outputs of blocks that have trained and are frozen again, if anything.
 
     Randomness comes from the seed and the epoch's number alone, so a run that resumes from a
     checkpoint ends in the same bytes as one that was never stopped. `on_epoch` is called for
@@ -94,9 +109,14 @@ def train(
     passes = Accumulation(network, compute, plan.recipe.label_smoothing, plan.batch_size)
     for epoch in history:
         on_epoch(epoch)
+    parts, part = phases(network, plan.trained, plan.recipe, plan.epochs), -1
     while not plan.ended(history):
-        number = len(history) + 1
-        epoch = _epoch(number, network, plan, optimizer, training, validation, passes)
+        number, started = len(history) + 1, time.perf_counter()
+        if (now := _part(parts, number)) != part:
+            part, views = now, plan.recipe.training_views
+            pairs = ((training, views), (validation, validation.views))
+            training, validation = (_holding(parts, part, *pair, plan, cache) for pair in pairs)
+        epoch = _epoch(number, started, network, plan, optimizer, training, validation, passes)
         history = (*history, epoch)
         if choose(history, plan.recipe.select) is epoch:
             best = _copy(network)
@@ -135,8 +155,39 @@ def _copy(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
+def _part(parts: tuple[Phase, ...], number: int) -> int:
+    """The index of the phase that epoch `number` is in."""
+    ends = accumulate(part.epochs for part in parts)
+    return next(index for index, end in enumerate(ends) if number <= end)
+
+
+def _holding(
+    parts: tuple[Phase, ...],
+    part: int,
+    examples: Examples,
+    views: int,
+    plan: Plan,
+    cache: CacheInputs | None,
+) -> Examples:
+    """The examples as a phase can take them: without what earlier ones have changed.
+
+    And with the outputs of blocks that trained in those and are frozen now, where the phase has at
+    least as many epochs as that takes passes over the training images.
+    """
+    now = parts[part]
+    lowest = min((each.stop for each in parts[:part]), default=now.stop)
+    if now.stop <= lowest:
+        return examples
+    kept = tuple(each for each in examples.cached if each.start <= lowest)
+    examples = replace(examples, cached=kept)
+    if cache is None or now.epochs < plan.recipe.training_views:
+        return examples
+    return cache(examples, now.stop, views)
+
+
 def _epoch(
     number: int,
+    started: float,
     network: Network,
     plan: Plan,
     optimizer: Optimizer,
@@ -144,7 +195,7 @@ def _epoch(
     validation: Examples,
     passes: Accumulation,
 ) -> Epoch:
-    started, compute, recipe = time.perf_counter(), passes.compute, plan.recipe
+    compute, recipe = passes.compute, plan.recipe
     ranks = compute.ranks
     trained = unfrozen(plan.trained, recipe, number)
     unfreeze(network, trained, recipe.batchnorm)

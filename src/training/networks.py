@@ -21,7 +21,7 @@ from src.models.trainable import frozen_prefix, phases, unfrozen
 from src.training.checkpoint import Checkpoint
 from src.training.inputs import Activations, ImageInputs
 from src.training.job import TrainingJob, recalibrate_blocks
-from src.training.loop import Examples, Plan, answers, train
+from src.training.loop import CacheInputs, Examples, Plan, answers, train
 from src.training.norms import share_norms
 from src.training.prefix import cache_prefix
 from src.training.result import Epoch, OnResults, OnSeedEpoch, TrainingResult
@@ -65,6 +65,7 @@ def train_networks(
                 job.compute,
                 report,
                 checkpoint,
+                frozen.cache(job, untrained.network),
             )
         stop = frozen_prefix(untrained.network, untrained.trained, job.recipe.batchnorm)
         pairs = answers(untrained.network, frozen.validation, job.compute, stop)
@@ -103,7 +104,7 @@ class Frozen:
             statistics = {name: buffer.clone() for name, buffer in network.named_buffers()}
         training = _own(job, Split.train, 1)
         validation = _own(job, Split.val, recipe.answer_views)
-        if job.params.engine.cache_prefix and not recipe.augment.random:
+        if _caches(job):
             stops = _stops(job, network, trained)
             for stop in stops:
                 held = _in_memory(training, validation)
@@ -114,6 +115,20 @@ class Frozen:
                 _warn(job)
         return cls(training, validation, statistics)
 
+    def cache(self, job: TrainingJob, network: Network) -> CacheInputs | None:
+        """What keeps the outputs of blocks of `network` that have trained and are frozen again."""
+        if not _caches(job):
+            return None
+
+        def cached(examples: Examples, stop: int, views: int) -> Examples:
+            held = _in_memory(self.training, self.validation)
+            found = _cached(examples, network, stop, views, job, held)
+            if found is examples:
+                _warn(job)
+            return found
+
+        return cached
+
     @property
     def starts(self) -> tuple[tuple[int, ...], ...]:
         """The blocks that cached training inputs go into, and those of validation inputs."""
@@ -121,19 +136,24 @@ class Frozen:
         return tuple(tuple(each.start for each in examples.cached) for examples in both)
 
 
+def _caches(job: TrainingJob) -> bool:
+    """Whether what is frozen gives the same outputs in every epoch, and these are wanted."""
+    return job.params.engine.cache_prefix and not job.recipe.augment.random
+
+
 def _stops(job: TrainingJob, network: Network, trained: frozenset[str]) -> list[int]:
-    """The blocks whose inputs are worth a cache, from the first on.
+    """The blocks whose inputs are worth a cache before any trains, from the first on.
 
     That is the first that trains at all, and the first in a phase that has at least as many epochs
-    as the cache takes passes over the images.
+    as the cache takes passes over the images, if none below it has trained in an earlier one.
     """
     recipe = job.recipe
     lasting = frozen_prefix(network, trained, recipe.batchnorm)
-    early = (
-        phase.stop
-        for phase in phases(network, trained, recipe, job.experiment.epochs)
-        if phase.epochs >= recipe.training_views
-    )
+    early, lowest = [], len(network.blocks)
+    for phase in phases(network, trained, recipe, job.experiment.epochs):
+        if phase.stop <= lowest and phase.epochs >= recipe.training_views:
+            early.append(phase.stop)
+        lowest = min(lowest, phase.stop)
     return sorted({stop for stop in (lasting, *early) if stop})
 
 

@@ -238,6 +238,7 @@ def test_what_the_plain_loop_does_not_support_is_refused_by_name(project: Path) 
     for recipe, named in (
         ({"augment": Augment(hue=0.1)}, "jitter"),
         ({"unfreeze_at": {"base": 3}}, "gradual unfreezing"),
+        ({"freeze_at": {"base": 3}}, "freezing on the way"),
         ({"patience": 3}, "patience"),
         ({"mixup": 0.4}, "mixup"),
         ({"flip_test": True}, "flipped images"),

@@ -12,7 +12,7 @@ from src.config import PARAMS, Params, read_yaml, validate
 from src.errors import ConfigError
 from tests.shipped import SHIPPED
 
-BETWEEN = {"unfreeze_at": {"conv5_x": 1, "base": 3}}
+BETWEEN = {"unfreeze_at": {"conv5_x": 1, "base": 3}, "freeze_at": {"base": 5}}
 
 
 def test_both_checkouts_train_one_seed_in_batches_of_one_size(tmp_path: Path) -> None:

@@ -136,6 +136,8 @@ def test_blocks_that_begin_to_train_later_are_named() -> None:
     gradual = Experiment(train=("all",), unfreeze_at=later, batch_size=8, epochs=8)
     row = replace(fabricate.results(Baseline=0.5).best, experiment=gradual)
     assert row.trains == "everything, conv4_x from epoch 3, base from epoch 5"
+    ended = replace(row, experiment=gradual.model_copy(update={"freeze_at": {"base": 7}}))
+    assert ended.trains.endswith(", base from epoch 5, base to epoch 6")
 
 
 def test_the_front_has_no_row_that_another_beats_in_time_and_accuracy() -> None:

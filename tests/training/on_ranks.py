@@ -44,6 +44,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             **{"optimizer": "sgd", "learning_rate": 0.05},
         },
     ),
+    "blocks frozen again": (
+        {"train": TOP, "epochs": 4},
+        {"freeze_at": {"base": 3}, "optimizer": "sgd", "learning_rate": 0.05},
+    ),
     "batch statistics everywhere": (
         {"train": ("all",), "batch_size": 9},
         {"batchnorm": "adapt", "augment": CROPS, "optimizer": "sgd", "learning_rate": 0.01},
