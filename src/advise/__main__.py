@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     starting_point = StartingPoint.load(options.faces, options.source)
     measured = None
     if options.check:
-        measured = MeasuredResults.read(params.experiments, starting_point.faces)
+        measured = MeasuredResults.read(params.experiments, starting_point)
     compute = resolve(params.engine.device, params.engine.precision)
     advice = advise(params, starting_point, compute)
     result = outcome(advice, measured) if measured else None

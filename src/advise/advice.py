@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from src.config import Params
-    from src.data.faceset import FaceSet
     from src.training.device import Compute
     from src.training.job import StartingPoint, TrainingJob
 
@@ -42,10 +41,10 @@ class MeasuredResults:
     right: Mapping[str, NDArray[np.bool_]]
 
     @classmethod
-    def read(cls, names: Iterable[str], faces: FaceSet) -> MeasuredResults:
-        """Read the stages' metrics and predictions of the test images of `faces`.
+    def read(cls, names: Iterable[str], starting_point: StartingPoint) -> MeasuredResults:
+        """Read the stages' metrics and predictions of the test images.
 
-        Raises StaleInputError if any is missing, or of other images.
+        Raises StaleInputError if any is missing, or of other images than `starting_point` has.
         """
         from src.evaluation.choice import Contender, choose
         from src.evaluation.predictions import Predictions
@@ -56,7 +55,7 @@ class MeasuredResults:
         if missing := [name for name in names if name not in predictions.logits]:
             what = f"has no predictions of {', '.join(missing)}"
             raise StaleInputError(str(paths.PREDICTIONS), what, "run `dvc repro evaluate`")
-        if not predictions.are_of(faces):
+        if not predictions.are_of(starting_point.faces):
             what, mend = "made from other faces or labels", "run `dvc repro evaluate`"
             raise StaleInputError(str(paths.PREDICTIONS), what, mend)
         return cls(choose(contenders).name, {name: predictions.correct(name) for name in names})

@@ -12,11 +12,11 @@ from src.advise.__main__ import main, show
 from src.advise.advice import Advice, MeasuredResults, outcome
 from src.advise.rule import Candidate
 from src.advise.situation import Situation
-from src.data.faceset import FaceSet
 from src.errors import OriginError, StaleInputError
 from src.evaluation.predictions import Predictions
 from src.evaluation.significance import mcnemar
 from src.models.weights import random_weights
+from src.training.job import StartingPoint
 from tests import fabricate
 
 SITUATION = Situation(12, 3, {"conv4_x": 0.5, "conv5_x": 0.4}, -0.5, 1e11)
@@ -34,6 +34,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def advice(*names: str) -> Advice:
     ranking = tuple(Candidate(name, "head", (), 10, 1.0) for name in names)
     return Advice(SITUATION, ranking, ("why [not]",))
+
+
+def starting_point() -> StartingPoint:
+    return StartingPoint.load(paths.FACES, paths.SOURCE)
 
 
 def untrained() -> None:
@@ -78,7 +82,7 @@ def test_a_check_that_cannot_be_made_is_refused_before_any_work(
 def test_the_outcome_is_that_of_the_predictions(project: Path) -> None:
     known = Predictions.load(paths.PREDICTIONS)
     names = ("ModelD-256-128-dropout", "Baseline", "ModelC", "ModelA")  # from worst to best
-    found = outcome(advice(*names), MeasuredResults.read(names, FaceSet.load(paths.FACES)))
+    found = outcome(advice(*names), MeasuredResults.read(names, starting_point()))
     assert (found.advised, found.best) == (names[0], "ModelA")
     assert found.test == {name: known.correct(name).mean() for name in names}
     assert found.p == mcnemar(known.correct(names[0]), known.correct("ModelA")).p
@@ -88,7 +92,7 @@ def test_the_outcome_is_that_of_the_predictions(project: Path) -> None:
 def test_results_without_an_order_have_no_rank_correlation(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    measured = MeasuredResults.read(("ModelA",), FaceSet.load(paths.FACES))
+    measured = MeasuredResults.read(("ModelA",), starting_point())
     found = outcome(advice("ModelA"), measured)
     assert found.tau is None
     show(advice("ModelA"), found)
