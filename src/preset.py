@@ -15,6 +15,10 @@ from src.config import BEST, PARAMS, Params, read_yaml, validate
 from src.config.presets import STUDY, changed, left_out, read_preset, with_study
 from src.errors import ConfigError
 
+# A shell passes over the exit code of `$(...)`, and DVC would run without the preset. It refuses
+# this, which is no `key=value`, before it does anything, on fewer lines than an unknown option.
+REFUSED = "-S refused-for-the-error-above"
+
 
 def overrides(name: str) -> list[str]:
     """The preset in Hydra's grammar: `key=value`, or `++key=value` if params.yaml lacks the key.
@@ -70,7 +74,7 @@ def _hydra(value: Any) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print `-S key=value` for each key of a preset."""
+    """Print `-S key=value` for each key of a preset, or what DVC refuses if there is an error."""
     parser = cli.parser(
         "src.preset",
         "Print a preset of conf/ or studies/ as arguments for `dvc exp run`.",
@@ -79,7 +83,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         "  dvc exp run $(python -m src.preset reference) -S data.origin=data/my_faces.tar.gz",
     )
     parser.add_argument("name", help="file of conf/ or studies/, without .yaml")
-    print(" ".join(f"-S {pair}" for pair in overrides(parser.parse_args(argv).name)))
+    try:
+        pairs = overrides(parser.parse_args(argv).name)
+    except (Exception, SystemExit) as error:
+        if getattr(error, "code", 2):  # --help ends with 0
+            print(REFUSED)
+        raise
+    print(" ".join(f"-S {pair}" for pair in pairs))
 
 
 if __name__ == "__main__":

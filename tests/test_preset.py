@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from src.config import BEST, PARAMS, Params, load_params, read_yaml, validate
 from src.config.presets import CONF, STUDIES, changed, read_preset
 from src.data.origins import open_origin
 from src.errors import ConfigError
-from src.preset import overrides
-from tests.shipped import PRESETS, SHIPPED, STUDY_NAMES
+from src.preset import main, overrides
+from tests.pipeline.repository import Repository
+from tests.shipped import PRESETS, ROOT, SHIPPED, STUDY_NAMES
 
 
 @pytest.fixture(autouse=True)
@@ -149,6 +151,45 @@ def test_the_smoke_preset_may_follow_one_that_unfreezes_later() -> None:
 def test_an_unknown_preset_is_answered_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match="smoke"):
         overrides("nothing")
+
+
+@pytest.fixture(scope="module")
+def touching(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A repository with the presets, whose only stage makes the file `ran`."""
+    made = Repository(tmp_path_factory.mktemp("touching"))
+    (made.folder / PARAMS).write_text((SHIPPED / PARAMS).read_text())
+    (made.folder / CONF).symlink_to(SHIPPED / CONF)
+    (made.folder / "dvc.yaml").write_text(
+        "stages: {touch: {cmd: touch ran, params: [seed], outs: [ran]}}\n"
+    )
+    made.run("git", "init", "-q")
+    made.name_author()
+    made.run("dvc", "init", "-q")
+    made.commit("Start")
+    made.environment["PYTHONPATH"] = str(ROOT)
+    return made
+
+
+@pytest.mark.pipeline
+@pytest.mark.parametrize("where", ["", "--temp"])
+@pytest.mark.parametrize("names", ["smok", "smoke seeds", ""])
+def test_dvc_runs_nothing_and_shows_why_where_no_preset_can_be_printed(
+    touching: Repository, names: str, where: str
+) -> None:
+    given = f"dvc exp run {where} $({sys.executable} -m src.preset {names}) -S seed=7"
+    said = touching.run("sh", "-c", given, fails=True)
+    reason = next(line for line in said.splitlines() if "error: " in line)
+    assert {"smok": "no such file", "": "required"}.get(names, "unrecognized") in reason
+    assert len(said.splitlines()) < 15  # so that a terminal still shows the reason
+    assert not (touching.folder / "ran").exists()
+    assert touching.run("git", "status", "--porcelain") == ""
+    assert "touch" not in touching.run("dvc", "exp", "show", "--csv")
+
+
+def test_help_is_not_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert capsys.readouterr().out.endswith("my_faces.tar.gz\n")
 
 
 def test_a_studys_experiments_are_all_there_are() -> None:
