@@ -49,6 +49,7 @@ def test_the_shipped_file_is_valid_and_holds_the_ten_experiments() -> None:
         ("recipes.tuned.learning_rate", -0.001, "greater than 0 (got -0.001)"),
         ("recipes.tuned.learning_rate", float("nan"), "recipes.tuned.learning_rate"),
         ("data.val_fraction", 1.0, "less than 1 (got 1.0)"),
+        ("data.max_pixels", 178_956_971, "less than or equal to 178956970"),
         ("weights", "imagenet", "weights"),
         ("weights.origin", "", "weights.origin"),
         ("data.origin", "", "data.origin"),

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from src.config.section import Count, Fraction, Name, Policy, Section
+from src.config.section import Fraction, Name, Policy, Section
 
 
 def _pattern(text: str) -> str:
@@ -25,7 +25,8 @@ class Audit(Section):
     """The policy for each kind of finding; `drop` takes training and validation images, never test.
 
     What cannot be used, an unreadable file or an empty subject, is left out unless the policy is
-    `fail`.
+    `fail`. Of pairs that are nearly the same, `warn` lists the first 4,096 of each kind and counts
+    the rest.
     """
 
     unreadable: Policy = "warn"
@@ -56,8 +57,9 @@ class Data(Section):
     """Share of each subject's training images that is held out for every choice."""
     test_fraction: Fraction = 0.2
     """Share of each subject's images that is held out, where the origin has no test split."""
-    max_pixels: Count = 50_000_000
-    """An image with more pixels is refused before it is decoded."""
+    max_pixels: Annotated[int, Field(ge=1, le=178_956_970)] = 50_000_000
+    """An image with more pixels is refused before it is decoded; Pillow refuses more than
+    178,956,970 itself."""
     max_bytes: Annotated[int, Field(ge=1, le=2**30)] = 64 * 2**20
     """A file with more bytes is not read: in a folder it counts as unreadable, and an archive that
     holds one is refused."""

@@ -229,7 +229,9 @@ class Experiment(Section):
 
 
 class Engine(Section):
-    """How the work is done; nothing here changes a result beyond rounding."""
+    """How the work is done. It changes results only by rounding, which training amplifies; keep it
+    equal for what you compare.
+    """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; `auto` takes CUDA where there is any."""

@@ -8,7 +8,7 @@ of brightness. A policy for each kind of finding says whether to stop, to drop i
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,22 +26,28 @@ from src.errors import AuditError
 
 Hashes = NDArray[np.uint64]
 TILE = 1024  # rows compared with as many others at a time
-MAX_PAIRS = 2**20  # of near-duplicates; findings of more would neither fit nor be read
+MAX_PAIRS = 2**20  # of near-duplicates; more would not fit
+LISTED = 2**12  # pairs of each kind under `warn`; nobody reads more
 KINDS = ("unreadable", "empty_subject", "duplicate", "near_duplicate", "conflicting_label")
 
 
 @dataclass(frozen=True)
 class AuditFinding:
-    """A problem with `files`, and those of them that were left out of the dataset for it."""
+    """A problem with `files`, and those of them that were left out of the dataset for it.
+
+    count: how many problems it stands for; those beyond LISTED are one finding without files.
+    """
 
     kind: str
     files: tuple[str, ...]
     note: str = ""
     dropped: tuple[str, ...] = ()
+    count: int = 1
 
     def __str__(self) -> str:
-        note = f" ({self.note})" if self.note else ""
-        return f"{self.kind.replace('_', ' ')}: {', '.join(self.files)}{note}; {self.outcome}"
+        files = ", ".join(self.files)
+        what = f"{files} ({self.note})" if files and self.note else files or self.note
+        return f"{self.kind.replace('_', ' ')}: {what}; {self.outcome}"
 
     @property
     def outcome(self) -> str:
@@ -101,9 +107,11 @@ def audit(images: DecodedImages, policies: Audit) -> list[AuditFinding]:
 
     Policy `drop` never drops test images. Of duplicates and near-duplicates it keeps one, if
     possible in the test split, else in validation; of conflicting labels it keeps none outside of
-    the test split. Raises AuditError for a finding whose policy is `fail`.
+    the test split. Under `warn` it lists the first LISTED near pairs of each kind and counts the
+    rest. Raises AuditError for a finding whose policy is `fail`, and for more than MAX_PAIRS near
+    pairs of a kind whose policy is not `warn`.
     """
-    findings = [*_duplicates(images), *_near_duplicates(images, policies.near_distance)]
+    findings = [*_duplicates(images), *_near_duplicates(images, policies)]
     return [_apply_policy(finding, policies, images) for finding in findings]
 
 
@@ -123,22 +131,46 @@ def _duplicates(images: DecodedImages) -> Iterator[AuditFinding]:
     for row, digest in enumerate(images.prints[0]):
         groups[digest].append(row)
     for rows in groups.values():
-        if len(rows) > 1:
-            conflict = len({images.entries[row].subject for row in rows}) > 1
-            kind = "conflicting_label" if conflict else "duplicate"
-            yield AuditFinding(kind, _files(images, rows), "the same pixels")
+        by_subject: dict[str, list[int]] = defaultdict(list)
+        for row in rows:
+            by_subject[images.entries[row].subject].append(row)
+        if len(by_subject) > 1:
+            yield AuditFinding("conflicting_label", _files(images, rows), "the same pixels")
+        for own in by_subject.values():
+            if len(own) > 1:
+                yield AuditFinding("duplicate", _files(images, own), "the same pixels")
 
 
-def _near_duplicates(images: DecodedImages, distance: int) -> Iterator[AuditFinding]:
-    """Pairs with different pixels, at most `distance` bits apart, of two splits or two subjects."""
+def _near_duplicates(images: DecodedImages, policies: Audit) -> Iterator[AuditFinding]:
+    """Pairs with different pixels but similar hashes, of two splits or two subjects."""
     digests, hashes = images.prints
-    _, subjects = np.unique([entry.subject for entry in images.entries], return_inverse=True)
+    pixels = _numbered(digests)
+    subjects = _numbered([entry.subject for entry in images.entries])
     parts = images.splits.astype(np.int64) * len(subjects) + subjects
-    for first, second, bits in near_pairs(hashes, parts, distance):
-        if digests[first] != digests[second]:
-            names = {images.entries[row].subject for row in (first, second)}
-            kind = "near_duplicate" if len(names) == 1 else "conflicting_label"
-            yield AuditFinding(kind, _files(images, [first, second]), f"{bits} of 64 bits differ")
+    found, counts = [np.empty((0, 3), np.int64)], Counter[str]()
+    for pairs in _near(hashes, parts, policies.near_distance):
+        one, other = pairs[:, 0], pairs[:, 1]
+        differ, same = pixels[one] != pixels[other], subjects[one] == subjects[other]
+        for kind, chosen in ("near_duplicate", same), ("conflicting_label", ~same):
+            warned = getattr(policies, kind) == "warn"
+            some, before = pairs[differ & chosen], counts[kind]
+            counts[kind] += len(some)
+            if counts[kind] > MAX_PAIRS and not warned:
+                raise _too_many(policies.near_distance, f"set data.audit.{kind} to warn, or ")
+            found.append(some[: max(0, LISTED - before)] if warned else some)
+    for first, second, bits in _ordered(found):
+        kind = "near_duplicate" if subjects[first] == subjects[second] else "conflicting_label"
+        counts[kind] -= 1
+        yield AuditFinding(kind, _files(images, [first, second]), f"{bits} of 64 bits differ")
+    for kind, more in counts.items():
+        if more:
+            yield AuditFinding(kind, (), f"{more:,} more pairs, which are not listed", count=more)
+
+
+def _numbered(values: Sequence[str]) -> NDArray[np.int64]:
+    """(N,) a number for each value, the same for equal ones, in the order of the values."""
+    numbers = {value: number for number, value in enumerate(sorted({*values}))}
+    return np.array([numbers[value] for value in values], np.int64)
 
 
 def near_pairs(
@@ -146,12 +178,26 @@ def near_pairs(
 ) -> Iterator[tuple[int, int, int]]:
     """Rows of pairs in different parts at most `distance` bits apart, and that number of bits.
 
+    Raises AuditError for more than MAX_PAIRS.
+    """
+    found, count = [np.empty((0, 3), np.int64)], 0
+    for pairs in _near(hashes, parts, distance):
+        found.append(pairs)
+        if (count := count + len(pairs)) > MAX_PAIRS:
+            raise _too_many(distance)
+    yield from _ordered(found)
+
+
+def _near(
+    hashes: Hashes, parts: NDArray[np.integer[Any]], distance: int
+) -> Iterator[NDArray[np.int64]]:
+    """Yield the pairs of `near_pairs` as (M, 3), a few at a time, in no order.
+
     Two such hashes agree in at least one of `distance` + 1 pieces, so only those that share a piece
-    are compared (Manku et al., 2007). Raises AuditError for more than MAX_PAIRS.
+    are compared (Manku et al., 2007).
     """
     widths = [len(bits) for bits in np.array_split(np.arange(64), distance + 1)]
     pieces: list[np.uint64] = []  # masks of those done with
-    found, count = [np.empty((0, 3), np.int64)], 0
     for width, start in zip(widths, np.cumsum([0, *widths]).tolist(), strict=False):
         mask = np.uint64(((1 << width) - 1) << start)
         for rows in _alike(hashes & mask):
@@ -163,15 +209,20 @@ def near_pairs(
                 for before in pieces:  # pairs that agree in an earlier piece are found already
                     near &= (differ & before) != 0
                 one, other = near.nonzero()
-                found.append(np.column_stack([ones[one], others[other], bits[one, other]]))
-                if (count := count + len(one)) > MAX_PAIRS:
-                    mend = "lower data.audit.near_distance, or remove what is alike"
-                    what = f"more than {MAX_PAIRS:,} pairs at most {distance} bits apart"
-                    raise AuditError("near-duplicates", what, mend)
+                yield np.column_stack([ones[one], others[other], bits[one, other]])
         pieces.append(mask)
+
+
+def _ordered(found: Sequence[NDArray[np.int64]]) -> Iterator[tuple[int, int, int]]:
     pairs = np.concatenate(found)
     for pair in pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]:
         yield int(pair[0]), int(pair[1]), int(pair[2])
+
+
+def _too_many(distance: int, instead: str = "") -> AuditError:
+    what = f"more than {MAX_PAIRS:,} pairs at most {distance} bits apart"
+    mend = f"{instead}lower data.audit.near_distance, or remove what is alike"
+    return AuditError("near-duplicates", what, mend)
 
 
 def _alike(keys: Hashes) -> Iterator[NDArray[np.int64]]:

@@ -63,7 +63,9 @@ class PackedDataset:
 
         `dropped` counts files, and so leaves out empty subjects.
         """
-        counts = Counter(finding.kind for finding in self.findings)
+        counts = Counter[str]()
+        for finding in self.findings:
+            counts[finding.kind] += finding.count
         with_files = [each for each in self.findings if each.kind != "empty_subject"]
         dropped = {file for finding in with_files for file in finding.dropped}
         sizes = self.faces.labels.bincount(minlength=len(self.faces.subjects))
@@ -75,8 +77,13 @@ class PackedDataset:
             "corrections": dict(self.corrections),
             "found": {kind: counts[kind] for kind in KINDS},
             "dropped": len(dropped),
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [_written(finding) for finding in self.findings],
         }
+
+
+def _written(finding: AuditFinding) -> dict[str, Any]:
+    """A finding as data/audit.json has it, which says in words how many more there are."""
+    return {name: value for name, value in asdict(finding).items() if name != "count"}
 
 
 def pack(

@@ -127,6 +127,15 @@ def test_an_image_of_absurd_size_is_refused_before_it_is_decoded(
     assert "\n" not in str(caught.value)
 
 
+def test_pillow_refuses_no_image_that_max_pixels_may_allow() -> None:
+    most = settings("origin", max_pixels=178_956_970)
+    with pytest.raises(ImageError, match=r"a broken image"):  # it has a header only
+        decode("x.png", png_header(16_270, 10_999), most)
+    assert 16_270 * 10_999 <= most.max_pixels < 16_271 * 11_000
+    with pytest.raises(ImageError, match="too large to be decoded safely"):
+        decode("x.png", png_header(16_271, 11_000), most)
+
+
 @given(content=st.binary(max_size=300))
 def test_junk_is_refused_on_one_line(content: bytes) -> None:
     with pytest.raises(ImageError) as caught:

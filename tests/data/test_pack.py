@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from src.config import Audit, Data
+from src.data import audit as auditing
 from src.data.audit import DecodedImages, audit, pixel_digest
 from src.data.contact_sheet import contact_sheet
 from src.data.entries import Entry
@@ -116,6 +117,20 @@ def test_a_near_duplicate_across_splits_is_found(tmp_path: Path, alter: object) 
     result = packed(tmp_path, files, near_duplicate="drop")
     assert result.report()["found"]["near_duplicate"] == 1
     assert "train/a/near.png" not in result.files and "test/a/0.png" in result.files
+
+
+def test_near_duplicates_that_are_not_listed_count_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "LISTED", 1)
+    files = split_files()
+    for quality in (90, 80, 70):
+        files[f"train/a/{quality}.jpg"] = encoded(noise(1000), "JPEG", quality=quality)
+    report = packed(tmp_path, files).report()
+    assert report["found"]["near_duplicate"] == 5
+    shown, rest = report["findings"]
+    assert len(shown["files"]) == 2 and shown.keys() == rest.keys()
+    assert rest["note"] == "4 more pairs, which are not listed"
 
 
 def test_different_images_are_not_near_duplicates(tmp_path: Path) -> None:
