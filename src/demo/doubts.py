@@ -21,6 +21,7 @@ from src.data.corrections import Correction, Decision, read_corrections, write_c
 from src.data.faceset import FaceSet
 from src.errors import ConfigError, StaleInputError
 from src.files import digest, read_rows
+from src.labels.packed import check_origin
 from src.labels.suspects import read_suspects
 from src.tensors import MALFORMED
 
@@ -99,8 +100,9 @@ class _Dataset:
         if len(rows) != len(faces):
             what = f"not the files of {paths.FACES}"
             raise StaleInputError(str(paths.MANIFEST), what, "run `dvc repro dataset`")
-        data = load_params(project / PARAMS).data
-        return cls(faces, digest(packed), data.origin, data.corrections, rows)
+        data, md5 = load_params(project / PARAMS).data, digest(packed)
+        check_origin(project, data.origin, md5)
+        return cls(faces, md5, data.origin, data.corrections, rows)
 
 
 class Doubts:

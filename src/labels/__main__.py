@@ -42,17 +42,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = load_params()
 
     from src.files import digest
+    from src.labels.packed import check_origin
     from src.labels.probabilities import files_of, load_faces
     from src.labels.suspects import find_suspects, write_suspects
 
     faces = load_faces(paths.FACES)
+    about = {"origin": params.data.origin, "faces_md5": digest(paths.FACES)}
+    check_origin(Path(), **about)
     files = files_of(faces, paths.MANIFEST)
     judged = judge(params, faces, options.folds)
     found = find_suspects(
         judged.probabilities, judged.labels, faces.subjects, [files[row] for row in judged.rows]
     )
     left = undecided(found, params)
-    about = {"origin": params.data.origin, "faces_md5": digest(paths.FACES)}
     write_suspects(paths.LABELS, left, **about)
     if options.json:
         print(json.dumps({**about, "suspects": [asdict(each) for each in left]}))
@@ -108,7 +110,9 @@ def show(suspects: Sequence[Suspect]) -> None:
     if not suspects:
         return
     terminal = Console().is_terminal
-    table = Table("file", "subject", "suggested", box=HEAVY_HEAD if terminal else None)
+    table = Table(box=HEAVY_HEAD if terminal else None)
+    for title in ("file", "subject", "suggested"):
+        table.add_column(title, overflow="fold")
     for title in ("probability", "margin"):
         table.add_column(title, justify="right")
     for each in suspects:

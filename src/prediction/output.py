@@ -81,7 +81,8 @@ class Tables(Writer):
         console = Console(file=self.out)
         for prediction in predictions:
             title = f"{prediction.photo}: {UNKNOWN}" if prediction.unknown else prediction.photo
-            table = Table("subject")
+            table = Table()
+            table.add_column("subject", overflow="fold")
             table.add_column("probability", justify="right")
             # As Text, since rich would take `[ann]` in a string for markup.
             for subject, probability in prediction.subjects:

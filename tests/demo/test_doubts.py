@@ -15,6 +15,7 @@ from src import paths
 from src.config import PARAMS
 from src.data.corrections import Correction, read_corrections, write_corrections
 from src.data.faceset import FaceSet
+from src.files import digest, write_json
 from tests.demo.served import CORRECTIONS, FILES, HOSTILE, ORIGIN, Served
 from tests.tracking.projects import Project
 
@@ -161,6 +162,28 @@ def test_a_page_of_an_earlier_dataset_gets_no_images_and_saves_nothing(undecided
         finally:
             params.write_text(kept)
             packed.write_bytes(faces)
+
+
+def test_after_an_edit_of_the_origin_no_image_is_shown_and_no_decision_written(
+    undecided: Served,
+) -> None:
+    params, lock = undecided.root / PARAMS, undecided.root / "dvc.lock"
+    stage = {
+        "params": {"params.yaml": {"data": {"origin": f"./{ORIGIN}"}}},
+        "outs": [{"path": paths.FACES.as_posix(), "md5": digest(undecided.root / paths.FACES)}],
+    }
+    write_json(lock, {"stages": {"dataset": stage}})  # JSON is YAML
+    version, given = undecided.listing()["version"], params.read_text()
+    params.write_text(given.replace(f"origin: {ORIGIN}", "origin: another.zip"))
+    try:
+        assert f"packed from {ORIGIN}" in undecided.listing()["error"]
+        decided = {"file": FILES[0], "decision": "drop"}
+        status, answer = undecided.decide(decided, version=version)
+        assert status == 400 and "run `dvc repro dataset`" in answer["error"]
+        assert not (undecided.root / CORRECTIONS).exists()
+    finally:
+        params.write_text(given)
+        lock.unlink()
 
 
 @pytest.mark.parametrize(

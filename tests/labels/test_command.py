@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +18,8 @@ from src.crossvalidate import outputs
 from src.data.corrections import Correction, write_corrections
 from src.data.faceset import FaceSet
 from src.evaluation.predictions import Predictions
-from src.files import digest, write_csv
-from src.labels.__main__ import main
+from src.files import digest, write_csv, write_json
+from src.labels.__main__ import main, show
 from src.labels.suspects import Suspect, read_suspects
 from src.training.features import BlockFeatures, FeatureProvenance, Features
 from tests.shipped import SHIPPED
@@ -211,3 +213,53 @@ def test_help_has_examples_that_parse(capsys: pytest.CaptureFixture[str]) -> Non
     assert "python -m src.labels --json" in capsys.readouterr().out.split("examples:")[1]
     with pytest.raises(SystemExit, match="2"):
         main(["--top", "0"])
+
+
+def test_faces_that_dvc_packed_from_another_origin_are_not_named_by_this_one(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_lock(f"./{ORIGIN}", digest(paths.FACES))
+    main([])
+    paths.LABELS.unlink()
+    capsys.readouterr()
+    write_lock("faces.zip", digest(paths.FACES))
+    said = "data/faces.safetensors: packed from faces.zip, but data.origin is data/synthetic.yaml"
+    assert f"{said}; run `dvc repro dataset`" in refusal(capsys)
+    assert not paths.LABELS.exists()
+
+
+@pytest.mark.parametrize("lock", ["", "schema: '2.0'", "stages: {dataset: null}", "{", "[1]"])
+def test_where_dvc_says_nothing_of_the_packed_faces_they_are_taken(
+    project: Path, lock: str
+) -> None:
+    Path("dvc.lock").write_text(lock)
+    main([])
+    write_lock("faces.zip", "the md5 of other faces")  # ours were packed without DVC
+    main([])
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_narrow_terminal_shows_the_whole_of_a_file_and_its_subjects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    monkeypatch.setattr(sys, "stdout", out := Terminal())
+    names = tuple(f"{word}/" * 12 for word in ("file", "given", "other"))
+    show([Suspect(*names, 0.9, 0.8)])
+    lines = [line.split("│") for line in out.getvalue().splitlines() if "│" in line]
+    assert (
+        tuple("".join(cells).replace(" ", "") for cells in [*zip(*lines, strict=True)][1:4])
+        == names
+    )
+
+
+def write_lock(origin: str, md5: str) -> None:
+    stage = {
+        "params": {"params.yaml": {"data": {"origin": origin}}},
+        "outs": [{"path": paths.FACES.as_posix(), "md5": md5}],
+    }
+    write_json(Path("dvc.lock"), {"stages": {"dataset": stage}})  # JSON is YAML

@@ -106,3 +106,15 @@ def test_a_table_leaves_the_path_and_what_is_said_of_it_on_one_line() -> None:
     Tables(out).write([answer])
     lines = out.getvalue().splitlines()
     assert lines[0] == f"{path}: unknown" and lines[-1] == "candidates: ann, bob, eve"
+
+
+def test_a_table_shows_the_whole_of_a_subjects_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    name = "".join(map(str, range(60)))
+    writer = Tables(io.StringIO())
+    writer.write([Prediction("a.jpg", ((name, 0.75), ("ann", 0.25)), False, None)])
+    assert isinstance(writer.out, io.StringIO)
+    cells = [
+        line.split("│")[1].strip() for line in writer.out.getvalue().splitlines() if "│" in line
+    ]
+    assert "".join(cells) == f"{name}ann"
