@@ -102,12 +102,27 @@ def unnamed(buffering: int = -1) -> IO[bytes]:
     For more than memory holds: the system's folder for temporary files may itself be in memory.
     buffering: as for `open`; without any, 0, it is a RawIOBase.
     """
-    project = _project(Path.cwd())
-    if project is None:
-        return tempfile.TemporaryFile(buffering=buffering)
-    folder = project / SCRATCH / "tmp"
+    folder = _scratch()
     folder.mkdir(parents=True, exist_ok=True)
     return tempfile.TemporaryFile(dir=folder, buffering=buffering)
+
+
+@contextmanager
+def filling(name: str) -> Iterator[None]:
+    """Raise OutputError if the disk refuses a write to a file of `unnamed`, called `name` in it.
+
+    The error of such a write names neither the file nor the disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise refusal(error, _scratch() / name) or error from None
+
+
+def _scratch() -> Path:
+    """Where files of no name are: in the project, or outside of one where the system has them."""
+    project = _project(Path.cwd())
+    return project / SCRATCH / "tmp" if project else Path(tempfile.gettempdir())
 
 
 def _temporary(path: Path) -> Path:
@@ -196,14 +211,20 @@ def _alive(process: int) -> bool:
 def refusal(error: Exception, path: Path | None = None) -> OutputError | None:
     """`error` as one that names the folder and what is free; None unless the disk refused a write.
 
-    `path` is what was being written, if the error does not know.
+    `path` is what was being written, if the caller knows. Without it, a permission that is missing
+    may as well be that to read.
     """
     code = getattr(error, "errno", None)
     if found := re.search(r"\(os error (\d+)\)", str(error)):  # as safetensors passes them on
         code = int(found[1])
     if code not in MENDS or isinstance(error, OutputError):
         return None
-    path = path or Path(getattr(error, "filename", None) or ".")
+    if path is None:
+        path = Path(getattr(error, "filename", None) or ".")
+        if code in (errno.EACCES, errno.EPERM):
+            what = f"{path.name or 'a file'}: {os.strerror(code).lower()}"
+            mend = "change its permissions, or its folder's, and run the command again"
+            return OutputError(str(path.parent), what, mend)
     # Unlike Path.exists, this is False for what may not be looked at.
     there = next(each for each in path.absolute().parents if os.path.exists(each))  # noqa: PTH110
     free = f"{shutil.disk_usage(there).free / 2**20:.0f} MiB free"

@@ -188,6 +188,21 @@ def test_a_write_by_other_means_is_told_in_one_line_too(
     assert " cannot be written (file too large; " in capsys.readouterr().err
 
 
+def test_a_file_that_may_not_be_read_is_not_said_to_be_written(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("faces.zip").touch(mode=0o000)
+
+    def read(_argv: object) -> None:
+        Path("faces.zip").read_bytes()
+
+    with as_a_user(), pytest.raises(SystemExit) as stopped:
+        run(read)
+    assert stopped.value.code == 2
+    mend = "change its permissions, or its folder's, and run the command again"
+    assert capsys.readouterr().err == f"error: .: faces.zip: permission denied; {mend}\n"
+
+
 def test_files_written_together_all_stay_as_they_were_when_one_fails(here: Path) -> None:
     for name in "ab":
         write_text(Path(name), "earlier")

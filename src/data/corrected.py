@@ -36,7 +36,8 @@ class Corrections:
                 raise OriginError(where, f"{data.origin} has no such file", "remove the line")
             if (now := subject_of[file]) != each.subject:
                 what = f"the decision is about {each.subject}, but the image is of {now}"
-                raise OriginError(where, what, "remove the line, or decide again")
+                mend = "remove the line, or undo it on the page, and run `dvc repro` before"
+                raise OriginError(where, what, f"{mend} you decide again")
         return cls(data.corrections, by_file)
 
     def change(self, file: str) -> bool:

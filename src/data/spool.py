@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src.data.entries import Pixels
-from src.files import unnamed
+from src.files import filling, unnamed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,11 +28,14 @@ class SpooledImages:
 
     @classmethod
     def of(cls, size: int, images: Iterable[Pixels]) -> SpooledImages:
-        """Write all of `images`, each (size, size, 3)."""
+        """Write all of `images`, each (size, size, 3); raises OutputError if the disk is full."""
         spooled, count = cls(size), 0
         for image in images:
-            spooled._file.write(image.tobytes())
+            with filling("images"):
+                spooled._file.write(image.tobytes())
             count += 1
+        with filling("images"):
+            spooled._file.flush()
         spooled.rows = np.arange(count)
         return spooled
 
@@ -54,13 +57,16 @@ class SpooledImages:
             yield np.frombuffer(self._file.read(length), np.uint8).reshape(shape)
 
     def tensor(self) -> Tensor:
-        """(N, 3, S, S) uint8, mapped from another file of no name that is in this order."""
+        """(N, 3, S, S) uint8, mapped from another file of no name that is in this order.
+
+        Raises OutputError if the disk is full.
+        """
         import torch
 
         shape = (len(self), CHANNELS, self.size, self.size)
         if not len(self):
             return torch.empty(shape, dtype=torch.uint8)
-        with unnamed() as file:
+        with filling("images"), unnamed() as file:
             for image in self:
                 file.write(image.transpose(2, 0, 1).tobytes())
             file.flush()

@@ -100,6 +100,12 @@ def test_a_decision_that_does_not_fit_the_origin_is_refused_by_name(
         packed(correction)
 
 
+def test_a_decision_about_another_label_is_made_again_after_the_next_repro(origin: str) -> None:
+    mend = "remove the line, or undo it on the page, and run `dvc repro` before you decide again"
+    with pytest.raises(OriginError, match=f"{mend}$"):  # until then the page shows that label
+        packed(Correction("faces", "a/1.png", "b", "keep"))
+
+
 def test_a_subject_must_keep_an_image_of_every_split(origin: str) -> None:
     tests = [file for file, of in contents(packed()).items() if of[:2] == ("a", Split.test)]
     with pytest.raises(OriginError, match="a correction took its last image of the test split"):

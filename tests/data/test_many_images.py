@@ -24,8 +24,10 @@ from src.data.audit import near_pairs
 from src.data.faceset import FaceSet, Split
 from src.data.origins import open_origin
 from src.data.pack import pack
-from src.errors import AuditError
+from src.data.spool import SpooledImages
+from src.errors import AuditError, OutputError
 from tests.data.conftest import encoded, settings, subjects, write_folder, write_tar, write_zip
+from tests.disk import full_disk
 from tests.shipped import SHIPPED
 
 GOLDEN = "0e39a1a552fe4a4cc680c92304cb1f51a965da4b82c903a206bcf4ef5d25406a"
@@ -191,3 +193,16 @@ def test_more_near_duplicates_than_anybody_reads_are_refused(
     monkeypatch.setattr(audit, "MAX_PAIRS", 1000)
     with pytest.raises(AuditError, match=r"more than 1,000 pairs.*near_distance"):
         list(near_pairs(np.zeros(100, np.uint64), np.arange(100), 4))
+
+
+@pytest.mark.parametrize("room", [1, 7])  # images that fit: too few to read them, or to copy them
+def test_a_disk_too_full_for_the_images_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    (tmp_path / "params.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    images = [np.full((64, 64, 3), number, np.uint8) for number in range(6)]
+    with full_disk(room * images[0].nbytes), pytest.raises(OutputError) as refused:
+        SpooledImages.of(64, images).chosen([*range(6), 0, 1]).tensor()
+    assert refused.value.where == str(tmp_path / ".cache/tmp")
+    assert "images cannot be written (file too large" in str(refused.value)
