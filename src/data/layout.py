@@ -57,11 +57,11 @@ def read_layout(where: str, files: Collection[str], folders: Collection[str] = (
     """Assign `files` of the origin `where` to subjects and splits; `folders` may be empty ones.
 
     Hidden files and those that operating systems leave behind are ignored. Raises OriginError
-    where a path leads outside, occurs twice, or is an image that belongs to no subject.
+    where a path leads outside, is that of two files, or of an image that belongs to no subject.
     """
-    paths = _visible(where, files)
+    paths = _visible(where, files, once=True)
     tree = {parts[:end] for parts in paths.values() for end in range(1, len(parts))}
-    tree.update(_visible(where, folders).values())
+    tree.update(_visible(where, folders, once=False).values())
     root = _root(tree)
     splits = _splits(where, tree, root)
     depth = len(root) + (2 if splits else 1)  # of a subject's folder
@@ -80,14 +80,15 @@ def read_layout(where: str, files: Collection[str], folders: Collection[str] = (
     return Layout(entries, tuple(sorted("/".join(parts) for parts in empty)))
 
 
-def _visible(where: str, names: Collection[str]) -> dict[str, Parts]:
+def _visible(where: str, names: Collection[str], *, once: bool) -> dict[str, Parts]:
+    """The parts of the names that are not ignored; each may occur only `once`."""
     paths: dict[str, Parts] = {}
     seen: set[Parts] = set()
     for name in names:
         parts = safe_parts(where, name)
         if not parts or any(part.startswith(".") or part in CLUTTER for part in parts):
             continue
-        if parts in seen:
+        if once and parts in seen:
             raise OriginError(f"{where}: {name}", "occurs twice", "keep one of the two")
         seen.add(parts)
         paths[name] = parts

@@ -136,6 +136,21 @@ def test_links_and_devices_in_an_archive_are_refused(tmp_path: Path, kind: bytes
         open_origin(settings(path))
 
 
+def test_an_archive_may_list_a_folder_twice_but_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "faces.tar"
+    for times, name in enumerate(("a/", "a", "b", "a/0.png")):
+        write_tar(path, subjects(), "w")
+        with tarfile.open(path, "a") as archive:
+            for _ in range(2):
+                member = tarfile.TarInfo(name)
+                member.type = tarfile.DIRTYPE if times < 3 else tarfile.REGTYPE
+                archive.addfile(member)
+        if times < 3:
+            assert len(open_origin(settings(path)).entries) == len(subjects())
+    with pytest.raises(OriginError, match=r"a/0\.png: occurs twice"):
+        open_origin(settings(path))
+
+
 def test_a_symbolic_link_in_a_zip_is_refused(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "a.zip", subjects())
     with zipfile.ZipFile(path, "a") as archive:
