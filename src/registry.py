@@ -97,7 +97,8 @@ def compare(given: argparse.Namespace) -> None:
         find_version(backend, model, each) for each in (given.candidate, given.reference)
     ]
     faces = load_faces(project_root() / paths.FACES, candidate.tags.get(DATA, ""))
-    found = Comparison.of(*(measure(backend, each, faces, timed=True) for each in versions))
+    ours = measure(backend, candidate, faces, timed=True)
+    found = Comparison.of(ours, measure(backend, reference, faces, ours.fit, timed=True))
     rule = gate_of(project_root() / PARAMS)
     promoted, reason = verdict_on_answers(backend, candidate, reference, found, rule)
     facts = [_facts(*each) for each in zip(versions, found.networks, strict=True)]

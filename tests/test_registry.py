@@ -180,6 +180,27 @@ def test_a_rollback_passes_over_versions_that_were_deleted(three: Project, capsy
     assert f"models:/{MODEL}/1 " in said(capsys, "rollback", "--reason", "why not")
 
 
+def test_a_rollback_passes_over_versions_that_were_rolled_back_themselves(
+    three: Project, capsys: Capture
+) -> None:
+    said(capsys, "promote", "1", "--force", "--reason", "a try")
+    said(capsys, "promote", "3", "--force", "--reason", "a try")
+    said(capsys, "rollback", "--reason", "names visitors")
+    said(capsys, "rollback", "--reason", "too slow")
+    assert aliases()["champion"] == 2
+    with pytest.raises(TrackingError, match="no version was champion before it"):
+        main(["rollback", "--reason", "worse"])  # 1 was, but was rolled back
+    assert aliases()["champion"] == 2
+
+
+def test_versions_that_make_photos_square_in_other_ways_are_not_compared(
+    three: Project,
+) -> None:
+    answering(three, "D", 2, fit="pad")
+    with pytest.raises(TrackingError, match="makes photos square by `crop`, and not by `pad`"):
+        main(["compare", "4", "2"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [

@@ -94,6 +94,9 @@ def dress_pages(tracking: Tracking, port: int) -> None:
 def reconcile_one(path: Path, folder: Path) -> None:
     """Rebuild the run of one record, its test metrics, and its promotion if it was the best.
 
+    A network that was judged before is registered and gets its threshold, no more: the choice may
+    be of an old commit, and later ones, by the gate or by hand, hold.
+
     Test scores and promotion count only if they are of the record's own network: a pipeline that
     was stopped leaves those of an earlier one behind.
     """
@@ -111,7 +114,8 @@ def reconcile_one(path: Path, folder: Path) -> None:
     if _is_of(champion, record.name, accuracy) and "model" in champion:
         threshold = _threshold(folder / paths.THRESHOLD, record.model.md5)
         model, gate = champion["model"], gate_of(folder / PARAMS)
-        print(f"{path}: {promote(path, accuracy, model, threshold, gate).sentence}")
+        made = promote(path, accuracy, model, threshold, gate, again=False)
+        print(f"{path}: {made.sentence}")
         describe_model(open_backend(), model)
 
 

@@ -34,12 +34,16 @@ HIGHER, SIGNIFICANT = "higher", "significant"  # as `tracking.gate` in params.ya
 
 @dataclass(frozen=True)
 class Measured:
-    """A network: which of N images it got right, and what an image costs it."""
+    """A network: which of N images it got right, and what an image costs it.
+
+    fit: how it wants photos made square, as `data.fit`.
+    """
 
     right: NDArray[np.bool_]
     parameters: int
     flops: int
     milliseconds: float | None = None
+    fit: str = "crop"
 
     @property
     def accuracy(self) -> float:
@@ -103,12 +107,17 @@ class Comparison:
 
 
 def measure(
-    backend: Backend, version: ModelVersion, faces: FaceSet, timed: bool = False
+    backend: Backend,
+    version: ModelVersion,
+    faces: FaceSet,
+    fit: str | None = None,
+    timed: bool = False,
 ) -> Measured:
-    """Run a version on the validation images of `faces`.
+    """Run a version on the validation images of `faces`, whose photos were made square by `fit`.
 
     Raises StaleInputError if it was trained for other subjects or another image size,
-    TrackingError if its file is missing.
+    TrackingError if its file is missing or it wants another `fit`. Where that is None it is the
+    version's own.
     """
     from src.data.faceset import Split
     from src.models.classifier import Classifier
@@ -116,6 +125,11 @@ def measure(
 
     classifier = Classifier.load(weights_of(backend, version))
     where, mend = version_uri(version), "compare versions for the same subjects and image size"
+    own = classifier.spec.fit
+    if fit not in (None, own):
+        what = f"makes photos square by `{own}`, and not by `{fit}`"
+        overrule = "overrule the gate by `promote --force`"
+        raise TrackingError(where, what, f"compare versions of the same data.fit, or {overrule}")
     if classifier.subjects != faces.subjects:
         raise StaleInputError(where, "trained for other subjects", mend)
     images, labels = faces.part(Split.val)
@@ -129,6 +143,7 @@ def measure(
         sum(each.numel() for each in classifier.network.parameters()),
         forward_flops(classifier.network, classifier.spec.input_size),
         _milliseconds(classifier, images[:64]) if timed else None,
+        own,
     )
 
 

@@ -85,21 +85,21 @@ def _called(champion: ModelVersion) -> str:
     return f"version {champion.version} ({description(champion)})"
 
 
-def rolled_back(backend: Backend, version: ModelVersion) -> list[ModelVersion]:
-    """The versions of a registered model that are of this one's network and were rolled back.
+def tagged(backend: Backend, version: ModelVersion, tag: str) -> list[ModelVersion]:
+    """The versions of a registered model that are of this one's network and have this tag.
 
     Training again gives the same network, as a version of its own.
     """
     return [
         each
         for each in versions_of(backend, version.tags.get(MODEL_MD5, ""))
-        if each.name == version.name and ROLLED_BACK in each.tags
+        if each.name == version.name and tag in each.tags
     ]
 
 
 def _by_tags(backend: Backend, candidate: ModelVersion, champion: ModelVersion) -> Verdict | None:
     """What the tags decide: one rolled back, or for another purpose, is not promoted."""
-    for each in rolled_back(backend, candidate):
+    for each in tagged(backend, candidate, ROLLED_BACK):
         which = "it" if same(each, candidate) else f"its network, version {each.version},"
         why = f"{which} was rolled back ({each.tags[ROLLED_BACK]})"
         return False, f"{why}; `promote --force` makes it champion again"
@@ -134,7 +134,7 @@ def _by_images(
         return False, f"there is nothing to compare it with {name} on: {error}"
     ours = measure(backend, candidate, packed)
     try:
-        theirs = measure(backend, champion, packed)
+        theirs = measure(backend, champion, packed, ours.fit)
     except (TrackingError, WeightsError) as error:
         return False, f"the champion, {name}, cannot be scored on its images: {error}"
     except StaleInputError as error:

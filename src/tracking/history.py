@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from src.errors import TrackingError
 from src.tracking.champion import ALIAS, ROLLED_BACK, URI, find_version, weights_of
 from src.tracking.exclusive import alone
+from src.tracking.gate import same, tagged
 from src.tracking.store import Backend, reachable
 
 if TYPE_CHECKING:
@@ -29,14 +30,15 @@ def remember(backend: Backend, champion: ModelVersion) -> None:
 def rollback(backend: Backend, model: str, reason: str) -> tuple[ModelVersion, ModelVersion]:
     """Make the version the champion that was it before; returns it and the one that it replaces.
 
-    The one replaced keeps the reason, and is not promoted again but by hand. Raises TrackingError
-    if there is none to go back to, or if its files are gone.
+    The one replaced keeps the reason, and is not promoted again but by hand. One that was rolled
+    back itself is passed over. Raises TrackingError if there is none to go back to, or if its files
+    are gone.
     """
     find_version(backend, model, ALIAS)
     with alone(backend, model):
         champion = find_version(backend, model, ALIAS)
         before = _before(backend, model)
-        while before and (before[-1] == str(champion.version) or _gone(backend, model, before[-1])):
+        while before and not _stands(backend, champion, before[-1]):
             before.pop()
         if not before:
             mend = "promote another with `python -m src.registry promote VERSION`"
@@ -60,9 +62,10 @@ def _write(backend: Backend, model: str, numbers: list[str]) -> None:
     backend.client.set_registered_model_tag(model, BEFORE, json.dumps(numbers))
 
 
-def _gone(backend: Backend, model: str, number: str) -> bool:
+def _stands(backend: Backend, champion: ModelVersion, number: str) -> bool:
+    """Whether one may go back to a version: it is another, is there and was not rolled back."""
     try:
-        find_version(backend, model, number)
+        version = find_version(backend, champion.name, number)
     except TrackingError:
-        return True
-    return False
+        return False
+    return not same(version, champion) and not tagged(backend, version, ROLLED_BACK)

@@ -28,7 +28,7 @@ from src.tracking.champion import (
 )
 from src.tracking.comparison import HIGHER
 from src.tracking.exclusive import alone
-from src.tracking.gate import Verdict, is_lost, rolled_back, same, verdict
+from src.tracking.gate import Verdict, is_lost, same, tagged, verdict
 from src.tracking.history import remember
 from src.tracking.reconcile import ensure_run
 from src.tracking.record import RunRecord
@@ -64,6 +64,7 @@ def promote(
     model: str,
     threshold: Path | None = None,
     gate: str = HIGHER,
+    again: bool = True,
 ) -> Promotion:
     """Register the model of the run in the record `path`; make it the champion if it is better.
 
@@ -71,14 +72,18 @@ def promote(
     images; until then the version is the challenger. A champion of another version of the dataset
     is replaced if it was trained for other subjects. Nearly all images keep their split from
     version to version (`src.data.split`), so it has seen few of them in training. A champion of
-    another origin, other classes or another image size serves another purpose and stays, as does
-    one of the same network. A version that was rolled back is promoted only by hand.
+    another origin, other classes or another image size serves another purpose and stays, as do
+    one that wants photos made square in another way and one of the same network. A version that was
+    rolled back is promoted only by hand.
 
     The run is rebuilt first if it is missing, and lost files of the champion are brought back from
     its own record beside `path`. Where that record is of another network by now, nothing can bring
     them back, and the champion gives way. The version gets the `threshold`, of which
-    `src.tracking.attached` tells more, as does a champion of the same network. Raises
-    TrackingError, StaleInputError.
+    `src.tracking.attached` tells more, as does a champion of the same network.
+
+    Unless `again`, a network that was judged before is not judged again while there is a champion:
+    the files may be those of an old commit, and what was decided since holds. Raises TrackingError,
+    StaleInputError.
     """
     run_id, record = ensure_run(path), RunRecord.read(path)
     store = open_store(record.experiment)
@@ -88,6 +93,8 @@ def promote(
         version = register(store, run_id, record, val_accuracy, model)
         if threshold:
             version = _attach(store, version, threshold)
+        if not again and (settled := _settled(store, version)):
+            return settled
         _challenge(store, version)
     faces = path.parent / record.dataset.path if record.dataset else None
     return _decide(
@@ -132,9 +139,24 @@ def promote_by_hand(backend: Backend, version: ModelVersion, reason: str) -> Pro
         return True, f"by hand: {reason}"
 
     made = _decide(backend, version, allow)
-    for each in rolled_back(backend, version):
+    for each in tagged(backend, version, ROLLED_BACK):
         backend.client.delete_model_version_tag(each.name, str(each.version), ROLLED_BACK)
     return made
+
+
+def _settled(backend: Backend, version: ModelVersion) -> Promotion | None:
+    """What was decided before of the network of a version; None where it has to be judged."""
+    champion = find_champion(backend, version.name)
+    if champion is None or not tagged(backend, version, REASON):
+        return None
+    if same(champion, version):
+        return _already(version)
+    reason = "its network was judged before; `python -m src.registry list` shows how"
+    return Promotion(version.name, int(version.version), False, reason)
+
+
+def _already(version: ModelVersion) -> Promotion:
+    return Promotion(version.name, int(version.version), False, "it already is the champion")
 
 
 def _decide(
@@ -147,8 +169,8 @@ def _decide(
     model, number = version.name, str(version.version)
     while True:
         champion = find_champion(backend, model)
-        if champion is not None and str(champion.version) == number:
-            return Promotion(model, int(number), False, "it already is the champion")
+        if champion is not None and same(champion, version):
+            return _already(version)
         promoted, reason = judge(champion)
         with alone(backend, model):
             if not same(champion, find_champion(backend, model)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,9 +26,10 @@ def answering(
     gate: str = HIGHER,
     last: str = "",
     strangers: bool = False,
+    **spec_changes: Any,
 ) -> Promotion:
     """Promote a network that gives the same answer to every image, perhaps of fewer blocks."""
-    spec = replace(load_state(project.model)[1], last=last or None)
+    spec = replace(load_state(project.model)[1], last=last or None, **spec_changes)
     state = Network(spec).state_dict()
     state[list(state)[-1]] = 1e6 * torch.eye(len(spec.subjects))[subject]
     path = Path(f"models/{name}.safetensors")
@@ -46,6 +48,16 @@ def validate_on(project: Project, *counts: int) -> None:
     split = torch.tensor([0, 0, *[1] * sum(counts)], dtype=torch.uint8)
     images = torch.zeros(len(labels), 3, 32, 32, dtype=torch.uint8)
     FaceSet(images, labels, split, FaceSet.load(project.faces).subjects).save(project.faces)
+
+
+def new_version(project: Project, subjects: tuple[str, ...] | None = None, size: int = 32) -> None:
+    """Pack other images as the dataset."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(256, (30, 3, size, size), generator=generator, dtype=torch.uint8)
+    labels, split = torch.arange(30) % 3, torch.tensor([0, 1], dtype=torch.uint8).repeat(15)
+    FaceSet(images, labels, split, subjects or FaceSet.load(project.faces).subjects).save(
+        project.faces
+    )
 
 
 def another_network(project: Project, name: str) -> Path:

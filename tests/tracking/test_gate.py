@@ -7,29 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
-from src.data.faceset import FaceSet
 from src.files import digest
 from src.models.network import Network, load_state, save_network
 from src.tensors import load_tensors, save_tensors
 from src.tracking.champion import MODEL_MD5, champion_of, find_version, weights_of
 from src.tracking.comparison import SIGNIFICANT
-from src.tracking.registry import promote
+from src.tracking.registry import promote, promote_by_hand
 from src.tracking.store import open_backend
 from tests.tracking.finished import PARAMS, A, B, aliases, finish_run, promoted, tags
-from tests.tracking.networks import answering, validate_on
+from tests.tracking.networks import answering, new_version, validate_on
 from tests.tracking.projects import MODEL, Project
-
-
-def new_version(project: Project, subjects: tuple[str, ...] | None = None, size: int = 32) -> None:
-    """Pack other images as the dataset."""
-    generator = torch.Generator().manual_seed(1)
-    images = torch.randint(256, (30, 3, size, size), generator=generator, dtype=torch.uint8)
-    labels, split = torch.arange(30) % 3, torch.tensor([0, 1], dtype=torch.uint8).repeat(15)
-    FaceSet(images, labels, split, subjects or FaceSet.load(project.faces).subjects).save(
-        project.faces
-    )
 
 
 def test_only_one_that_is_right_on_more_of_the_same_images_replaces_the_champion(
@@ -167,6 +155,25 @@ def test_a_model_of_other_classes_or_size_is_for_another_purpose(
     finish_run(project, Path("runs/B.json"), A, params=PARAMS | change)
     made = promote(Path("runs/B.json"), 1.0, MODEL)
     assert not made.promoted and f"their {key} differ" in made.reason
+
+
+@pytest.mark.parametrize("subjects", [("ann", "bob", "eve"), ("ann", "bob", "zoe")])
+def test_a_champion_of_photos_that_are_made_square_in_another_way_stays(
+    project: Project, subjects: tuple[str, ...]
+) -> None:
+    """Nothing says how it does on its own way's images; nor is it replaced for other subjects."""
+    validate_on(project, 8, 12, 20)
+    assert answering(project, "A", 1).promoted
+    new_version(project, subjects)
+    made = answering(project, "B", 2, fit="pad", subjects=subjects)
+    assert not made.promoted
+    assert made.reason == (
+        f"the champion, version 1 (A on {A}), cannot be scored on its images: "
+        f"models:/{MODEL}/1: makes photos square by `crop`, and not by `pad`; compare versions of "
+        "the same data.fit, or overrule the gate by `promote --force`"
+    )
+    version = find_version(open_backend(), MODEL, "2")
+    assert promote_by_hand(open_backend(), version, "both answer").promoted
 
 
 def test_without_its_dataset_no_model_wins_and_lost_files_are_brought_back(
