@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from src.config import Head
 from src.tracking.champion import ALIAS, CHALLENGER, LICENCE, ORIGIN, description
 from src.tracking.charts import COLOURS, chart_state
@@ -40,6 +42,7 @@ METRICS = (
 )
 PARAMETERS = (ORIGIN, "experiment.train", "experiment.head.hidden", "seeds")
 PARENTS_ONLY = "tags.mlflow.parentRunId IS NULL"
+BLOCKS = TypeAdapter(list[str])
 OF_EXPERIMENT = (
     "Each run is one experiment of `params.yaml`: a way to fine-tune the same network on the same "
     "faces. Its metrics are means over its seeds, which are its child runs. Test scores come from "
@@ -142,16 +145,20 @@ def describe_run(store: Store, run: Run) -> None:
 
 
 def trained(params: Mapping[str, str], origin: str) -> str:
-    """What a run trains, as a sentence; empty if it is not of an experiment of params.yaml."""
-    if "experiment.train" not in params:
+    """What a run trains, as a sentence; empty if it is not of an experiment of params.yaml.
+
+    So it is for a run that others made in the same MLflow experiment, or a later release.
+    """
+    try:
+        blocks = BLOCKS.validate_json(params.get("experiment.train", ""))
+        head = Head(
+            kind=params.get("experiment.head.kind", "mlp"),
+            hidden=tuple(json.loads(params.get("experiment.head.hidden", "[]"))),
+            dropout=tuple(json.loads(params.get("experiment.head.dropout", "[]"))),
+        )
+    except (ValueError, TypeError):
         return ""
-    blocks = json.loads(params["experiment.train"])
     what = "everything" if "all" in blocks else " + ".join(blocks)
-    head = Head(
-        kind=params.get("experiment.head.kind", "mlp"),
-        hidden=tuple(json.loads(params.get("experiment.head.hidden", "[]"))),
-        dropout=tuple(json.loads(params.get("experiment.head.dropout", "[]"))),
-    )
     recipe = _code(params.get("recipe.name", "default"))
     return f"Trains {what} with a {head.label} head by recipe {recipe} on {_code(origin)}."
 

@@ -140,6 +140,30 @@ def test_a_run_says_what_it_trains_and_its_test_accuracy_once_it_has_one(project
     assert "Test accuracy 60.0%" in (note(record.run_id) or "")
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"experiment.train": '["head"]', "experiment.head.kind": "lda"},
+        {"experiment.train": "head"},
+        {"experiment.train": "5"},
+        {"experiment.train": '"head"'},
+        {"experiment.train": '["head"]', "experiment.head.hidden": "5"},
+        {"experiment.train": '["head"]', "experiment.head.hidden": "[-1]"},
+    ],
+)
+def test_a_run_that_others_made_in_the_experiment_is_left_without_a_description(
+    project: Project, params: dict[str, str]
+) -> None:
+    store = open_store(EXPERIMENT)
+    other = store.client.create_run(store.experiment_id, start_time=0).info.run_id
+    for key, value in params.items():
+        store.client.log_param(other, key, value)
+    own = finish_run(project).run_id
+    dress(store)
+    assert note(other) is None
+    assert (note(own) or "").startswith("Trains head ")
+
+
 def test_what_a_user_wrote_stays(project: Project) -> None:
     record = finish_run(project)
     promote(project.record, 0.5, MODEL)
