@@ -84,6 +84,12 @@ def _database(uri: str) -> Path:
     return Path(uri.removeprefix(SQLITE))
 
 
+def is_shared() -> bool:
+    """Whether the store is one that other machines write to, and no file of this one."""
+    scheme, _, rest = tracking_uri().partition("://")
+    return bool(rest) and not scheme.startswith(("sqlite", "file"))
+
+
 def own_database() -> Path | None:
     """The file of the project's own database; None where another store is used."""
     uri = _own_uri(project_root())

@@ -77,16 +77,25 @@ def given_storage(configured: str) -> str:
     return os.environ.get(STORAGE) or configured
 
 
+def _tune_of(preset: str) -> dict[str, Any]:
+    """`tune` of a preset; raises ConfigError."""
+    where, content = f"preset {preset!r}", read_preset(preset)
+    if "tune" not in content:
+        raise ConfigError(where, "has no `tune`", "name one that has, such as tune-mission")
+    tune = content["tune"]
+    if not isinstance(tune, dict) or not isinstance(tune.get("space", {}), dict):
+        what = "its `tune` and `space` are not mappings"
+        raise ConfigError(where, what, "give keys and their values")
+    return tune
+
+
 def with_options(params: Params, options: argparse.Namespace) -> Params:
     """`params` with the preset and the options given in place; raises ConfigError.
 
     A storage is taken from the command line, then from OPTUNA_STORAGE, then from params.yaml.
     """
     given = {key: value for key, value in vars(options).items() if value is not None}
-    preset = read_preset(options.preset).get("tune", {}) if options.preset else {}
-    if not isinstance(preset, dict) or not isinstance(preset.get("space", {}), dict):
-        what = "its `tune` and `space` are not mappings"
-        raise ConfigError(f"preset {options.preset!r}", what, "give keys and their values")
+    preset = _tune_of(options.preset) if options.preset else {}
     tune: dict[str, Any] = merged(params.tune.model_dump(), preset)
     tune["storage"] = given_storage(tune["storage"])
     for section in (tune, tune["space"]):

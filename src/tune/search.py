@@ -211,7 +211,7 @@ class Search:
         with suppress(UpdateFinishedTrialError):  # as in _should_prune
             for key, content in (result or {}).items():
                 trial.set_user_attr(key, content)
-        self.study.tell(trial, value, state, skip_if_finished=True)
+            self.study.tell(trial, value, state, skip_if_finished=True)
         self._forget(trial)
 
     def _return_to_queue(self, trial: Trial) -> None:

@@ -92,11 +92,11 @@ def safe_url(url: URL) -> str:
 @contextmanager
 def exclusive_access(url: URL) -> Iterator[None]:
     """Lock a SQLite file for this process; on a server, lock nothing. Raises TuneError."""
-    if not is_sqlite(url) or url.database in (None, "", ":memory:"):
+    if not is_sqlite(url):
         yield
         return
-    path = Path(str(url.database))
-    if not path.name:
+    path = Path(url.database or "")
+    if path.name in ("", ":memory:"):  # a study in memory could be neither resumed nor shared
         raise TuneError(safe_url(url), "names no file", "write sqlite:///mlruns/optuna.db")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

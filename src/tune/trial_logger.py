@@ -1,4 +1,4 @@
-"""Logging a study to MLflow: a run for every finished trial of this machine."""
+"""Logging a study to MLflow: a run for every finished trial."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from src.tracking.children import Status
 from src.tracking.record import MetricPoint
+from src.tracking.store import is_shared
 from src.tracking.trials import StudyRun, TrialRun
 from src.tune.search import BEST_EPOCH, SAME_AS, history_of
 from src.tune.storage import WORKER
@@ -26,8 +27,9 @@ STATUS: dict[TrialState, Status] = {
 class TrialLogger:
     """Logs trials of `study` as child runs of `study_run`.
 
-    shared: whether other machines run trials of it, too, which log their own. Otherwise all are
-    this machine's, whatever its name was.
+    shared: whether other machines run trials of it, too. A machine whose MLflow store is its own
+    then logs its own trials. Into a store that they share it logs all, since the others may be
+    gone, as containers are, whose names are never seen again.
     """
 
     study: Study
@@ -37,11 +39,11 @@ class TrialLogger:
     def update(self) -> None:
         """Log the trials that have finished since the last call."""
         finished = self.study.get_trials(deepcopy=False, states=tuple(STATUS))
-        host = socket.gethostname()
+        host, every = socket.gethostname(), not self.shared or is_shared()
         self.study_run.log_trials(
             trial_run(trial)
             for trial in finished
-            if not self.shared or trial.user_attrs.get(WORKER, "").rsplit(":", 1)[0] == host
+            if every or trial.user_attrs.get(WORKER, "").rsplit(":", 1)[0] == host
         )
 
 

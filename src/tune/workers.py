@@ -27,7 +27,7 @@ def run_workers(
     The trials of a worker that dies are run by the others; raises TuneError if all die. On
     KeyboardInterrupt the workers are terminated, and return their running trials to the queue.
     """
-    threads = str(max((os.cpu_count() or 1) // number, 1))
+    threads = str(max(cores() // number, 1))
     rest = [*_without_storage(argv), WORKER_FLAG, str(os.getpid())]
     command = [sys.executable, "-m", "src.tune", *rest]
     workers = [
@@ -54,6 +54,13 @@ def run_workers(
         if len(codes) == number:
             raise TuneError("src.tune", what, "see their messages above")
         print(f"warning: {what}; the others ran their trials", file=sys.stderr)
+
+
+def cores() -> int:
+    """How many cores this process may use, as taskset or a scheduler of jobs says; or all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _without_storage(argv: Sequence[str]) -> list[str]:

@@ -52,6 +52,8 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["--storage", "mongodb://h/s?password=secret"], "not the URL"),
         (["--storage", "sqlite:///."], "names no file"),
         (["--storage", "sqlite:////"], "names no file"),
+        (["--storage", "sqlite://"], "names no file"),
+        (["--storage", "sqlite:///:memory:"], "names no file"),
         (["--storage", "sqlite:////proc/none/optuna.db"], "cannot be opened"),
         (["--device", "tpu"], "device"),
         (["--seed", "-1"], "--seed: cannot be -1"),
@@ -147,6 +149,15 @@ def test_a_study_of_another_dataset_version_is_refused(
     make_features(objective.any_job).save(paths.FEATURES)
     assert "another version of the dataset" in refused(capsys)
     assert DATABASE.read_bytes() == begun
+
+
+def test_a_preset_that_says_nothing_of_the_search_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("conf").mkdir()
+    Path("conf/other.yaml").write_text("seeds: 3\n")
+    line = refused(capsys, "--preset", "other")
+    assert line == "error: preset 'other': has no `tune`; name one that has, such as tune-mission\n"
 
 
 def test_missing_features_are_named_with_the_command_that_makes_them(

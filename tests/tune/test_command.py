@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import shutil
+import subprocess
+import sys
+import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +23,7 @@ from src.models.classifier import Classifier
 from src.tracking.store import open_store
 from src.tracking.writing import PARENT
 from src.tune.__main__ import main
+from src.tune.command import update_features
 from tests.tracking.projects import EXPERIMENT
 from tests.tune.conftest import write_faces
 
@@ -64,6 +69,39 @@ def test_an_offline_search_leaves_mlflow_alone_and_is_logged_by_the_next_call(
     write_text(settings, online)
     main(["--trials", "4"])
     assert_tracked(4)
+
+
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Changes the time zone of the process, as a laptop's changes on a journey."""
+
+    def change(name: str) -> None:
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    yield change
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_trials_are_logged_once_though_the_time_zone_changes(
+    tracked: Path, zone: Callable[[str], None]
+) -> None:
+    for name in ("UTC", "EST+5"):
+        zone(name)
+        main(["--trials", "4"])
+        assert_tracked(4)
+
+
+def test_the_command_says_that_it_makes_the_features_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], check=True)
+    Path("dvc.yaml").write_text("stages: {embed: {cmd: echo made > features, outs: [features]}}\n")
+    update_features()
+    assert Path("features").is_file()
+    assert capfd.readouterr().err == "`dvc repro embed` makes what is out of date\n"
 
 
 @pytest.mark.parametrize("change", ["empty", "other images"])

@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import optuna
 import pytest
 from optuna import Study, Trial
+from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy import text
@@ -258,6 +260,23 @@ def test_a_trial_that_another_worker_took_over_while_it_was_asked_for_is_left_to
             super().add(trial)
 
     study, _ = search(tuned(), beating=Slow)
+    states = Counter(trial.state for trial in study.trials)
+    assert states[TrialState.FAIL] == 1
+    assert sum(states[state] for state in FINISHED) == 12
+
+
+def test_a_trial_that_another_worker_took_over_while_it_was_told_costs_none_of_its_wave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    finish = RDBStorage.set_trial_state_values
+
+    def after_another(storage: RDBStorage, trial_id: int, state: TrialState, **told: Any) -> bool:
+        if state == TrialState.COMPLETE and storage.get_trial(trial_id).number == 0:
+            finish(storage, trial_id, TrialState.FAIL)
+        return finish(storage, trial_id, state, **told)
+
+    monkeypatch.setattr(RDBStorage, "set_trial_state_values", after_another)
+    study, _ = search(tuned())
     states = Counter(trial.state for trial in study.trials)
     assert states[TrialState.FAIL] == 1
     assert sum(states[state] for state in FINISHED) == 12
