@@ -5,6 +5,8 @@ And torchvision's own network, to hold it against.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torchvision
 from torch import nn
@@ -13,9 +15,11 @@ from src.config import Recipe
 from src.data.faceset import FaceSet, Split
 from src.models.network import ModelSpec, Network
 from src.training.checkpoint import Checkpoint
+from src.training.engine import run_job
 from src.training.inputs import ImageInputs
+from src.training.job import TrainingJob
 from src.training.loop import Examples, Plan, train
-from src.training.result import Epoch
+from src.training.result import Epoch, TrainingResult
 from tests.training.conftest import CPU32
 
 REFERENCE = Recipe(
@@ -61,3 +65,15 @@ def torchvision_network(state: dict[str, torch.Tensor]) -> nn.Module:
         model.fc = nn.Identity()
     model.load_state_dict({name: each.clone() for name, each in state.items()}, assign=True)
     return model
+
+
+def trained(job: TrainingJob) -> TrainingResult:
+    """What the job trains to."""
+    job.scratch.mkdir(exist_ok=True)
+    return run_job(job, lambda _epoch: None)
+
+
+def without_cache(job: TrainingJob) -> TrainingJob:
+    """The job as one that runs the whole network in every epoch."""
+    engine = job.params.engine.model_copy(update={"cache_prefix": False})
+    return replace(job, params=job.params.model_copy(update={"engine": engine}))

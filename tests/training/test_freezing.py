@@ -7,22 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from src.config import Params, Recipe
 from src.data.faceset import FaceSet
 from src.models.network import ModelSpec, Network
 from src.models.trainable import phases
-from src.training import checkpoint as checkpoints
 from src.training.cost import epoch_flops
-from src.training.engine import run_job, run_seeds
 from src.training.job import TrainingJob
 from src.training.loop import Examples, Plan, train
 from src.training.networks import Frozen
-from src.training.result import Epoch, TrainingResult
 from src.training.untrained import Untrained
 from tests.training.conftest import make_job
-from tests.training.loops import changed, run, snapshot
+from tests.training.loops import changed, run, snapshot, trained, without_cache
 
 BLOCKS = ("conv4_x", "conv5_x", "head")
 THERE_AND_BACK: dict[str, Any] = {
@@ -40,16 +36,6 @@ def freezing(recipe: Recipe, **changes: Any) -> Recipe:
 def job(faces: FaceSet, params: Params, recipe: Recipe, tmp_path: Path) -> TrainingJob:
     """Two epochs of the last two blocks, then two of the last."""
     return make_job(faces, params, freezing(recipe), tmp_path, train=BLOCKS, epochs=4)
-
-
-def trained(job: TrainingJob) -> TrainingResult:
-    job.scratch.mkdir(exist_ok=True)
-    return run_job(job, lambda _epoch: None)
-
-
-def without_cache(job: TrainingJob) -> TrainingJob:
-    engine = job.params.engine.model_copy(update={"cache_prefix": False})
-    return replace(job, params=job.params.model_copy(update={"engine": engine}))
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -125,31 +111,6 @@ def test_what_neither_memory_nor_disk_has_room_for_is_computed_in_every_epoch(
     cache = frozen.cache(job, Untrained.of(job).network)
     assert cache is not None and cache(frozen.training, 4, 2) is frozen.training
     assert "neither memory nor disk has room" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("epoch", [2, 3])
-def test_an_interrupted_run_resumes_to_the_same_bytes(
-    epoch: int, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
-
-    def stop(done: Epoch) -> None:
-        if done.number == epoch:
-            raise KeyboardInterrupt
-
-    whole = trained(replace(job, scratch=job.scratch / "whole"))
-    with pytest.raises(KeyboardInterrupt):
-        run_job(job, stop)
-    resumed = trained(job)
-    assert all(torch.equal(whole.state[name], resumed.state[name]) for name in whole.state)
-    assert [each.val_loss for each in whole.history] == [each.val_loss for each in resumed.history]
-
-
-def test_several_seeds_train_to_the_bytes_that_each_has_alone(job: TrainingJob) -> None:
-    alone = [trained(replace(job, seed=seed, scratch=job.scratch / str(seed))) for seed in (0, 1)]
-    together = run_seeds(job, (0, 1), lambda _epoch, _number: None)
-    for one, other in zip(alone, together, strict=True):
-        assert all(torch.equal(one.state[name], other.state[name]) for name in one.state)
 
 
 def test_the_least_arithmetic_is_that_of_the_phases(job: TrainingJob) -> None:

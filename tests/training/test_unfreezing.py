@@ -15,18 +15,19 @@ from src.models.network import ModelSpec, Network
 from src.models.trainable import phases
 from src.training import checkpoint as checkpoints
 from src.training.cost import epoch_flops
-from src.training.engine import run_job
+from src.training.engine import run_job, run_seeds
 from src.training.inputs import Activations, ActivationsOnDisk, Inputs
 from src.training.job import TrainingJob
 from src.training.loop import Plan
 from src.training.networks import Frozen
-from src.training.result import Epoch, TrainingResult
+from src.training.result import Epoch
 from src.training.untrained import Untrained
 from tests.training.conftest import make_job
-from tests.training.loops import changed, run, snapshot
+from tests.training.loops import changed, run, snapshot, trained, without_cache
 
 BLOCKS = ("conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x")
 TOP_FIRST = {"base": 3, "conv5_x": 1}
+FROZEN_LATER: dict[str, Any] = {"unfreeze_at": {}, "freeze_at": {"conv5_x": 4, "base": 3}}
 
 
 def gradual(recipe: Recipe, **changes: Any) -> Recipe:
@@ -37,16 +38,6 @@ def gradual(recipe: Recipe, **changes: Any) -> Recipe:
 def job(faces: FaceSet, params: Params, recipe: Recipe, tmp_path: Path) -> TrainingJob:
     """Two epochs of the last block, then two of everything."""
     return make_job(faces, params, gradual(recipe), tmp_path, train=("all",), epochs=4)
-
-
-def trained(job: TrainingJob) -> TrainingResult:
-    job.scratch.mkdir(exist_ok=True)
-    return run_job(job, lambda _epoch: None)
-
-
-def without_cache(job: TrainingJob) -> TrainingJob:
-    engine = job.params.engine.model_copy(update={"cache_prefix": False})
-    return replace(job, params=job.params.model_copy(update={"engine": engine}))
 
 
 @pytest.mark.parametrize(
@@ -159,10 +150,12 @@ def test_statistics_of_what_is_frozen_at_first_are_recalibrated(job: TrainingJob
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("changes", [{}, FROZEN_LATER], ids=["unfrozen", "frozen later"])
 @pytest.mark.parametrize("epoch", [2, 3])
 def test_an_interrupted_run_resumes_to_the_same_bytes(
-    epoch: int, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+    epoch: int, changes: dict[str, Any], job: TrainingJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    job = replace(job, recipe=job.recipe.model_copy(update=changes))
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
 
     def stop(done: Epoch) -> None:
@@ -177,9 +170,11 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
     assert [each.val_loss for each in whole.history] == [each.val_loss for each in resumed.history]
 
 
-def test_several_seeds_share_what_is_cached_to_the_same_bytes(job: TrainingJob) -> None:
-    from src.training.engine import run_seeds
-
+@pytest.mark.parametrize("changes", [{}, FROZEN_LATER], ids=["unfrozen", "frozen later"])
+def test_several_seeds_share_what_is_cached_to_the_same_bytes(
+    changes: dict[str, Any], job: TrainingJob
+) -> None:
+    job = replace(job, recipe=job.recipe.model_copy(update=changes))
     alone = [trained(replace(job, seed=seed, scratch=job.scratch / str(seed))) for seed in (0, 1)]
     together = run_seeds(job, (0, 1), lambda _epoch, _number: None)
     for one, other in zip(alone, together, strict=True):
