@@ -199,5 +199,6 @@ def test_what_cannot_be_done_is_said_on_one_line(
 ) -> None:
     stage = (repository.folder / outputs.PIPELINE).read_bytes()
     output = repository.run(*COMMAND[:3], *arguments, fails=True)
-    assert len(output.splitlines()) == 1 and said in output
+    (line,) = (each for each in output.splitlines() if not each.endswith(" ..."))
+    assert said in line
     assert (repository.folder / outputs.PIPELINE).read_bytes() == stage

@@ -101,7 +101,7 @@ def test_the_command_says_that_it_makes_the_features_first(
     Path("dvc.yaml").write_text("stages: {embed: {cmd: echo made > features, outs: [features]}}\n")
     update_features()
     assert Path("features").is_file()
-    assert capfd.readouterr().err == "`dvc repro embed` makes what is out of date\n"
+    assert capfd.readouterr().err == "`dvc repro embed` makes what is out of date ...\n"
 
 
 @pytest.mark.parametrize("change", ["empty", "other images"])
