@@ -54,7 +54,7 @@ def headline(comparison: Comparison) -> str:
     if best.against_reference is None:
         return f"{advice(best)}: {reached}, {_over_seeds(best)}"
     other = f"{percent(reference.test.accuracy)} for {reference.name}"
-    if best.against_reference.beyond_chance:
+    if _advises(comparison):
         more = ""
         if simplest is not best:
             unfinished = _unfinished(comparison, simplest)
@@ -63,6 +63,14 @@ def headline(comparison: Comparison) -> str:
         seeds = _over_seeds(simplest, reference)
         return f"{advice(simplest)}{more}: {reached}, against {other}, {seeds}"
     return f"No clear winner: {best.name} leads on validation, but that may be chance"
+
+
+def _advises(comparison: Comparison) -> bool:
+    """Whether the first line says what to do, where there is another row to do it against."""
+    best = comparison.best
+    test = best.against_reference
+    open_question = comparison.beating or _unfinished(comparison, best)
+    return not open_question and test is not None and test.beyond_chance
 
 
 def _names(rows: Iterable[ExperimentResult]) -> str:
@@ -153,7 +161,7 @@ def _others(comparison: Comparison) -> list[str]:
         said.append(f"The tests cannot tell it apart from {apart}{tail}")
     elif not beating:
         said.append("Every other row does worse on these images by more than chance can explain.")
-    if comparison.simplest is not best:
+    if comparison.simplest is not best and _advises(comparison):
         said.append(
             f"These tests picked {comparison.simplest.name} for the first line, so its accuracy "
             "there is a little optimistic."

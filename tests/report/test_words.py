@@ -186,6 +186,22 @@ def test_where_one_side_has_one_seed_the_text_says_which_rows_that_concerns() ->
     assert "by the exact McNemar test" in words.tested(found)
 
 
+def test_the_row_that_tests_picked_is_said_to_be_optimistic_where_the_first_line_names_it() -> None:
+    test = {"Baseline": 0.3, "ModelA": 0.9, "ModelC": 0.9}
+    made = fabricate.predictions(fabricate.faces(), test)
+    trained = {name: fabricate.trained(share) for name, share in test.items()}
+    trained["ModelC"] = fabricate.trained(0.95, trainable=10**7)
+    found = fabricate.compare(trained, made)
+    assert found.best.name == "ModelC" and "by ModelA, against" in words.headline(found)
+    assert "picked ModelA for the first line" in " ".join(words.findings(found))
+    longest = "ModelD-256-128-dropout"
+    trained[longest] = fabricate.trained(0.3, trainable=10**8, improving=True)
+    names = {**test, longest: 0.3}
+    longer = fabricate.compare(trained, fabricate.predictions(fabricate.faces(), names))
+    assert words.headline(longer).startswith("Not settled: ModelC leads")
+    assert "for the first line" not in " ".join(words.findings(longer))
+
+
 def test_a_row_that_trains_more_and_was_still_learning_leaves_the_question_open() -> None:
     test = {"Baseline": 0.9, "ModelC": 0.6}
     made = fabricate.predictions(fabricate.faces(), test)
