@@ -29,6 +29,7 @@ COMMANDS = (
     *("src.summary", "src.tracking", "src.tune", "src.verify", "pipelines.train"),
 )
 BATCH_SIZE = 16
+LEFT_OUT = ("seeds", "unfreeze_at", "freeze_at", "warmup_epochs")  # one seed by default, else none
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,7 @@ def settings(tree: Path) -> dict[str, Any]:
     for experiment in experiments:
         experiment |= {"epochs": 1, "batch_size": BATCH_SIZE}
     for part in (params, *experiments, *params["recipes"].values()):
-        for key in (
-            "seeds",
-            "unfreeze_at",
-            "freeze_at",
-            "warmup_epochs",
-        ):  # one by default, and none
+        for key in LEFT_OUT:
             part.pop(key, None)
     return params
 

@@ -172,6 +172,15 @@ def write_project(
         write_training(root, name, experiment, accuracy[name])
 
 
+def write_lock(root: Path, origin: str, faces_md5: str) -> None:
+    """Write a dvc.lock by which DVC packed the faces of this md5 from `origin`."""
+    stage = {
+        "params": {"params.yaml": {"data": {"origin": origin}}},
+        "outs": [{"path": paths.FACES.as_posix(), "md5": faces_md5}],
+    }
+    write_json(root / "dvc.lock", {"stages": {"dataset": stage}})  # JSON is YAML
+
+
 def write_training(root: Path, name: str, experiment: Experiment, accuracy: float) -> None:
     """Write the files that training one experiment writes."""
     val = wilson(round(200 * accuracy), 200)

@@ -15,7 +15,8 @@ from src import paths
 from src.config import PARAMS
 from src.data.corrections import Correction, read_corrections, write_corrections
 from src.data.faceset import FaceSet
-from src.files import digest, write_json
+from src.files import digest
+from tests import fabricate
 from tests.demo.served import CORRECTIONS, FILES, HOSTILE, ORIGIN, Served
 from tests.tracking.projects import Project
 
@@ -168,11 +169,7 @@ def test_after_an_edit_of_the_origin_no_image_is_shown_and_no_decision_written(
     undecided: Served,
 ) -> None:
     params, lock = undecided.root / PARAMS, undecided.root / "dvc.lock"
-    stage = {
-        "params": {"params.yaml": {"data": {"origin": f"./{ORIGIN}"}}},
-        "outs": [{"path": paths.FACES.as_posix(), "md5": digest(undecided.root / paths.FACES)}],
-    }
-    write_json(lock, {"stages": {"dataset": stage}})  # JSON is YAML
+    fabricate.write_lock(undecided.root, f"./{ORIGIN}", digest(undecided.root / paths.FACES))
     version, given = undecided.listing()["version"], params.read_text()
     params.write_text(given.replace(f"origin: {ORIGIN}", "origin: another.zip"))
     try:

@@ -18,10 +18,11 @@ from src.crossvalidate import outputs
 from src.data.corrections import Correction, write_corrections
 from src.data.faceset import FaceSet
 from src.evaluation.predictions import Predictions
-from src.files import digest, write_csv, write_json
+from src.files import digest, write_csv
 from src.labels.__main__ import main, show
 from src.labels.suspects import Suspect, read_suspects
 from src.training.features import BlockFeatures, FeatureProvenance, Features
+from tests import fabricate
 from tests.shipped import SHIPPED
 
 SUBJECTS = ("ann", "bob [x]", "cem")
@@ -218,11 +219,11 @@ def test_help_has_examples_that_parse(capsys: pytest.CaptureFixture[str]) -> Non
 def test_faces_that_dvc_packed_from_another_origin_are_not_named_by_this_one(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_lock(f"./{ORIGIN}", digest(paths.FACES))
+    fabricate.write_lock(Path(), f"./{ORIGIN}", digest(paths.FACES))
     main([])
     paths.LABELS.unlink()
     capsys.readouterr()
-    write_lock("faces.zip", digest(paths.FACES))
+    fabricate.write_lock(Path(), "faces.zip", digest(paths.FACES))
     said = "data/faces.safetensors: packed from faces.zip, but data.origin is data/synthetic.yaml"
     assert f"{said}; run `dvc repro dataset`" in refusal(capsys)
     assert not paths.LABELS.exists()
@@ -234,7 +235,7 @@ def test_where_dvc_says_nothing_of_the_packed_faces_they_are_taken(
 ) -> None:
     Path("dvc.lock").write_text(lock)
     main([])
-    write_lock("faces.zip", "the md5 of other faces")  # ours were packed without DVC
+    fabricate.write_lock(Path(), "faces.zip", "the md5 of other faces")  # ours are not of DVC
     main([])
 
 
@@ -255,11 +256,3 @@ def test_a_narrow_terminal_shows_the_whole_of_a_file_and_its_subjects(
         tuple("".join(cells).replace(" ", "") for cells in [*zip(*lines, strict=True)][1:4])
         == names
     )
-
-
-def write_lock(origin: str, md5: str) -> None:
-    stage = {
-        "params": {"params.yaml": {"data": {"origin": origin}}},
-        "outs": [{"path": paths.FACES.as_posix(), "md5": md5}],
-    }
-    write_json(Path("dvc.lock"), {"stages": {"dataset": stage}})  # JSON is YAML
