@@ -1,7 +1,8 @@
 """Convolutions that train fast on a processor, where oneDNN's do not.
 
-Three kinds: depthwise ones in bfloat16, those with far more weights than output pixels, as in the
-last block of a network for small images, and 3×3 ones of many channels in float32.
+Four kinds: depthwise ones in bfloat16, those with far more weights than output pixels, as in the
+last block of a network for small images, and, of many channels in float32, 3×3 ones and those that
+skip pixels.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from src.models.winograd import grid, winograd_conv2d
 # Outputs per weight of a filter, up to which unfolding pays. In bfloat16 more pay, since there
 # oneDNN sums the gradient of the weights slowest.
 UNFOLD = {torch.float64: 0.5, torch.float32: 0.5, torch.bfloat16: 2.0}
+# Channels from which it pays in float32 whatever the outputs, of convolutions that skip pixels.
+UNFOLD_STRIDED = 128
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,9 @@ class TrainingConv2d(nn.Conv2d):
         )
 
     def _unfolding_pays(self, input: Tensor, dtype: torch.dtype) -> bool:
-        images, _, height, width = input.shape
+        images, channels, height, width = input.shape
         step = self.stride[0]
+        if dtype == torch.float32 and step > 1 and channels >= UNFOLD_STRIDED:
+            return True
         outputs = images * -(-height // step) * -(-width // step)
         return outputs <= UNFOLD.get(dtype, 0.0) * self.weight[0].numel()

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 TILE, WINDOW = 4, 6  # sides of a tile of outputs, and of the inputs it depends on
+PART = 2**14  # columns of a product that one thread takes
 
 # B^T, G and A^T of the paper's section 4.2, for the points 0, 1, -1, 2, -2 and infinity.
 _INPUTS: list[list[float]] = [
@@ -68,41 +69,51 @@ def winograd_conv2d(images: Tensor, weight: Tensor) -> Tensor:
 class _Winograd(torch.autograd.Function):
     """Gradients are taken by the transposes of the steps forward, in the opposite order.
 
-    Windows are transformed anew for the gradient of the weights: keeping them would take 2.25 times
-    the memory of the images, and no less time.
+    Transformed windows, 2.25 times as large as images, are kept for the gradient of the weights.
     """
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor) -> Tensor:
-        filters = _transformed_filters(weight)
-        ctx.save_for_backward(images, filters)
-        products = torch.bmm(_transformed_windows(images), filters.mT)
-        return _outputs(products, images.shape)
+        windows, filters = _transformed_windows(images), _transformed_filters(weight)
+        ctx.save_for_backward(windows, filters)
+        ctx.shape = images.shape
+        return _outputs(torch.bmm(windows, filters.mT), images.shape)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
         (gradient,) = gradients
-        images, filters = ctx.saved_tensors
+        windows, filters = ctx.saved_tensors
         of_products = _outputs_transposed(gradient)
         of_images = of_weight = None
         if ctx.needs_input_grad[0]:
-            of_images = _windows_transposed(torch.bmm(of_products, filters), images.shape)
+            of_images = _windows_transposed(torch.bmm(of_products, filters), ctx.shape)
         if ctx.needs_input_grad[1]:
-            of_filters = torch.bmm(of_products.mT, _transformed_windows(images))
-            of_weight = _filters_transposed(of_filters)
+            of_weight = _filters_transposed(torch.bmm(of_products.mT, windows))
         return of_images, of_weight
 
 
 def _transformed_filters(weight: Tensor) -> Tensor:
     """(D, C, 3, 3) to (36, D, C)."""
     flat = weight.permute(2, 3, 0, 1).reshape(9, -1)
-    return (FILTERS.to(weight.dtype) @ flat).view(-1, *weight.shape[:2])
+    return _product(FILTERS.to(weight.dtype), flat).view(-1, *weight.shape[:2])
 
 
 def _filters_transposed(gradient: Tensor) -> Tensor:
     _, filters, channels = gradient.shape
-    flat = FILTERS.to(gradient.dtype).t() @ gradient.view(WINDOW**2, -1)
+    flat = _product(FILTERS.to(gradient.dtype).t(), gradient.view(WINDOW**2, -1))
     return flat.view(3, 3, filters, channels).permute(2, 3, 0, 1)
+
+
+def _product(matrix: Tensor, columns: Tensor) -> Tensor:
+    """(M, K) by (K, N) to (M, N), in parts: MKL leaves few rows by many columns to one thread."""
+    (rows, inner), count = matrix.shape, columns.shape[1]
+    parts = count // PART
+    if parts * PART != count:
+        return matrix @ columns
+    found = columns.new_empty(rows, count)
+    each, out = (whole.view(-1, parts, PART).transpose(0, 1) for whole in (columns, found))
+    torch.bmm(matrix.expand(parts, rows, inner), each, out=out)
+    return found
 
 
 def _transformed_windows(images: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from src.models.convolutions import (
     torchs_convolutions,
 )
 from src.models.network import build_backbone
+from src.models.winograd import PART, _product
 
 
 def test_under_autocast_depthwise_convolutions_give_what_float32_gives() -> None:
@@ -130,6 +131,18 @@ def test_winograd_serves_wide_convolutions_that_train_in_float32_with_enough_til
         assert torch.equal(wide(images), nn.functional.conv2d(images, wide.weight, padding=1))
 
 
+@pytest.mark.parametrize("columns", [PART - 1, PART, 3 * PART, 3 * PART + 1])
+def test_products_in_parts_are_those_of_whole_matrices(columns: int) -> None:
+    torch.manual_seed(0)
+    matrix, values = torch.randn(36, 9, dtype=torch.float64), torch.randn(9, columns).double()
+    for found, expected in (
+        (_product(matrix, values), matrix @ values),
+        (_product(matrix.t(), values.repeat(4, 1)), matrix.t() @ values.repeat(4, 1)),
+    ):
+        assert found.is_contiguous()
+        assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
 def test_every_convolution_is_torchs_where_that_is_asked_for() -> None:
     layer = nn.Conv2d(128, 128, 3, padding=1, bias=False)
     speed_up_convolutions(nn.Sequential(layer))
@@ -167,6 +180,18 @@ def test_only_convolutions_with_few_outputs_that_train_are_unfolded() -> None:
         assert torch.equal(layer(few), nn.functional.conv2d(few, layer.weight, padding=1))
     layer.requires_grad_(requires_grad=False)
     assert layer(few.requires_grad_()).grad_fn.name() == "ConvolutionBackward0"
+
+
+def test_wide_convolutions_that_skip_pixels_are_unfolded_in_float32() -> None:
+    def way(layer: nn.Conv2d, channels: int) -> str:
+        return str(layer(torch.randn(16, channels, 32, 32)).grad_fn)
+
+    wide, narrow = (nn.Conv2d(channels, 8, 3, 2, 1, bias=False) for channels in (128, 64))
+    speed_up_convolutions(nn.Sequential(wide, narrow))
+    assert "Unfolded" in way(wide, 128)
+    assert "Unfolded" not in way(narrow, 64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert "Unfolded" not in way(wide, 128)
 
 
 def test_convolutions_that_are_not_plain_stay_as_they_are() -> None:
