@@ -55,9 +55,7 @@ class MeasuredResults:
         if missing := [name for name in names if name not in predictions.logits]:
             what = f"has no predictions of {', '.join(missing)}"
             raise StaleInputError(str(paths.PREDICTIONS), what, "run `dvc repro evaluate`")
-        if not predictions.are_of(starting_point.faces):
-            what, mend = "made from other faces or labels", "run `dvc repro evaluate`"
-            raise StaleInputError(str(paths.PREDICTIONS), what, mend)
+        predictions.check_are_of(starting_point.faces)
         return cls(choose(contenders).name, {name: predictions.correct(name) for name in names})
 
 

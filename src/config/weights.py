@@ -72,8 +72,10 @@ class SourceTask(WeightsOrigin):
     weight_decay: NonNegative
     """Weight decay, never applied to norms or biases."""
     augment: Augment = Augment(random_resized_crop=True, scale=(0.36, 1.0), ratio=(1.0, 1.0))
-    """How a rendered image becomes an input. Crops of every scale make features learnt with one
-    stem transfer to the other, which sees everything twice as large.
+    """How a rendered image becomes an input. Without this section, `random_resized_crop: true`,
+    `scale: [0.36, 1.0]` and `ratio: [1.0, 1.0]`; a key left out of a section that is there has the
+    default below. Crops of every scale make features learnt with one stem transfer to the other,
+    which sees everything twice as large.
     """
 
     @model_validator(mode="after")

@@ -29,10 +29,11 @@ LEAST = 3  # folds; with two, half of the images would be all that there is to t
 def make_folds(faces: FaceSet, folds: int, params: Params) -> tuple[FaceSet, ...]:
     """The same images once per fold, with the fold's part as the test split.
 
-    Folds are stratified by subject. `data.val_fraction` of what is left is the validation split,
-    also stratified, but a subject's last images stay in training. Images that are at most
-    `data.audit.near_distance` bits apart are in the same split of every fold. Raises ConfigError
-    for too few folds, OriginError for a subject with fewer distinct images than folds.
+    Folds are stratified by subject. About `data.val_fraction` of what is left, rounded to one in n
+    and at most half, is the validation split, also stratified, but a subject's last images stay in
+    training. Images that are at most `data.audit.near_distance` bits apart are in the same split of
+    every fold. Raises ConfigError for too few folds, OriginError for a subject with fewer distinct
+    images than folds.
     """
     import torch
 

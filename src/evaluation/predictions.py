@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from src import paths
 from src.errors import StaleInputError
 from src.evaluation.metrics import answers
 from src.tensors import MALFORMED, load_tensors, save_tensors
@@ -37,14 +38,16 @@ class Predictions:
     temperatures: Mapping[str, float] = field(default_factory=dict)
     images: str = ""
 
-    def are_of(self, faces: FaceSet) -> bool:
-        """Whether these are predictions of the test images of `faces`."""
+    def check_are_of(self, faces: FaceSet) -> None:
+        """Raise StaleInputError unless these are predictions of the test images of `faces`."""
         from src.data.faceset import Split
 
         rows = faces.rows(Split.test)
         same = self.rows.tolist() == rows.tolist() and self.subjects == faces.subjects
         same = same and self.labels.tolist() == faces.labels[rows].tolist()
-        return same and self.images in ("", faces.digest(rows))
+        if not (same and self.images in ("", faces.digest(rows))):
+            what, mend = "made from other faces or labels", "run `dvc repro evaluate`"
+            raise StaleInputError(str(paths.PREDICTIONS), what, mend)
 
     def predicted(self, experiment: str) -> NDArray[np.int64]:
         """(N,) the subject that the kept model predicts of each image."""

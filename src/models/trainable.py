@@ -40,11 +40,18 @@ def unfrozen(trained: frozenset[str], recipe: Recipe, epoch: int) -> frozenset[s
 
 @dataclass(frozen=True)
 class Phase:
-    """Epochs in a row that train the same blocks; the first `stop` blocks are frozen in them."""
+    """Epochs in a row that train the same blocks.
+
+    stop: the first `stop` blocks are frozen in them. untouched: so many of these have not trained
+    in an earlier phase either. pays: whether there are at least as many epochs as it takes passes
+    over the training images to cache the inputs of block `stop`.
+    """
 
     trained: frozenset[str]
     stop: int
+    untouched: int
     epochs: int
+    pays: bool
 
 
 def phases(
@@ -52,10 +59,12 @@ def phases(
 ) -> tuple[Phase, ...]:
     """The phases of a training, one unless the recipe unfreezes or freezes blocks on its way."""
     by_epoch = (unfrozen(trained, recipe, number) for number in range(1, epochs + 1))
-    return tuple(
-        Phase(blocks, frozen_prefix(network, blocks, recipe.batchnorm), len([*same]))
-        for blocks, same in groupby(by_epoch)
-    )
+    found, untouched = [], len(network.blocks)
+    for blocks, same in groupby(by_epoch):
+        stop, count = frozen_prefix(network, blocks, recipe.batchnorm), len([*same])
+        untouched = min(untouched, stop)
+        found.append(Phase(blocks, stop, untouched, count, count >= recipe.training_views))
+    return tuple(found)
 
 
 def block_rates(network: Network, recipe: Recipe) -> dict[str, float]:

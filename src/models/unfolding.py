@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input
 
@@ -40,19 +41,20 @@ class _Unfolded(torch.autograd.Function):
         )
         unfolded = windows.reshape(count * rows * columns, size * size * channels)
         product = unfolded @ weight.permute(0, 2, 3, 1).reshape(filters, -1).t()
-        ctx.save_for_backward(images, unfolded, weight)
-        ctx.stride = stride
+        ctx.save_for_backward(unfolded, weight)
+        ctx.shape, ctx.stride = images.shape, stride
         return product.view(count, rows, columns, filters).permute(0, 3, 1, 2)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         (gradient,) = gradients
-        images, unfolded, weight = ctx.saved_tensors
+        unfolded, weight = ctx.saved_tensors
         filters, channels, size, _ = weight.shape
         of_images = of_weight = None
         if ctx.needs_input_grad[0]:
             of_images = conv2d_input(  # type: ignore[no-untyped-call]
-                images.shape, weight, gradient, ctx.stride, size // 2
+                ctx.shape, weight, gradient, ctx.stride, size // 2
             )
         if ctx.needs_input_grad[1]:
             flat = gradient.permute(0, 2, 3, 1).reshape(-1, filters).t()

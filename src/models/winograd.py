@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 TILE, WINDOW = 4, 6  # sides of a tile of outputs, and of the inputs it depends on
@@ -69,7 +70,8 @@ def winograd_conv2d(images: Tensor, weight: Tensor) -> Tensor:
 class _Winograd(torch.autograd.Function):
     """Gradients are taken by the transposes of the steps forward, in the opposite order.
 
-    Transformed windows, 2.25 times as large as images, are kept for the gradient of the weights.
+    Transformed windows, 2.25 times as large as images where no tile juts out, are kept for the
+    gradient of the weights.
     """
 
     @staticmethod
@@ -80,6 +82,7 @@ class _Winograd(torch.autograd.Function):
         return _outputs(torch.bmm(windows, filters.mT), images.shape)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
         (gradient,) = gradients
         windows, filters = ctx.saved_tensors

@@ -123,14 +123,13 @@ def _check_current(
     faces: FaceSet, predictions: Predictions, records: Mapping[str, RunRecord]
 ) -> None:
     """Raise StaleInputError if images or networks have changed since they were evaluated."""
-    mend = "run `dvc repro evaluate`"
-    if not predictions.are_of(faces):
-        raise StaleInputError(str(paths.PREDICTIONS), "made from other faces or labels", mend)
+    predictions.check_are_of(faces)
     for name, record in records.items():
         path = paths.evaluated_model(name)
         evaluated = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
         if record.model and evaluated != record.model.md5:
-            raise StaleInputError(str(path), f"not of today's network of {name}", mend)
+            what = f"not of today's network of {name}"
+            raise StaleInputError(str(path), what, "run `dvc repro evaluate`")
 
 
 def _read_study() -> str | None:

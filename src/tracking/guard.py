@@ -15,6 +15,7 @@ import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -171,6 +172,11 @@ async def _refuse(send: Send, status: int, what: str) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+def names(address: str) -> frozenset[str] | None:
+    """The hosts that requests may name where `address` is bound: None, for any, but on loopback."""
+    return LOOPBACK | {address} if ip_address(address).is_loopback else None
+
+
 def main(folder: str, bound: str) -> None:
     """Serve the model in `folder` until interrupted, on the socket of the file number `bound`."""
     import uvicorn
@@ -182,8 +188,7 @@ def main(folder: str, bound: str) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     line = f"serving on http://{shown}:{port}/invocations; Ctrl-C ends it"
-    hosts = LOOPBACK if host in LOOPBACK else None
-    app = Guard(scoring_server.init(load_model(folder)), hosts, line)
+    app = Guard(scoring_server.init(load_model(folder)), names(host), line)
     config = uvicorn.Config(app, log_level="warning", limit_concurrency=WAITING)
     uvicorn.Server(config).run(sockets=[listener])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -109,13 +108,13 @@ def train(
     passes = Accumulation(network, compute, plan.recipe.label_smoothing, plan.batch_size)
     for epoch in history:
         on_epoch(epoch)
-    parts, part = phases(network, plan.trained, plan.recipe, plan.epochs), -1
+    phase, of_epochs = None, _of_epochs(network, plan)
     while not plan.ended(history):
         number, started = len(history) + 1, time.perf_counter()
-        if (now := _part(parts, number)) != part:
-            part, views = now, plan.recipe.training_views
-            pairs = ((training, views), (validation, validation.views))
-            training, validation = (_holding(parts, part, *pair, plan, cache) for pair in pairs)
+        if of_epochs[number - 1] is not phase:
+            phase = of_epochs[number - 1]
+            training = _holding(phase, training, plan.recipe.training_views, cache)
+            validation = _holding(phase, validation, validation.views, cache)
         epoch = _epoch(number, started, network, plan, optimizer, training, validation, passes)
         history = (*history, epoch)
         if choose(history, plan.recipe.select) is epoch:
@@ -155,34 +154,22 @@ def _copy(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
-def _part(parts: tuple[Phase, ...], number: int) -> int:
-    """The index of the phase that epoch `number` is in."""
-    ends = accumulate(part.epochs for part in parts)
-    return next(index for index, end in enumerate(ends) if number <= end)
+def _of_epochs(network: Network, plan: Plan) -> list[Phase]:
+    """The phase that each epoch is in."""
+    found = phases(network, plan.trained, plan.recipe, plan.epochs)
+    return [phase for phase in found for _ in range(phase.epochs)]
 
 
-def _holding(
-    parts: tuple[Phase, ...],
-    part: int,
-    examples: Examples,
-    views: int,
-    plan: Plan,
-    cache: CacheInputs | None,
-) -> Examples:
+def _holding(phase: Phase, examples: Examples, views: int, cache: CacheInputs | None) -> Examples:
     """The examples as a phase can take them: without what earlier ones have changed.
 
-    And with the outputs of blocks that trained in those and are frozen now, where the phase has at
-    least as many epochs as that takes passes over the training images.
+    And with the outputs of blocks that trained in those and are frozen now, where that pays.
     """
-    now = parts[part]
-    lowest = min((each.stop for each in parts[:part]), default=now.stop)
-    if now.stop <= lowest:
+    if phase.stop == phase.untouched:
         return examples
-    kept = tuple(each for each in examples.cached if each.start <= lowest)
+    kept = tuple(each for each in examples.cached if each.start <= phase.untouched)
     examples = replace(examples, cached=kept)
-    if cache is None or now.epochs < plan.recipe.training_views:
-        return examples
-    return cache(examples, now.stop, views)
+    return cache(examples, phase.stop, views) if cache and phase.pays else examples
 
 
 def _epoch(
@@ -195,7 +182,7 @@ def _epoch(
     validation: Examples,
     passes: Accumulation,
 ) -> Epoch:
-    compute, recipe = passes.compute, plan.recipe
+    compute, recipe, begun = passes.compute, plan.recipe, time.perf_counter()
     ranks = compute.ranks
     trained = unfrozen(plan.trained, recipe, number)
     unfreeze(network, trained, recipe.batchnorm)
@@ -220,7 +207,7 @@ def _epoch(
             losses.append(loss)
             totals = totals + sums
     scores = (totals / images).tolist()
-    speed = images / (time.perf_counter() - started)
+    speed = images / (time.perf_counter() - begun)
     val_scores = evaluate(network, validation, compute, stop)
     rate = max(group["lr"] for group in optimizer.param_groups)
     seconds = time.perf_counter() - started

@@ -36,9 +36,11 @@ def train_networks(
     Checkpoints stay until `on_results` has returned, which may fail to write what it is given.
     """
     results, checkpoints = [], []
+    frozen: Frozen | None = None
     for number, job in enumerate(jobs):
         untrained = Untrained.of(job)
-        if number == 0 or not job.freezes_alike:
+        if frozen is None or not job.freezes_alike:
+            frozen = None  # so that its caches make room for the next
             frozen = Frozen.of(untrained)
         untrained.network.load_state_dict(frozen.statistics, strict=False)
         share_norms(untrained.network, job.compute.ranks)
@@ -119,12 +121,14 @@ class Frozen:
         """What keeps the outputs of blocks of `network` that have trained and are frozen again."""
         if not _caches(job):
             return None
+        held = _in_memory(self.training, self.validation)
 
         def cached(examples: Examples, stop: int, views: int) -> Examples:
-            held = _in_memory(self.training, self.validation)
+            nonlocal held
             found = _cached(examples, network, stop, views, job, held)
             if found is examples:
                 _warn(job)
+            held += _in_memory(found) - _in_memory(examples)
             return found
 
         return cached
@@ -144,16 +148,12 @@ def _caches(job: TrainingJob) -> bool:
 def _stops(job: TrainingJob, network: Network, trained: frozenset[str]) -> list[int]:
     """The blocks whose inputs are worth a cache before any trains, from the first on.
 
-    That is the first that trains at all, and the first in a phase that has at least as many epochs
-    as the cache takes passes over the images, if none below it has trained in an earlier one.
+    That is the first that trains at all, and the first in a phase that is long enough, if none
+    below it has trained in an earlier one.
     """
-    recipe = job.recipe
-    lasting = frozen_prefix(network, trained, recipe.batchnorm)
-    early, lowest = [], len(network.blocks)
-    for phase in phases(network, trained, recipe, job.experiment.epochs):
-        if phase.stop <= lowest and phase.epochs >= recipe.training_views:
-            early.append(phase.stop)
-        lowest = min(lowest, phase.stop)
+    lasting = frozen_prefix(network, trained, job.recipe.batchnorm)
+    found = phases(network, trained, job.recipe, job.experiment.epochs)
+    early = [phase.stop for phase in found if phase.stop == phase.untouched and phase.pays]
     return sorted({stop for stop in (lasting, *early) if stop})
 
 
@@ -199,6 +199,6 @@ def checkpoint_of(job: TrainingJob, *starts: tuple[int, ...]) -> Checkpoint:
     starts: the blocks that cached training inputs go into, and those of validation inputs.
     """
     experiment = job.experiment.model_copy(update={"seeds": None})
-    key = job.key(__name__, experiment, job.recipe, job.seed, starts)
+    key = job.key(__name__, experiment, job.recipe, job.seed, starts, _caches(job))
     path = job.scratch / f"{job.name}-seed{job.seed}.checkpoint"
     return Checkpoint(path, key, job.compute.ranks)

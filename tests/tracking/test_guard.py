@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from src.tracking import guard
-from src.tracking.guard import AT_ONCE, LARGEST, LONGEST, LOOPBACK, SKIPPED, Guard, Message
+from src.tracking.guard import AT_ONCE, LARGEST, LONGEST, LOOPBACK, SKIPPED, Guard, Message, names
 
 LINE = "serving on http://127.0.0.1:5001/invocations"
 
@@ -161,6 +161,16 @@ def test_no_more_requests_are_in_memory_than_allowed_and_all_are_answered() -> N
 
     assert asyncio.run(many()) == [(200, 2)] * (3 * AT_ONCE)
     assert model.most == AT_ONCE
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.1.1", "::1"])
+def test_on_every_loopback_address_requests_name_this_machine(address: str) -> None:
+    assert names(address) == LOOPBACK | {address}
+
+
+@pytest.mark.parametrize("address", ["192.0.2.7", "::", "fe80::1%eth0"])
+def test_elsewhere_requests_may_name_any_host(address: str) -> None:
+    assert names(address) is None
 
 
 def test_the_line_that_names_the_address_is_printed_once_it_answers(

@@ -138,6 +138,7 @@ def test_the_key_covers_all_that_the_run_is_a_function_of(
     job: TrainingJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starting_point, experiment, recipe = job.starting_point, job.experiment, job.recipe
+    uncached = job.params.engine.model_copy(update={"cache_prefix": False})
     others = [
         replace(job, starting_point=replace(starting_point, faces_digest="other")),
         replace(job, starting_point=replace(starting_point, source_digest="other")),
@@ -147,6 +148,7 @@ def test_the_key_covers_all_that_the_run_is_a_function_of(
         replace(job, recipe=recipe.model_copy(update={"batchnorm": "recalibrate"})),
         replace(job, recipe=recipe.model_copy(update={"learning_rate": 0.5})),
         replace(job, seed=1),
+        replace(job, params=job.params.model_copy(update={"engine": uncached})),
         replace(job, compute=Compute(CPU32.device, torch.bfloat16)),
     ]
     keys = [checkpoint_of(each, (4,), (4,)).key for each in (job, *others)]

@@ -13,6 +13,7 @@ from src.data.faceset import FaceSet
 from src.models.network import ModelSpec, Network
 from src.models.trainable import phases
 from src.training.cost import epoch_flops
+from src.training.inputs import Activations, ActivationsOnDisk, Inputs
 from src.training.job import TrainingJob
 from src.training.loop import Examples, Plan, train
 from src.training.networks import Frozen
@@ -111,6 +112,24 @@ def test_what_neither_memory_nor_disk_has_room_for_is_computed_in_every_epoch(
     cache = frozen.cache(job, Untrained.of(job).network)
     assert cache is not None and cache(frozen.training, 4, 2) is frozen.training
     assert "neither memory nor disk has room" in capsys.readouterr().err
+
+
+def test_what_is_kept_on_the_way_counts_towards_the_limit(job: TrainingJob) -> None:
+    def caches(limit: float) -> list[Inputs]:
+        """Of conv3_x and then of conv4_x, of training and validation images each."""
+        engine = job.params.engine.model_copy(update={"cache_limit": limit})
+        own = replace(job, params=job.params.model_copy(update={"engine": engine}))
+        untrained = Untrained.of(own)
+        frozen = Frozen.of(untrained)
+        cache = frozen.cache(own, untrained.network)
+        assert cache is not None
+        both = [cache(examples, 4, 1) for examples in (frozen.training, frozen.validation)]
+        return [each.cached[number] for number in (0, 1) for each in both]
+
+    sizes = [each.values.nbytes for each in caches(1) if isinstance(each, Activations)]
+    assert len(sizes) == 4
+    kinds = [[*map(type, caches((sum(sizes) + more) / 2**30))] for more in (1, -1)]
+    assert kinds == [[Activations] * 4, [*[Activations] * 3, ActivationsOnDisk]]
 
 
 def test_the_least_arithmetic_is_that_of_the_phases(job: TrainingJob) -> None:
