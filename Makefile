@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # console script holds the path of the folder that it was installed in, and fails if that moves.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
 PRESET ?=
-NAME ?= strategies
+NAME = strategies
 AUDIT := pip-audit==2.10.1
 KILLS ?= 1
 FAULTS ?= tests/faults tests --kills $(KILLS)
@@ -22,7 +22,7 @@ help: ## list the targets
 
 setup: $(VENV)/.ready ## create .venv with the exact versions of requirements.lock
 	@made="$$(sed -n 's/^command = .* -m venv .*--clear //p' $(VENV)/pyvenv.cfg)"; \
-	test "$$made" = '$(CURDIR)/$(VENV)' || echo "note: this environment was made as $$made; make" \
+	test "$$made" = "$(CURDIR)/$(VENV)" || echo "note: this environment was made as $$made; make" \
 		"works here, but before \`. $(BIN)/activate\` run \`rm -r $(VENV) && make setup\`"
 
 $(VENV)/.ready: requirements.lock pyproject.toml

@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -128,21 +129,23 @@ def _scratch() -> Path:
 def _temporary(path: Path) -> Path:
     """An empty file in the scratch folder of the project that `path` is in.
 
-    Beside `path` outside of a project, or where the scratch folder is on another file system. The
-    name says whose it is, for `sweep`.
+    In `.cache` itself where its `tmp` is on another file system, and beside `path` where that is,
+    too, or outside of a project. In the project's, the name says whose it is, for `sweep`.
     """
     owner = f"{os.getpid()}{_host()}"
     beside = path.parent.resolve()
     project = _project(beside)
-    if project:
-        try:
-            scratch = project / SCRATCH / "tmp"
+    for scratch in _scratches(project) if project else ():
+        with suppress(OSError):  # a scratch folder that cannot be written to costs no output
             scratch.mkdir(parents=True, exist_ok=True)
             if scratch.stat().st_dev == beside.stat().st_dev:
                 return _empty(scratch, owner, path.suffix)
-        except OSError:  # a scratch folder that cannot be written to costs no output
-            pass
     return _empty(beside, f".{path.name}.", path.suffix)
+
+
+def _scratches(project: Path) -> tuple[Path, Path]:
+    """Where its unfinished files are; the first may be a link to another disk."""
+    return project / SCRATCH / "tmp", project / SCRATCH
 
 
 def _writable(folder: Path) -> bool:
@@ -184,7 +187,7 @@ def sweep() -> None:
     if project is None:
         return
     host = _host()
-    for path in (project / SCRATCH / "tmp").glob("*@*"):
+    for path in chain.from_iterable(folder.glob("*@*") for folder in _scratches(project)):
         process, _, _ = path.name.partition("@")
         if path.name.startswith(process + host) and process.isdigit() and not _alive(int(process)):
             with suppress(OSError):  # another user's, or a disk that is only read

@@ -6,6 +6,7 @@ A preset thereby changes params.yaml, like any `-S`, and DVC records what it cha
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ from src.errors import ConfigError
 # A shell passes over the exit code of `$(...)`, and DVC would run without the preset. It refuses
 # this, which is no `key=value`, before it does anything, on fewer lines than an unknown option.
 REFUSED = "-S refused-for-the-error-above"
+
+# What a shell splits an argument at or expands, and what Hydra takes for text without quotes.
+CHANGED = re.compile(r"[\s*?\[]")
+PLAIN = re.compile(r"[A-Za-z_/][\w./-]*", re.ASCII)
+NOT_TEXT = frozenset({"true", "false", "null", "nan", "inf"})
 
 
 def overrides(name: str) -> list[str]:
@@ -32,6 +38,7 @@ def overrides(name: str) -> list[str]:
     preset, base = read_preset(name), read_yaml(PARAMS)
     if not isinstance(base, dict):
         raise ConfigError(str(PARAMS), "not a mapping", "give keys and their values")
+    validate(Params, with_study(base, Path()), str(PARAMS))
     validate(Params, with_study(changed(base, preset), Path()), f"preset {name!r}")
     replacing = []
     if STUDY in preset:
@@ -63,9 +70,16 @@ def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _hydra(value: Any) -> str:
-    """A value in Hydra's override grammar, without spaces, so that a shell does not split it."""
+    """A value in Hydra's override grammar, without spaces, so that a shell does not split it.
+
+    Quotes reach Hydra from within `$(...)`. Raises ConfigError for text that a shell would change.
+    """
     if isinstance(value, str):
-        return value
+        if CHANGED.search(value):
+            mend = "write it into params.yaml, since a shell would split or expand an argument"
+            raise ConfigError("a preset", f"{value!r} has spaces or wildcards", mend)
+        plain = PLAIN.fullmatch(value) and value.lower() not in NOT_TEXT
+        return value if plain else json.dumps(value, ensure_ascii=False)
     if isinstance(value, list):
         return f"[{','.join(map(_hydra, value))}]"
     if isinstance(value, dict):

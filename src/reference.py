@@ -23,7 +23,8 @@ INTRODUCTION = f"""\
 
 Every key of [{PARAMS}](../{PARAMS}) and of the origin files in `data/` and `weights/`. NAME stands
 for a name of your choice. This page is generated: `python -m src.reference` writes it from the
-models that validate the files before any work starts.
+models that validate the files before any work starts. A key that stands in {PARAMS} has to stay
+there even at its default, since dvc.yaml may name it.
 """
 HEADER = ("| key | value | default | meaning |", "| --- | --- | --- | --- |")
 LIMITS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -95,6 +96,26 @@ def test_outside_a_project_nothing_but_the_output_is_made(
     write_text(Path("out/a.txt"), "a")
     sweep()
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "a.txt"]
+
+
+def test_where_the_scratch_folder_is_a_link_to_another_disk_nothing_is_left_beside_outputs(
+    here: Path,
+) -> None:
+    memory = Path("/dev/shm")  # noqa: S108
+    if not memory.is_dir() or memory.stat().st_dev == here.stat().st_dev:
+        pytest.skip("needs a second file system at /dev/shm")
+    folder = memory / f"files-{os.getpid()}"
+    folder.mkdir()
+    TEMPORARY.parent.mkdir(exist_ok=True)
+    TEMPORARY.symlink_to(folder)
+    try:
+        kill_while_writing()
+        assert not list(Path("models").iterdir())
+        (left,) = TEMPORARY.parent.glob("*@*")
+        sweep()
+        assert not left.exists()
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_an_output_on_another_file_system_is_written_beside_itself(here: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,44 @@ def test_dvc_writes_what_the_preset_says(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_arguments_survive_a_shell_unquoted(name: str) -> None:
     assert not any(character in pair for pair in overrides(name) for character in " '\"$*?;&|<>")
+
+
+def own_preset(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """A folder with the shipped params.yaml and a preset `own`."""
+    (folder / PARAMS).write_text(PARAMS.read_text())
+    (folder / "conf").mkdir()
+    (folder / "conf" / "own.yaml").write_text(text)
+    monkeypatch.chdir(folder)
+
+
+@pytest.mark.parametrize("text", ["12", "null", "on-1", "Smith,John", 'say "so"', "inf"])
+def test_text_that_hydra_would_read_as_something_else_stays_text(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patterns = [text.replace(" ", "_"), "other"]
+    classes = json.dumps({"one": patterns[:1], "two": patterns[1:]})
+    own_preset(tmp_path, monkeypatch, f"data: {{classes: {classes}}}\n")
+    for file, changes in to_path_overrides(overrides("own")).items():
+        apply_overrides(tmp_path / file, changes)
+    assert read_yaml(PARAMS)["data"]["classes"]["one"] == patterns[:1]
+
+
+@pytest.mark.parametrize("text", ["George W Bush", "B*", "B?b"])
+def test_text_that_a_shell_would_change_is_refused(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_preset(tmp_path, monkeypatch, f'data: {{classes: {{one: ["{text}"], two: [x]}}}}\n')
+    with pytest.raises(ConfigError, match=r"spaces or wildcards; write it into params\.yaml"):
+        overrides("own")
+
+
+def test_a_fault_of_the_settings_is_not_laid_at_the_presets_door(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_preset(tmp_path, monkeypatch, "seeds: 2\n")
+    PARAMS.write_text(PARAMS.read_text().replace("device: auto", "device: gpu"))
+    with pytest.raises(ConfigError, match=r"^params\.yaml: engine\.device"):
+        overrides("own")
 
 
 def test_the_reference_preset_trains_as_the_published_table_says() -> None:

@@ -25,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Rank the experiments of params.yaml for this dataset before any of them is trained.
 
     The ranking depends on the number of training images, and on how well linear probes of the
-    source network's frozen features tell the subjects apart. The expected training time of each
-    experiment on this machine is shown beside it.
+    source network's frozen features tell the subjects apart. The expected training time of one
+    seed of each experiment on this machine is shown beside it.
     """
     parser = cli.parser("src.advise", str(main.__doc__), EXAMPLES)
     parser.add_argument("--faces", type=Path, default=paths.FACES, help="default: %(default)s")
@@ -66,7 +66,7 @@ def show(advice: Advice, result: Outcome | None) -> None:
     for reason in advice.reasons:
         console.print(f"- {reason}", highlight=False)
     table = Table()
-    for title in ("", "experiment", "strategy", "parameters", "expected seconds"):
+    for title in ("", "experiment", "strategy", "parameters", "seconds a seed"):
         table.add_column(title, justify="left" if title in ("experiment", "strategy") else "right")
     if result:
         table.add_column("test accuracy", justify="right")

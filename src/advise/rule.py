@@ -26,7 +26,7 @@ RULE: Mapping[tuple[bool, bool], tuple[Strategy, ...]] = {  # (small, similar): 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An experiment to rank. `seconds` is the expected training time on this machine."""
+    """An experiment to rank. `seconds` is a seed's expected training time here."""
 
     name: str
     strategy: Strategy

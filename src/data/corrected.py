@@ -56,7 +56,8 @@ class Corrections:
             return None
         if decided.to not in subjects:
             what = f"{decided.to} is no subject of the dataset"
-            raise OriginError(f"{self.where}: {entry.file}", what, "name one that is, or drop it")
+            mend = "name one that is, drop the image, or lower unknown.held_out if that took it"
+            raise OriginError(f"{self.where}: {entry.file}", what, mend)
         return replace(entry, subject=decided.to)
 
     def counts(self) -> dict[str, int]:

@@ -39,17 +39,18 @@ HEADER = tuple(field.name for field in fields(Correction))
 
 
 def read_corrections(path: Path) -> tuple[Correction, ...]:
-    """The decisions in `path`; none if there is no such file. Raises ConfigError."""
+    """The decisions in `path`; none if it is empty or not there. Raises ConfigError."""
     if not path.exists():
         return ()
+    mend = f"restore it with git, or begin it with {','.join(HEADER)}"
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            header, *rows = [*csv.reader(file)] or [[]]
+            header, *rows = [*csv.reader(file)] or [HEADER]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(str(path), f"cannot be read ({error})", "restore it with git") from None
     if tuple(header) != HEADER:
         what = f"its first line is not {','.join(HEADER)}"
-        raise ConfigError(str(path), what, "restore it with git")
+        raise ConfigError(str(path), what, mend)
     found = tuple(_correction(path, number, row) for number, row in enumerate(rows, 2) if row)
     seen = set[tuple[str, str]]()
     for each in found:

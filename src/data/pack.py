@@ -77,13 +77,8 @@ class PackedDataset:
             "corrections": dict(self.corrections),
             "found": {kind: counts[kind] for kind in KINDS},
             "dropped": len(dropped),
-            "findings": [_written(finding) for finding in self.findings],
+            "findings": [asdict(finding) for finding in self.findings],
         }
-
-
-def _written(finding: AuditFinding) -> dict[str, Any]:
-    """A finding as data/audit.json has it, which says in words how many more there are."""
-    return {name: value for name, value in asdict(finding).items() if name != "count"}
 
 
 def pack(

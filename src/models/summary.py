@@ -133,6 +133,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--experiment", default="Baseline", help="a name under `experiments`")
     parser.add_argument("--classes", type=int, default=100, help="subjects to tell apart")
     options = parser.parse_args(argv)
+    if options.classes < 1:
+        parser.error("--classes is below 1; give the number of subjects")
     params = load_params()
     experiment, recipe = params.experiment(options.experiment), params.recipe_of(options.experiment)
     spec = ModelSpec(

@@ -137,7 +137,7 @@ class Card:
         """Kind of audit finding, in words, to how many there are and how many images they cost."""
         found = self.inputs.findings
         return {
-            kind.replace("_", " "): (len(own), _dropped(own))
+            kind.replace("_", " "): (sum(each.count for each in own), _dropped(own))
             for kind in KINDS
             if (own := [each for each in found if each.kind == kind])
         }
@@ -152,7 +152,7 @@ class Card:
     @property
     def rendered(self) -> bool:
         """Whether the faces are drawn by this project, and so show nobody."""
-        return self._origin_file.get("kind") == "synthetic"
+        return self._origin_file.get("kind") in ("synthetic", "objects")
 
     @property
     def licence(self) -> str:

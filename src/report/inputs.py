@@ -173,7 +173,13 @@ def _read_findings() -> tuple[AuditFinding, ...]:
     audit = _read_json(paths.AUDIT)
     with _of_this_version(paths.AUDIT):
         return tuple(
-            AuditFinding(each["kind"], tuple(each["files"]), each["note"], tuple(each["dropped"]))
+            AuditFinding(
+                each["kind"],
+                tuple(each["files"]),
+                each["note"],
+                tuple(each["dropped"]),
+                each.get("count", 1),
+            )
             for each in audit["findings"]
         )
 

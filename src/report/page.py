@@ -86,7 +86,10 @@ class Page:
     @property
     def found(self) -> Mapping[str, int]:
         """Kind of audit finding, in words, to how many there are."""
-        return Counter(finding.kind.replace("_", " ") for finding in self.inputs.findings)
+        found = Counter[str]()
+        for finding in self.inputs.findings:
+            found[finding.kind.replace("_", " ")] += finding.count
+        return found
 
     @property
     def published_on(self) -> str:

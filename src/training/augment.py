@@ -118,8 +118,9 @@ def random_boxes(augment: Augment, images: int, size: int, generator: Generator)
     attempt = fits.int().argmax(1, keepdim=True)
     none = ~fits.any(1, keepdim=True)
     wide = min(max(1.0, augment.ratio[0]), augment.ratio[1])  # a square's own ratio is 1
-    height = height.gather(1, attempt).where(~none, torch.tensor(min(size, round(size / wide))))
-    width = width.gather(1, attempt).where(~none, torch.tensor(min(size, round(size * wide))))
+    largest = [max(1, min(size, round(side))) for side in (size / wide, size * wide)]
+    height = height.gather(1, attempt).where(~none, torch.tensor(largest[0]))
+    width = width.gather(1, attempt).where(~none, torch.tensor(largest[1]))
     sides = torch.cat([height, width], 1)
     place = (torch.rand(images, 2, generator=generator) * (size - sides + 1)).floor()
     place = place.where(~none, ((size - sides) / 2).floor())

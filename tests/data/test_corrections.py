@@ -141,12 +141,14 @@ def test_a_corrected_image_of_one_held_out_is_no_stranger(
     after = packed(Correction("faces", file, stranger, "rename", known), held_out=0.25)
     assert contents(after) == contents(before)
     assert len(after.strangers) == len(before.strangers) - 1
-    with pytest.raises(OriginError, match=f"{stranger} is no subject of the dataset"):
+    with pytest.raises(OriginError, match=f"{stranger} is no subject .* lower unknown.held_out"):
         packed(Correction("faces", f"{known}/0.png", known, "rename", stranger), held_out=0.25)
 
 
 def test_a_folder_in_place_of_the_decisions_is_refused(tmp_path: Path) -> None:
     assert read_corrections(tmp_path / "none.csv") == ()
+    (tmp_path / "empty.csv").touch()
+    assert read_corrections(tmp_path / "empty.csv") == ()
     with pytest.raises(ConfigError, match=f"^{tmp_path}: cannot be read"):
         read_corrections(tmp_path)
 

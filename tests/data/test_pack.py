@@ -130,7 +130,7 @@ def test_near_duplicates_that_are_not_listed_count_in_the_report(
     assert report["found"]["near_duplicate"] == 5
     shown, rest = report["findings"]
     assert len(shown["files"]) == 2 and shown.keys() == rest.keys()
-    assert rest["note"] == "4 more pairs, which are not listed"
+    assert (rest["note"], rest["count"]) == ("4 more pairs, which are not listed", 4)
 
 
 def test_different_images_are_not_near_duplicates(tmp_path: Path) -> None:

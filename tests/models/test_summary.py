@@ -39,6 +39,12 @@ def test_a_classical_head_is_shown_by_its_kind(
     assert f"{0 if kind == 'knn' else 1539:,} trainable" in total
 
 
+def test_fewer_subjects_than_one_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--classes", "0"])
+    assert "--classes is below 1" in capsys.readouterr().err
+
+
 def test_the_table_of_a_trained_network_names_neighbours_and_layers_alike() -> None:
     spec = ModelSpec(
         backbone="resnet18",

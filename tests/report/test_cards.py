@@ -132,10 +132,22 @@ def test_the_dataset_card_counts_an_image_once_and_an_empty_subject_as_none(
         for one in ("a.jpg", "b.jpg")
     ]
     empty = {"kind": "empty_subject", "files": ["eve"], "note": "", "dropped": ["eve"]}
-    write_json(paths.AUDIT, {"findings": [*pairs, empty]})
+    unlisted = {**pairs[0], "files": [], "dropped": [], "count": 1000}
+    write_json(paths.AUDIT, {"findings": [*pairs, unlisted, empty]})
     main([])
     card = paths.DATASET_CARD.read_text()
-    assert "| near duplicate | 2 | 1 |" in card and "| empty subject | 1 | 0 |" in card
+    assert "| near duplicate | 1002 | 1 |" in card and "| empty subject | 1 | 0 |" in card
+
+
+def test_drawn_objects_are_nobodys_photographs_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fabricate.write_project(tmp_path, fabricate.faces())
+    monkeypatch.chdir(tmp_path)
+    origin = Path(json.loads(Path(PARAMS).read_text())["data"]["origin"])
+    origin.write_text("kind: objects\n")
+    main([])
+    assert "none is a photograph of anyone" in paths.DATASET_CARD.read_text()
 
 
 @pytest.mark.parametrize(

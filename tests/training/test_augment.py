@@ -66,6 +66,13 @@ def test_crops_are_spread_as_torchvisions(augment: Augment) -> None:
     assert ks_2samp(*area).pvalue > 0.001
 
 
+@pytest.mark.parametrize("ratio", [(200.0, 200.0), (0.005, 0.005)])
+def test_crops_of_extreme_ratios_have_a_pixel_at_least(ratio: tuple[float, float]) -> None:
+    augment = Augment(random_resized_crop=True, ratio=ratio)
+    boxes = random_boxes(augment, 4, 64, torch.Generator().manual_seed(0))
+    assert sorted(boxes[0, 2:].tolist()) == [1, 64]
+
+
 @pytest.mark.parametrize("ratio", [(2.0, 3.0), (0.25, 0.5), (0.5, 2.0)])
 def test_where_no_crop_fits_it_is_the_centred_one_that_torchvision_takes(
     ratio: tuple[float, float],
