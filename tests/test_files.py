@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -41,6 +40,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "params.yaml").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def another_disk(here: Path) -> Iterator[Path]:
+    """An empty folder on another file system than the project's."""
+    memory = Path("/dev/shm")  # noqa: S108
+    if not memory.is_dir() or memory.stat().st_dev == here.stat().st_dev:
+        pytest.skip("needs a second file system at /dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
 
 
 @contextmanager
@@ -99,40 +108,24 @@ def test_outside_a_project_nothing_but_the_output_is_made(
 
 
 def test_where_the_scratch_folder_is_a_link_to_another_disk_nothing_is_left_beside_outputs(
-    here: Path,
+    here: Path, another_disk: Path
 ) -> None:
-    memory = Path("/dev/shm")  # noqa: S108
-    if not memory.is_dir() or memory.stat().st_dev == here.stat().st_dev:
-        pytest.skip("needs a second file system at /dev/shm")
-    folder = memory / f"files-{os.getpid()}"
-    folder.mkdir()
     TEMPORARY.parent.mkdir(exist_ok=True)
-    TEMPORARY.symlink_to(folder)
-    try:
-        kill_while_writing()
-        assert not list(Path("models").iterdir())
-        (left,) = TEMPORARY.parent.glob("*@*")
-        sweep()
-        assert not left.exists()
-    finally:
-        shutil.rmtree(folder)
+    TEMPORARY.symlink_to(another_disk)
+    kill_while_writing()
+    assert not list(Path("models").iterdir())
+    (left,) = TEMPORARY.parent.glob("*@*")
+    sweep()
+    assert not left.exists()
 
 
-def test_an_output_on_another_file_system_is_written_beside_itself(here: Path) -> None:
-    memory = Path("/dev/shm")  # noqa: S108
-    if not memory.is_dir() or memory.stat().st_dev == here.stat().st_dev:
-        pytest.skip("needs a second file system at /dev/shm")
-    folder = memory / f"files-{os.getpid()}"
-    folder.mkdir()
-    Path("models").symlink_to(folder)
-    try:
-        with atomic(Path("models/one")) as temporary:
-            assert temporary.parent == folder.resolve()
-        assert [path.name for path in folder.iterdir()] == ["one"]
-    finally:
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
+def test_an_output_on_another_file_system_is_written_beside_itself(
+    here: Path, another_disk: Path
+) -> None:
+    Path("models").symlink_to(another_disk)
+    with atomic(Path("models/one")) as temporary:
+        assert temporary.parent == another_disk.resolve()
+    assert [path.name for path in another_disk.iterdir()] == ["one"]
 
 
 def test_a_scratch_folder_that_cannot_be_made_costs_no_output(here: Path) -> None:
