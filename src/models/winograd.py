@@ -42,14 +42,10 @@ _OUTPUTS: list[list[float]] = [
 ]
 
 
-def _of_both_sides(rows: list[list[float]]) -> Tensor:
-    """The matrix that transforms flattened squares as that of `rows` does rows and columns."""
-    matrix = torch.tensor(rows, dtype=torch.float64, device="cpu")
-    return torch.kron(matrix, matrix)
-
-
-# One product each does for all tiles and channels what the paper does in two for each tile.
-INPUTS, FILTERS, OUTPUTS = (_of_both_sides(rows) for rows in (_INPUTS, _FILTERS, _OUTPUTS))
+INPUTS, FILTERS, OUTPUTS = (
+    torch.tensor(rows, dtype=torch.float64, device="cpu") for rows in (_INPUTS, _FILTERS, _OUTPUTS)
+)
+FILTERS_AT_ONCE = torch.kron(FILTERS, FILTERS)  # of so few rows, two products take longer than one
 
 
 def grid(height: int, width: int) -> tuple[int, int]:
@@ -98,13 +94,22 @@ class _Winograd(torch.autograd.Function):
 def _transformed_filters(weight: Tensor) -> Tensor:
     """(D, C, 3, 3) to (36, D, C)."""
     flat = weight.permute(2, 3, 0, 1).reshape(9, -1)
-    return _product(FILTERS.to(weight.dtype), flat).view(-1, *weight.shape[:2])
+    return _product(FILTERS_AT_ONCE.to(weight.dtype), flat).view(-1, *weight.shape[:2])
 
 
 def _filters_transposed(gradient: Tensor) -> Tensor:
     _, filters, channels = gradient.shape
-    flat = _product(FILTERS.to(gradient.dtype).t(), gradient.view(WINDOW**2, -1))
+    matrix = FILTERS_AT_ONCE.to(gradient.dtype).t()
+    flat = _product(matrix, gradient.view(WINDOW**2, -1))
     return flat.view(3, 3, filters, channels).permute(2, 3, 0, 1)
+
+
+def _both_sides(matrix: Tensor, squares: Tensor) -> Tensor:
+    """(K * K, N) to (M * M, N): N squares S of K rows to matrix @ S @ matrix.t()."""
+    matrix = matrix.to(squares.dtype)
+    rows, inner = matrix.shape
+    half = _product(matrix, squares.view(inner, -1)).view(rows, inner, -1)
+    return (matrix @ half).view(rows**2, -1)
 
 
 def _product(matrix: Tensor, columns: Tensor) -> Tensor:
@@ -128,14 +133,14 @@ def _transformed_windows(images: Tensor) -> Tensor:
         (WINDOW, WINDOW, count, *grid(*size), channels),
         (per_row, per_pixel, per_image, TILE * per_row, TILE * per_pixel, per_channel),
     )
-    transformed = INPUTS.to(images.dtype) @ windows.reshape(WINDOW**2, -1)
+    transformed = _both_sides(INPUTS, windows.reshape(WINDOW**2, -1))
     return transformed.view(WINDOW**2, -1, channels)
 
 
 def _windows_transposed(gradient: Tensor, shape: torch.Size) -> Tensor:
     count, channels, height, width = shape
     rows, columns = grid(height, width)
-    windows = INPUTS.to(gradient.dtype).t() @ gradient.view(WINDOW**2, -1)
+    windows = _both_sides(INPUTS.t(), gradient.view(WINDOW**2, -1))
     windows = windows.view(WINDOW, WINDOW, count, rows, columns, channels)
     padded = gradient.new_zeros(count, TILE * rows + 2, TILE * columns + 2, channels)
     for row in range(WINDOW):
@@ -149,7 +154,7 @@ def _outputs(products: Tensor, shape: torch.Size) -> Tensor:
     """(36, tiles, D) to (N, D, H, W), for images of `shape`."""
     count, _, height, width = shape
     rows, columns = grid(height, width)
-    tiles = OUTPUTS.to(products.dtype) @ products.view(WINDOW**2, -1)
+    tiles = _both_sides(OUTPUTS, products.view(WINDOW**2, -1))
     pixels = tiles.view(TILE, TILE, count, rows, columns, -1).permute(2, 3, 0, 4, 1, 5)
     whole = pixels.reshape(count, TILE * rows, TILE * columns, -1)
     return whole[:, :height, :width].permute(0, 3, 1, 2)
@@ -160,7 +165,7 @@ def _outputs_transposed(gradient: Tensor) -> Tensor:
     rows, columns = grid(*size)
     pixels = _filled_up(gradient).view(count, rows, TILE, columns, TILE, filters)
     tiles = pixels.permute(2, 4, 0, 1, 3, 5).reshape(TILE**2, -1)
-    products = OUTPUTS.to(gradient.dtype).t() @ tiles
+    products = _both_sides(OUTPUTS.t(), tiles)
     return products.view(WINDOW**2, -1, filters)
 
 
