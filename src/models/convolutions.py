@@ -30,16 +30,19 @@ UNFOLD_STRIDED = 128
 class WinogradLimits:
     """From where on Winograd's filtering pays; under it, its transforms cost what it saves.
 
-    channels: in and out; tiles: of a batch; pixels: outputs per tile, 16 where no tile juts out.
+    channels: in and out, where weights train; answer_channels: where nothing does. tiles: of a
+    batch; pixels: outputs per tile, 16 where no tile juts out.
     """
 
     dtypes: tuple[torch.dtype, ...] = (torch.float32,)
     channels: int = 128
+    answer_channels: int = 256
     tiles: int = 64
     pixels: float = 10
 
 
 WINOGRAD = WinogradLimits()
+ANSWERED_AT_ONCE = 64  # images by Winograd's filtering, which bounds the memory of their windows
 
 
 def speed_up_convolutions(network: nn.Module) -> None:
@@ -86,6 +89,19 @@ def torchs_convolutions() -> Iterator[None]:
         TrainingConv2d.chooses = True
 
 
+@contextmanager
+def answers_for_training() -> Iterator[None]:
+    """Inside the block, convolutions are fast where nothing trains, too, and round by their batch.
+
+    For figures of training alone: what is predicted of an image depends on no other.
+    """
+    TrainingConv2d.answers = True
+    try:
+        yield
+    finally:
+        TrainingConv2d.answers = False
+
+
 def _is_plain(module: nn.Conv2d) -> bool:
     """Whether it is a plain square convolution, of more than one pixel and without a bias."""
     size = module.kernel_size[0]
@@ -106,28 +122,34 @@ class TrainingConv2d(nn.Conv2d):
     """A convolution that trains in the way that is fastest for its shapes."""
 
     chooses: ClassVar[bool] = True
+    answers: ClassVar[bool] = False
 
     def forward(self, input: Tensor) -> Tensor:  # torch's name
         """(N, C, H, W) to (N, D, H', W'), as `nn.Conv2d`."""
         trains = torch.is_grad_enabled() and self.weight.requires_grad
-        if not (trains and self.chooses) or input.device.type != "cpu":
+        if not (self.chooses and (trains or self.answers)) or input.device.type != "cpu":
             return super().forward(input)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else input.dtype
-        if self._winograd_pays(input, dtype):
+        if self._winograd_pays(input, dtype, trains):
             with torch.autocast("cpu", enabled=False):
-                return winograd_conv2d(input.to(dtype), self.weight.to(dtype))
-        if self._unfolding_pays(input, dtype):
+                images, weight = input.to(dtype), self.weight.to(dtype)
+                if trains:
+                    return winograd_conv2d(images, weight)
+                parts = torch.split(images, ANSWERED_AT_ONCE)
+                return torch.cat([winograd_conv2d(part, weight) for part in parts])
+        if trains and self._unfolding_pays(input, dtype):
             with torch.autocast("cpu", enabled=False):
                 return unfolded_conv2d(input.to(dtype), self.weight.to(dtype), self.stride[0])
         return super().forward(input)
 
-    def _winograd_pays(self, input: Tensor, dtype: torch.dtype) -> bool:
+    def _winograd_pays(self, input: Tensor, dtype: torch.dtype, trains: bool) -> bool:
         images, channels, height, width = input.shape
+        fewest = WINOGRAD.channels if trains else WINOGRAD.answer_channels
         rows, columns = grid(height, width)
         return (
             dtype in WINOGRAD.dtypes
             and (self.kernel_size, self.stride) == ((3, 3), (1, 1))
-            and min(channels, self.out_channels) >= WINOGRAD.channels
+            and min(channels, self.out_channels) >= fewest
             and images * rows * columns >= WINOGRAD.tiles
             and height * width >= WINOGRAD.pixels * rows * columns
         )

@@ -11,6 +11,7 @@ from src.models.convolutions import (
     DepthwiseConv2d,
     TrainingConv2d,
     WinogradLimits,
+    answers_for_training,
     speed_up_convolutions,
     torchs_convolutions,
 )
@@ -206,3 +207,22 @@ def test_convolutions_that_are_not_plain_stay_as_they_are() -> None:
     ]
     speed_up_convolutions(nn.Sequential(*others))
     assert {type(layer) for layer in others} == {nn.Conv2d}
+
+
+@pytest.mark.parametrize("count", [16, 64, 70])
+def test_without_gradients_winograd_serves_the_figures_of_training_alone(count: int) -> None:
+    torch.manual_seed(0)
+    wide, narrower = (nn.Conv2d(width, width, 3, 1, 1, bias=False) for width in (256, 128))
+    speed_up_convolutions(nn.Sequential(wide, narrower))
+    images = torch.randn(count, 256, 8, 8)
+    expected = nn.functional.conv2d(images, wide.weight, padding=1)
+    with torch.no_grad():
+        assert torch.equal(wide(images), expected)
+        with answers_for_training():
+            found = wide(images)
+            few = images[:, :128]
+            direct = nn.functional.conv2d(few, narrower.weight, padding=1)
+            assert torch.equal(narrower(few), direct), "its transforms cost what it saves"
+        assert torch.equal(wide(images), expected), "only inside the block"
+    assert not torch.equal(found, expected)
+    assert (found - expected).norm() < 5e-6 * expected.norm()
