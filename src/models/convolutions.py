@@ -7,6 +7,7 @@ skip pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,19 +31,19 @@ UNFOLD_STRIDED = 128
 class WinogradLimits:
     """From where on Winograd's filtering pays; under it, its transforms cost what it saves.
 
-    channels: in and out, where weights train; answer_channels: where nothing does. tiles: of a
+    channels: in and out, where weights train; answer_channels: where they do not. tiles: of a
     batch; pixels: outputs per tile, 16 where no tile juts out.
     """
 
     dtypes: tuple[torch.dtype, ...] = (torch.float32,)
-    channels: int = 128
-    answer_channels: int = 256
+    channels: int = 64
+    answer_channels: int = 128
     tiles: int = 64
     pixels: float = 10
 
 
 WINOGRAD = WinogradLimits()
-ANSWERED_AT_ONCE = 64  # images by Winograd's filtering, which bounds the memory of their windows
+TILES_AT_ONCE = 2048  # where nothing trains: more take memory and evict each other from the cache
 
 
 def speed_up_convolutions(network: nn.Module) -> None:
@@ -54,6 +55,17 @@ def speed_up_convolutions(network: nn.Module) -> None:
             module.__class__ = DepthwiseConv2d
         elif _is_plain(module):
             module.__class__ = TrainingConv2d
+
+
+def speed_up_answers(network: nn.Module) -> None:
+    """Let what `speed_up_convolutions` made of `network` be fast where nothing trains, too.
+
+    Its answers then round by their batch, so it serves figures of training and cached outputs
+    alone: what is predicted of an image depends on no other.
+    """
+    for module in network.modules():
+        if isinstance(module, TrainingConv2d):
+            module.answers = True
 
 
 class DepthwiseConv2d(nn.Conv2d):
@@ -89,19 +101,6 @@ def torchs_convolutions() -> Iterator[None]:
         TrainingConv2d.chooses = True
 
 
-@contextmanager
-def answers_for_training() -> Iterator[None]:
-    """Inside the block, convolutions are fast where nothing trains, too, and round by their batch.
-
-    For figures of training alone: what is predicted of an image depends on no other.
-    """
-    TrainingConv2d.answers = True
-    try:
-        yield
-    finally:
-        TrainingConv2d.answers = False
-
-
 def _is_plain(module: nn.Conv2d) -> bool:
     """Whether it is a plain square convolution, of more than one pixel and without a bias."""
     size = module.kernel_size[0]
@@ -119,10 +118,13 @@ def _is_plain(module: nn.Conv2d) -> bool:
 
 
 class TrainingConv2d(nn.Conv2d):
-    """A convolution that trains in the way that is fastest for its shapes."""
+    """A convolution that trains in the way that is fastest for its shapes.
+
+    answers: whether it takes that way where nothing trains, too.
+    """
 
     chooses: ClassVar[bool] = True
-    answers: ClassVar[bool] = False
+    answers: bool = False
 
     def forward(self, input: Tensor) -> Tensor:  # torch's name
         """(N, C, H, W) to (N, D, H', W'), as `nn.Conv2d`."""
@@ -130,21 +132,25 @@ class TrainingConv2d(nn.Conv2d):
         if not (self.chooses and (trains or self.answers)) or input.device.type != "cpu":
             return super().forward(input)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else input.dtype
-        if self._winograd_pays(input, dtype, trains):
+        fewest = WINOGRAD.channels if trains else WINOGRAD.answer_channels
+        if self._winograd_pays(input, dtype, fewest):
             with torch.autocast("cpu", enabled=False):
                 images, weight = input.to(dtype), self.weight.to(dtype)
-                if trains:
-                    return winograd_conv2d(images, weight)
-                parts = torch.split(images, ANSWERED_AT_ONCE)
-                return torch.cat([winograd_conv2d(part, weight) for part in parts])
+                return winograd_conv2d(images, weight) if trains else self._answer(images, weight)
         if trains and self._unfolding_pays(input, dtype):
             with torch.autocast("cpu", enabled=False):
                 return unfolded_conv2d(input.to(dtype), self.weight.to(dtype), self.stride[0])
         return super().forward(input)
 
-    def _winograd_pays(self, input: Tensor, dtype: torch.dtype, trains: bool) -> bool:
+    def _answer(self, images: Tensor, weight: Tensor) -> Tensor:
+        """By Winograd's filtering, of at most `TILES_AT_ONCE`."""
+        at_once = max(1, TILES_AT_ONCE // math.prod(grid(*images.shape[2:])))
+        parts = torch.split(images, at_once)
+        outputs = torch.cat([winograd_conv2d(part, weight) for part in parts])
+        return outputs if self.bias is None else outputs.add_(self.bias[:, None, None])
+
+    def _winograd_pays(self, input: Tensor, dtype: torch.dtype, fewest: int) -> bool:
         images, channels, height, width = input.shape
-        fewest = WINOGRAD.channels if trains else WINOGRAD.answer_channels
         rows, columns = grid(height, width)
         return (
             dtype in WINOGRAD.dtypes

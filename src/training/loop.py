@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from src.config import Recipe
-from src.models.convolutions import answers_for_training
 from src.models.network import Network
 from src.models.trainable import (
     Phase,
@@ -244,7 +243,7 @@ def answers(
     inputs = examples.before(stop)
     rows = torch.arange(len(examples.labels), device=compute.device)
     for part in torch.split(rows, _at_once(inputs, rows[:1])):
-        with compute.autocast(), answers_for_training():
+        with compute.autocast():
             views = (
                 inputs.batch(part, torch.full_like(part, view)) for view in range(examples.views)
             )

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from src.data.faceset import MappedImages, Split
+from src.models.convolutions import speed_up_answers
 from src.models.imports import without_dynamo
 from src.models.network import Network
 from src.models.trainable import frozen_prefix, phases, unfrozen
@@ -39,6 +40,7 @@ def train_networks(
     frozen: Frozen | None = None
     for number, job in enumerate(jobs):
         untrained = Untrained.of(job)
+        speed_up_answers(untrained.network)
         if frozen is None or not job.freezes_alike:
             frozen = None  # so that its caches make room for the next
             frozen = Frozen.of(untrained)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from src.files import unnamed
+from src.models.convolutions import speed_up_answers
 from src.models.network import ModelSpec, Network, Norm
 from src.training.device import Compute
 from src.training.inputs import Activations, ActivationsOnDisk, ImageInputs, Inputs
@@ -37,6 +38,7 @@ def folded(network: Network, dtype: torch.dtype) -> Network:
     prefix = copy.deepcopy(network).eval().requires_grad_(False)
     for module in list(prefix.modules()):
         _fold_children(module)
+    speed_up_answers(prefix)
     return prefix.to(dtype=dtype).to(memory_format=torch.channels_last)
 
 

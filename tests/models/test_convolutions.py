@@ -11,7 +11,7 @@ from src.models.convolutions import (
     DepthwiseConv2d,
     TrainingConv2d,
     WinogradLimits,
-    answers_for_training,
+    speed_up_answers,
     speed_up_convolutions,
     torchs_convolutions,
 )
@@ -117,11 +117,11 @@ def test_winograd_serves_wide_convolutions_that_train_in_float32_with_enough_til
     def way(layer: nn.Conv2d, images: Tensor) -> str:
         return str(layer(images).grad_fn)
 
-    wide, narrow = nn.Conv2d(128, 128, 3, 1, 1, bias=False), nn.Conv2d(64, 128, 3, 1, 1, bias=False)
+    wide, narrow = nn.Conv2d(128, 128, 3, 1, 1, bias=False), nn.Conv2d(32, 128, 3, 1, 1, bias=False)
     strided = nn.Conv2d(128, 128, 3, 2, 1, bias=False)
     speed_up_convolutions(nn.Sequential(wide, narrow, strided))
     assert "Winograd" in way(wide, torch.randn(16, 128, 8, 8))
-    assert "Winograd" not in way(narrow, torch.randn(16, 64, 8, 8))
+    assert "Winograd" not in way(narrow, torch.randn(16, 32, 8, 8))
     assert "Winograd" not in way(strided, torch.randn(16, 128, 16, 16))
     assert "Unfolded" in way(wide, torch.randn(8, 128, 8, 8)), "too few tiles"
     assert "Winograd" not in way(wide, torch.randn(16, 128, 5, 5)), "most of the tiles juts out"
@@ -209,20 +209,26 @@ def test_convolutions_that_are_not_plain_stay_as_they_are() -> None:
     assert {type(layer) for layer in others} == {nn.Conv2d}
 
 
-@pytest.mark.parametrize("count", [16, 64, 70])
-def test_without_gradients_winograd_serves_the_figures_of_training_alone(count: int) -> None:
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("count", [16, 70])
+def test_where_nothing_trains_winograd_serves_if_that_is_asked_for(
+    count: int, bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolutions, "TILES_AT_ONCE", 4 * 32)
     torch.manual_seed(0)
-    wide, narrower = (nn.Conv2d(width, width, 3, 1, 1, bias=False) for width in (256, 128))
-    speed_up_convolutions(nn.Sequential(wide, narrower))
-    images = torch.randn(count, 256, 8, 8)
-    expected = nn.functional.conv2d(images, wide.weight, padding=1)
+    layer, images = nn.Conv2d(128, 128, 3, 1, 1, bias=False), torch.randn(count, 128, 8, 8)
+    speed_up_convolutions(nn.Sequential(layer))
+    layer.bias = nn.Parameter(torch.randn(128)) if bias else None  # as folding BatchNorm gives it
     with torch.no_grad():
-        assert torch.equal(wide(images), expected)
-        with answers_for_training():
-            found = wide(images)
-            few = images[:, :128]
-            direct = nn.functional.conv2d(few, narrower.weight, padding=1)
-            assert torch.equal(narrower(few), direct), "its transforms cost what it saves"
-        assert torch.equal(wide(images), expected), "only inside the block"
+        expected = nn.functional.conv2d(images, layer.weight, layer.bias, padding=1)
+        assert torch.equal(layer(images), expected)
+        speed_up_answers(nn.Sequential(layer))
+        found = layer(images)
+        few = torch.randn(count, 64, 8, 8)
+        narrow = nn.Conv2d(64, 64, 3, 1, 1, bias=False)
+        speed_up_convolutions(nn.Sequential(narrow))
+        speed_up_answers(nn.Sequential(narrow))
+        direct = nn.functional.conv2d(few, narrow.weight, padding=1)
+        assert torch.equal(narrow(few), direct), "its transforms cost what it saves"
     assert not torch.equal(found, expected)
     assert (found - expected).norm() < 5e-6 * expected.norm()
