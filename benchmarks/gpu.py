@@ -25,7 +25,7 @@ from src import cli
 from src.config import PARAMS, Params, read_yaml, validate
 from src.config.presets import changed, read_preset
 from src.errors import redacted
-from src.files import write_json
+from src.files import check_output, write_json
 
 if TYPE_CHECKING:
     from benchmarks.measures import Bench
@@ -63,9 +63,9 @@ class Record:
     def add(self, measure: str, name: str, finding: dict[str, Any]) -> None:
         """Keep and print a finding."""
         self.found.setdefault(measure, {})[name] = finding
-        self.write()
         shown = ", ".join(f"{key} {_short(value)}" for key, value in finding.items())
         print(f"{measure:<8}{name}: {shown}", flush=True)
+        self.write()
 
 
 def _short(value: Any) -> str:
@@ -77,16 +77,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     table: every experiment at the published sizes by the engine and by the plain loop (projected
     from two epochs), with peak memory and share of the matrix rate, then by the plain loop in the
-    engine's precision and with what is frozen computed once. heads: the search's heads in
-    waves. bits: whether two runs give the same bits. steps: layouts, torch.compile and CUDA graphs.
-    tests: those that need a GPU. Images and source weights are drawn, so accuracies mean nothing.
-    What does not fit into the time is left out and named. The exit code is 1 if anything failed.
+    engine's precision and, where BatchNorm is frozen, with what is frozen computed once. heads: the
+    search's heads in waves. bits: whether two runs give the same bits. steps: layouts,
+    torch.compile and CUDA graphs. tests: those that need a GPU. Images and source weights are
+    drawn, so accuracies mean nothing. What does not fit into the time is left out and named. The
+    exit code is 1 if anything failed.
     """
     started = time.monotonic()
     parser = parser_of_options()
     options = parser.parse_args(argv)
     if (options.faces is None) != (options.source is None):
         parser.error("give both --faces and --source, or neither")
+    check_output(options.output)
     params = params_of(options)
     names = tuple(options.experiment or params.experiments)
     for name in names:

@@ -98,18 +98,23 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, experiment in params.experiments.items()
         if set(experiment.train) == {"head"} and experiment.head.hidden
     ]
+    for name in names:
+        experiment = params.experiment(name)
+        if set(experiment.train) != {"head"} or experiment.head.kind != "mlp":
+            what = "it trains more than an MLP or linear head, or another"
+            raise ConfigError(f"experiments.{name}", what, "choose another experiment")
     compute = resolve(params.engine.device, params.engine.precision)
     given = options.hidden and validate(Head, {"hidden": options.hidden}, "--hidden")
     tasks = [
         HeadTask(
             head=given or params.experiment(name).head,
-            recipe=params.recipe_of(name),
+            recipe=recipe.model_copy(update={"learning_rate": recipe.head_rate}),
             epochs=options.epochs or params.experiment(name).epochs,
             batch_size=params.experiment(name).batch_size,
             seed=seed,
             dtype=compute.dtype,
         )
-        for name in names
+        for name, recipe in zip(names, map(params.recipe_of, names), strict=True)
         for seed in range(options.count)
     ]
     if not tasks:

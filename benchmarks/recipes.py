@@ -9,12 +9,14 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.accuracy import MARGIN, NonInferiorityTest, points
 from benchmarks.options import add_inputs, count, dtype_name, two_or_more
+from benchmarks.turns import both as both_in_turn
 from src import cli
 from src.config import PARAMS, Params, read_yaml, validate
 from src.config.presets import changed, read_preset
@@ -134,7 +136,8 @@ def compare(
 ) -> RecipeComparison:
     """Train one experiment by the parameters of both presets, seed by seed in turn."""
     from benchmarks.engine import warm_up
-    from benchmarks.plain import check_comparable
+    from benchmarks.plain import check_comparable, write_folders
+    from benchmarks.table import plain_seconds
     from src.training.job import TrainingJob
 
     trainings, others, plain = [], [], []
@@ -154,10 +157,13 @@ def compare(
                 check_comparable(other)
             if seed == 0:
                 warm_up(job.compute)
-            trainings.append(train(job))
-            others.append(train(other))
+            one, another = both_in_turn(partial(train, job), partial(train, other), seed)
+            trainings.append(one)
+            others.append(another)
             if options.plain_epochs and seed < options.plain_repeats:
-                plain.append(plain_seconds(other, options.plain_epochs))
+                images = other.scratch / "faces"
+                write_folders(starting_point.faces, images)
+                plain.append(plain_seconds(other, images, epochs=options.plain_epochs))
         told = f"{_told(trainings[-1])}; {options.against} {_told(others[-1])}"
         print(f"{name}, seed {job.seed}: {told}", file=sys.stderr)
     goal = statistics.mean(each.last_val_accuracy for each in others)
@@ -204,19 +210,9 @@ def train(job: TrainingJob) -> Training:
     )
 
 
-def plain_seconds(job: TrainingJob, epochs: int) -> float:
-    """Seconds of the whole training by the plain loop, projected from its first `epochs`."""
-    from benchmarks.plain import train_plain, write_folders
-
-    images = job.scratch / "faces"
-    write_folders(job.starting_point.faces, images)
-    plain = train_plain(job, images, min(epochs, job.experiment.epochs), finish=False)
-    return plain.seconds(job.experiment.epochs)
-
-
 def reached(trainings: Sequence[Training], goal: float) -> float | None:
     """Mean seconds until the epoch after which the mean validation accuracy is at least `goal`."""
-    for number in range(len(trainings[0].validation)):
+    for number in range(min(len(each.validation) for each in trainings)):  # fewer by `patience`
         pairs = [each.validation[number] for each in trainings]
         if statistics.mean(accuracy for _, accuracy in pairs) >= goal:
             return statistics.mean(seconds for seconds, _ in pairs)

@@ -10,8 +10,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from src import paths
@@ -19,7 +19,8 @@ from src.cli import parser, run
 from src.config import load_params
 from src.config.yaml_file import read_yaml
 from src.errors import OriginError, UserError
-from src.files import atomic
+from src.files import atomic, digest
+from src.labels.packed import check_origin
 
 LARGEST = 200_000  # bytes of a file
 # MLflow opens a panel for questions to a language model beside every page.
@@ -59,7 +60,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--demo", type=int, default=5002, help="of `make demo` (%(default)s)")
     arguments.add_argument("--to", type=Path, default=Path("docs"), help="folder (%(default)s)")
     given = arguments.parse_args(argv)
-    check_rendered(load_params().data.origin)
+    origin = load_params().data.origin
+    check_rendered(origin)
+    if paths.FACES.is_file():
+        check_origin(Path(), origin, digest(paths.FACES))
     if shutil.which("chromium") is None:
         raise UserError("chromium", "not installed", "install it")
     for page in pages(given.port, given.demo):
@@ -99,7 +103,7 @@ def answers(address: str) -> bool:
     try:
         with urlopen(address, timeout=5) as answer:  # noqa: S310 -- an address of ours
             return bool(answer.status == 200)
-    except (URLError, OSError):
+    except (OSError, HTTPException):
         return False
 
 

@@ -87,7 +87,7 @@ def ask(port: int, body: bytes) -> float:
         connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         said = answer.read()
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise TrackingError(where, f"no answer ({error})", "run `make serve`") from None
     finally:
         connection.close()

@@ -6,12 +6,13 @@ docs/statistics.md shows what it found, and why these tests were chosen.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import product
 from math import hypot
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from benchmarks.options import count, two_or_more
 from src import cli
@@ -27,6 +28,7 @@ EXAMPLES = """\
   python -m benchmarks.significance --images 300 --seeds 5,5 3,3 --repeats 500 --json"""
 DIFFICULTY = 1.5  # standard deviation of the images' difficulty, on the logit scale
 OWN = 0.5  # the same of what an image has of its own for one experiment
+T = TypeVar("T")
 EASE = 0.5  # logit of the middle image: about 60% are right
 LIFT = 8.0  # points by which one experiment is better where the power is measured
 
@@ -81,11 +83,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("--images", nargs="+", type=two_or_more, default=[100, 300, 600], help="(100 300 600)")
     add(
-        "--seeds", nargs="+", type=_pair, default=[(5, 5), (5, 3), (3, 3), (5, 2), (2, 2)],
+        "--seeds", nargs="+", type=_pair_of(two_or_more),
+        default=[(5, 5), (5, 3), (3, 3), (5, 2), (2, 2)],
         help="seeds of both experiments, 2 or more (5,5 5,3 3,3 5,2 2,2)",
     )  # fmt: skip
     add(
-        "--deviations", nargs="+", type=_pair, default=[(0, 0), (1, 1), (3, 3), (0, 3)],
+        "--deviations", nargs="+", type=_pair_of(_points), default=[(0, 0), (1, 1), (3, 3), (0, 3)],
         help="standard deviations of their seeds' accuracies, in points (0,0 1,1 3,3 0,3)",
     )  # fmt: skip
     add("--repeats", type=count, default=4000, help="simulated pairs of each (%(default)s)")
@@ -98,9 +101,24 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(json.dumps(asdict(found)) if options.json else found, flush=True)
 
 
-def _pair(text: str) -> tuple[int, int]:
-    first, second = map(int, text.split(","))
-    return first, second
+def _pair_of(each: Callable[[str], T]) -> Callable[[str], tuple[T, T]]:
+    def pair(text: str) -> tuple[T, T]:
+        parts = text.split(",")
+        if len(parts) != 2:
+            raise ArgumentTypeError(f"{text!r} is not two numbers like 5,3")
+        return each(parts[0]), each(parts[1])
+
+    return pair
+
+
+def _points(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 20:
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 to 20")
+    return value
 
 
 def simulate(design: Design, repeats: int) -> Rates:

@@ -66,6 +66,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     for path in (paths.FACES, paths.SOURCE):
         if not path.is_file():
             raise StaleInputError(str(path), "no such file", "run `dvc repro dataset weights`")
+    if options.against and not (options.against / PARAMS).is_file():
+        raise ConfigError(
+            str(options.against), f"has no {PARAMS}", "name a checkout of this project"
+        )
     trees = [ROOT, *([options.against.resolve()] if options.against else [])]
     commands = [[name, "--help"] for name in COMMANDS] + [["pipelines.train", options.experiment]]
     timings = [time_command(command, trees, options.repeats) for command in commands]

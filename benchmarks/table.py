@@ -224,13 +224,15 @@ def plain_supports(job: TrainingJob) -> bool:
     return True
 
 
-def plain_seconds(job: TrainingJob, images: Path, terms: Terms | None = None) -> float:
-    """Seconds of a whole training by the plain loop, projected from its first epochs."""
+def plain_seconds(
+    job: TrainingJob, images: Path, terms: Terms | None = None, epochs: int = PLAIN_EPOCHS
+) -> float:
+    """Seconds of a whole training by the plain loop, projected from its first `epochs`."""
     from benchmarks.plain import TUTORIAL, train_plain
 
-    epochs = job.experiment.epochs
-    timed = train_plain(job, images, min(PLAIN_EPOCHS, epochs), terms or TUTORIAL, finish=False)
-    return timed.seconds(epochs)
+    whole = job.experiment.epochs
+    timed = train_plain(job, images, min(epochs, whole), terms or TUTORIAL, finish=False)
+    return timed.seconds(whole)
 
 
 if __name__ == "__main__":

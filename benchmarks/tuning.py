@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.accuracy import points
 from benchmarks.options import two_or_more
 from src import cli
 from src.config import Params, load_params
@@ -116,15 +117,11 @@ class SearchQuality:
     one_at_a_time: tuple[float, ...]
 
     def __str__(self) -> str:
-        pairs = zip(self.waves, self.one_at_a_time, strict=True)
-        differences = [100 * (wave - single) for wave, single in pairs]
-        error = statistics.stdev(differences) / len(differences) ** 0.5
         return (
             f"{len(self.waves)} studies of {self.trials} trials on either side\n"
             f"waves of {self.wave:<3}   {statistics.mean(self.waves):.2%}\n"
             f"one at a time  {statistics.mean(self.one_at_a_time):.2%}\n"
-            f"difference     {statistics.mean(differences):+.2f} points, "
-            f"standard error {error:.2f}"
+            f"difference     {points(self.waves, self.one_at_a_time)} points"
         )
 
 

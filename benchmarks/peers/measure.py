@@ -74,9 +74,7 @@ class Measurement:
         """Training has ended, the last validation and the choice of the model included."""
         self.seconds = time.perf_counter() - self.started
 
-    def write(
-        self, test_accuracy: float, kept: int, packages: Iterable[str], **facts: object
-    ) -> None:
+    def write(self, test_accuracy: float, kept: int, packages: Iterable[str]) -> None:
         """Write the result; `kept` is the number of the epoch whose model was tested."""
         import torch
 
@@ -95,7 +93,6 @@ class Measurement:
             "test_accuracy": float(test_accuracy),
             "peak_rss_mb": peak_rss_mb(),
             "versions": {name: metadata.version(name) for name in packages},
-            **facts,
         }
         options.output.write_text(json.dumps(result, indent=1), encoding="utf-8")
 

@@ -22,6 +22,7 @@ from benchmarks.plain import PlainRun
 from src.closure import ROOT
 from src.config import Space
 from src.data.faceset import Split
+from src.errors import OutputError
 from src.training.job import TrainingJob
 from tests.benchmarks.projects import change_params
 from tests.shipped import SHIPPED
@@ -61,6 +62,13 @@ def preset(project: Path) -> None:
     """A preset that changes nothing but the length of a trial, and an experiment that is quick."""
     (project / "conf").mkdir()
     YAML().dump({"tune": {"epochs": 3, "wave": 2}}, project / "conf/small.yaml")
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(
+    project: Path,
+) -> None:
+    with pytest.raises(OutputError, match="is a folder"):
+        gpu.main([*SMALL, "--output", str(project)])
 
 
 @pytest.mark.long

@@ -8,7 +8,17 @@ from types import ModuleType
 
 import pytest
 
-from benchmarks import compiler, convolutions, engine, gpu, heads, scaling, table, tuning
+from benchmarks import (
+    compiler,
+    convolutions,
+    engine,
+    gpu,
+    heads,
+    scaling,
+    significance,
+    table,
+    tuning,
+)
 from benchmarks.options import shortened, with_changes
 from src.config import Params, validate
 from src.errors import ConfigError
@@ -58,8 +68,10 @@ def test_epochs_that_differ_in_what_trains_are_not_projected() -> None:
         (tuning, ["speed", "--plain-epochs", "1"], "at least 2"),
         (tuning, ["speed", "--storage", "sqlite:///mine.db"], "a temporary file"),
         (tuning, ["quality", "--study", "mine"], "a temporary file"),
+        (significance, ["--seeds", "0,3"], "at least 2"),
+        (significance, ["--seeds", "3"], "not two numbers"),
+        (significance, ["--deviations", "1,-1"], "from 0 to 20"),
     ],
-    ids=["few-images", "hidden-of-all", "first-epoch-alone", "storage", "study"],
 )
 @pytest.mark.usefixtures("project")
 def test_an_option_that_would_measure_something_else_is_refused(

@@ -100,3 +100,5 @@ def test_heads_are_timed_together_and_one_by_one(
     assert found["ratio_low"] <= found["ratio"] <= found["ratio_high"]
     with pytest.raises(ConfigError, match="none has an MLP head"):
         heads.main([])
+    with pytest.raises(ConfigError, match="ModelA: it trains more than"):
+        heads.main(["--experiment", "ModelA"])

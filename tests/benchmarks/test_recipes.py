@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,10 @@ def test_the_goal_is_reached_after_the_first_epoch_whose_mean_is_high_enough() -
     assert recipes.reached([one, other], 0.7) == 3.0
     assert recipes.reached([one, other], 0.85) == 4.5
     assert recipes.reached([one, other], 0.86) is None
+    shorter = replace(other, validation=other.validation[:2])
+    for trainings in ([one, shorter], [shorter, one]):
+        assert recipes.reached(trainings, 0.7) == 3.0
+        assert recipes.reached(trainings, 0.85) is None, "of one seed nothing more is known"
 
 
 @pytest.mark.usefixtures("presets")
