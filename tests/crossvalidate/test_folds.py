@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from sklearn.model_selection import StratifiedKFold
 
 from src.config import Params
-from src.crossvalidate.folds import make_folds, near_duplicates
+from src.crossvalidate.folds import _stratified, _validation, make_folds, near_duplicates
 from src.data.faceset import FaceSet, Split
 from src.errors import ConfigError, OriginError
 
@@ -50,6 +51,15 @@ def test_folds_of_distinct_images_are_as_balanced_as_stratified_ones(
     expected = sorted(tuple(rendered.labels[test].bincount().tolist()) for _, test in stratified)
     found = [fold.part(Split.test)[1].bincount() for fold in make_folds(rendered, 3, params)]
     assert sorted(tuple(counts.tolist()) for counts in found) == expected
+
+
+def test_a_subject_whose_last_images_are_duplicates_of_each_other_keeps_them_for_training() -> None:
+    labels, groups = np.array([0, 0, 0, 1, 1, 1, 1, 1, 1]), np.array([0, 0, 0, 1, 2, 3, 4, 5, 6])
+    held = [next(_stratified(labels, groups, 2, seed))[1] for seed in range(10)]
+    assert any(0 in labels[rows] for rows in held), "as scikit-learn alone would have it"
+    for seed in range(10):
+        rows = _validation(labels, groups, 0.5, seed)
+        assert len(rows) and 0 not in labels[rows]
 
 
 @pytest.mark.parametrize("brighter", [0, 6], ids=["the same pixels", "nearly the same"])

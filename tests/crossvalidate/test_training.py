@@ -22,6 +22,7 @@ from src.training.job import StartingPoint
 EXPERIMENTS = {
     "Baseline": {"train": ("head",), "batch_size": 8, "epochs": 4},
     "ModelA": {"train": ("head", "conv5_x"), "batch_size": 8, "epochs": 1},
+    "Recalibrated": {"train": ("head",), "batch_size": 8, "epochs": 4, "recipe": "recalibrated"},
 }
 
 
@@ -29,7 +30,10 @@ EXPERIMENTS = {
 def quick(params: Params) -> Params:
     entries = {name: Experiment.model_validate(entry) for name, entry in EXPERIMENTS.items()}
     engine = params.engine.model_copy(update={"device": "cpu", "precision": "float32"})
-    return params.model_copy(update={"experiments": entries, "engine": engine})
+    recalibrated = params.recipes["tuned"].model_copy(update={"batchnorm": "recalibrate"})
+    recipes = params.recipes | {"recalibrated": recalibrated}
+    changes = {"experiments": entries, "engine": engine, "recipes": recipes}
+    return params.model_copy(update=changes)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import log_loss
@@ -40,11 +42,17 @@ def test_likelihoods_are_scikit_learns_before_and_after() -> None:
     after, before = (np.exp(log_softmax(LOGITS / T)) for T in (3, 1))
     assert found.nll == pytest.approx(log_loss(LABELS, after), rel=1e-6)
     assert found.nll_uncalibrated == pytest.approx(log_loss(LABELS, before), rel=1e-6)
+    assert found.ece == pytest.approx(ece(log_softmax(LOGITS / 3), LABELS))
+    assert found.ece_uncalibrated == pytest.approx(ece(log_softmax(LOGITS), LABELS))
+    assert found.ece != pytest.approx(found.ece_uncalibrated, rel=0.1)
     assert Calibration.read(found.as_dict() | {"other": 1}) == Calibration(**found.as_dict())
 
 
 def test_the_diagram_draws_both_and_names_their_errors() -> None:
-    made = fabricate.predictions(fabricate.faces())
+    made = replace(fabricate.predictions(fabricate.faces()), temperatures={"ModelA": 3.0})
     axis = reliability_figure(made, "ModelA").axes[0]
     said = [text.get_text() for text in axis.get_legend().get_texts()]
-    assert [line.split(":")[0] for line in said] == ["before", "after, T = 1"]
+    logits, labels = made.logits["ModelA"][0], made.labels
+    before, after = (ece(log_softmax(logits / temperature), labels) for temperature in (1, 3))
+    assert said == [f"before: ECE {before:.3f}", f"after, T = 3: ECE {after:.3f}"]
+    assert before != pytest.approx(after, abs=0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,14 +29,13 @@ def classifier(spec: ModelSpec, seed: int = 0) -> Classifier:
     return Classifier(network.eval().to(memory_format=torch.channels_last), spec)
 
 
-def spec(hidden: tuple[int, ...] = (), mean: tuple[float, ...] = (0.0, 0.0, 0.0)) -> ModelSpec:
+def spec(hidden: tuple[int, ...] = ()) -> ModelSpec:
     return ModelSpec(
         backbone="resnet18",
         stem="standard",
         image_size=16,
         subjects=("a", "b", "c"),
         head=Head(hidden=hidden, dropout=(0.5,) * len(hidden)),
-        mean=mean,
     )
 
 
@@ -46,7 +46,7 @@ def family() -> dict[str, Classifier]:
         "linear": classifier(spec()),
         "mlp": classifier(spec(hidden=(8,))),
         "unfrozen": classifier(spec()),
-        "scaled": classifier(spec(mean=(0.5, 0.5, 0.5))),
+        "scaled": classifier(replace(spec(), mean=(0.5, 0.5, 0.5))),
         "drifted": classifier(spec()),
     }
     with torch.no_grad():
@@ -56,9 +56,14 @@ def family() -> dict[str, Classifier]:
 
 
 def test_logits_are_those_of_each_network_alone(family: dict[str, Classifier]) -> None:
-    found = shared_logits({name: [member] for name, member in family.items()}, IMAGES, CPU)
-    assert tuple(found) == tuple(family)
-    for name, member in family.items():
+    others = {
+        "stretched": classifier(replace(spec(), deviation=(0.5, 0.5, 0.5))),
+        "cropped": classifier(replace(spec(), crop=12)),
+    }
+    members = family | others
+    found = shared_logits({name: [member] for name, member in members.items()}, IMAGES, CPU)
+    assert tuple(found) == tuple(members)
+    for name, member in members.items():
         torch.testing.assert_close(found[name][0], member.logits(IMAGES), rtol=0, atol=0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,9 +16,11 @@ from src import paths
 from src.config import read_yaml
 from src.errors import ConfigError, OutputError
 from src.files import digest
+from src.models.network import Network
 from src.models.weights import SourceWeights
 from src.training import checkpoint
 from src.training import pretrain as pretraining
+from src.training.loop import Plan
 from src.training.result import Epoch
 from tests.shipped import SHIPPED
 
@@ -56,6 +59,23 @@ def test_weights_in_half_precision_and_their_card_are_written_and_nothing_else()
     card = json.loads(WEIGHTS.with_suffix(".json").read_text())
     assert card == {"origin": source.origin, "seed": 0, "sha256": digest(WEIGHTS, "sha256")}
     assert not CHECKPOINT.exists()
+
+
+def test_no_image_that_is_held_out_is_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, given = pretraining.train, []
+
+    def watched(network: Network, plan: Plan, *rest: Any) -> tuple[Epoch, ...]:
+        given.extend(rest[:2])
+        return train(network, plan, *rest)
+
+    monkeypatch.setattr(pretraining, "train", watched)
+    run(BACKBONE, ORIGIN)
+    training, held_out = (
+        [image.numpy().tobytes() for image in examples.inputs.images] for examples in given
+    )
+    task = read_yaml(ORIGIN)
+    assert len(training) + len(held_out) == task["subjects"] * task["images_per_subject"]
+    assert held_out and not set(training) & set(held_out)
 
 
 def test_one_that_was_stopped_resumes_to_the_same_bytes(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -77,6 +78,30 @@ def test_the_head_predicts_as_scikit_learn_does(
     assert head(features.val_values).argmax(1).tolist() == predicted.tolist()
     assert epoch.val_accuracy == pytest.approx((predicted == features.val_labels.numpy()).mean())
     assert 1 / classes < epoch.val_accuracy < 1
+
+
+@pytest.mark.parametrize("kind", ["svm", "logistic", "knn"])
+def test_its_parameter_is_the_one_that_scikit_learns_search_finds_on_unflipped_images(
+    kind: str,
+) -> None:
+    features = clouds(5)
+    values, labels = features.values[0].numpy(), features.labels.numpy()
+    oracle = make_pipeline(StandardScaler(), ORACLES[kind]())
+    name, grid = (
+        ("n_neighbors", classical.NEIGHBOURS) if kind == "knn" else ("C", classical.STRENGTHS)
+    )
+    step = oracle.steps[-1][0]
+    folds = StratifiedKFold(classical.FOLDS, shuffle=True, random_state=0)
+    search = GridSearchCV(oracle, {f"{step}__{name}": grid}, cv=folds).fit(values, labels)
+    scores = search.cv_results_["mean_test_score"]
+    assert scores.argmax() > 0 and scores.max() > scores.min() + 0.02, "another would be noticed"
+
+    flipped = torch.randn(features.values[0].shape, generator=torch.Generator().manual_seed(1))
+    pooled = BlockFeatures(torch.stack([features.values[0], flipped]), features.val_values[None])
+    head = build_head(Head(kind=kind), 8, 5, stored=len(labels))
+    classical.fit_classical(kind, head, replace(features, blocks={"conv5_x": pooled}), 0)
+    expected = search.best_estimator_.predict(features.val_values.numpy())
+    assert head(features.val_values).argmax(1).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("kind", ["knn", "svm"])

@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
 from src.config import Params
 from src.data.faceset import FaceSet
+from src.training import device as devices
 from src.training.device import Compute, left_in_cgroup, resolve
 from src.training.engine import run_job
 from src.training.result import Epoch, TrainingResult
@@ -109,5 +111,12 @@ def test_a_containers_limit_bounds_the_memory(
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     assert left_in_cgroup(tmp_path) == left
+
+
+@pytest.mark.parametrize("left", [1000, sys.maxsize])
+def test_free_is_what_the_machine_and_the_container_both_have(
+    left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "left_in_cgroup", lambda: left)
     free = Compute(torch.device("cpu"), torch.float32).free_memory()
-    assert 0 < free <= left_in_cgroup()
+    assert free == 1000 if left == 1000 else 1000 < free <= psutil.virtual_memory().total

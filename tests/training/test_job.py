@@ -11,6 +11,7 @@ import torch
 from src.config import Augment, Params, Recipe
 from src.data.faceset import FaceSet
 from src.models.weights import random_weights
+from src.training.device import Compute
 from src.training.engine import run_job
 from src.training.result import Epoch, TrainingResult
 from src.training.untrained import Untrained
@@ -99,6 +100,46 @@ def test_xavier_draws_within_glorots_bound_over_zero_biases(
     bound = (6 / (512 + 3)) ** 0.5
     assert 0.98 * bound < head["fc.weight"].abs().max() <= bound
     assert head["fc.bias"].abs().max() < 1e-20
+
+
+def test_a_head_starts_within_torchs_bound_unless_told_otherwise(
+    faces: FaceSet, params: Params, tmp_path: Path
+) -> None:
+    still = SGD.model_copy(update={"learning_rate": 1e-30})
+    head = run(faces, params, tmp_path, still, train=("head",)).state
+    bound = 512**-0.5
+    assert 0.98 * bound < head["fc.weight"].abs().max() <= bound
+    assert 0 < head["fc.bias"].abs().min() <= head["fc.bias"].abs().max() <= bound
+
+
+def test_batchnorm_that_trains_does_so_in_frozen_blocks_too(
+    faces: FaceSet, params: Params, tmp_path: Path
+) -> None:
+    both = {}
+    for batchnorm in ("train", "adapt"):
+        recipe = SGD.model_copy(update={"batchnorm": batchnorm})
+        job = make_job(faces, params, recipe, tmp_path / batchnorm, train=("head",), epochs=1)
+        state, source = run_job(job, lambda _epoch: None).state, job.source.state
+        both[batchnorm] = {name for name in source if not torch.equal(state[name], source[name])}
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    assert both["adapt"] and all(name.endswith(statistics) for name in both["adapt"])
+    weights = {name for name in both["train"] - both["adapt"] if ".bn" in f".{name}"}
+    assert "bn1.weight" in weights and "layer4.1.bn2.bias" in weights
+    assert all(".bn" in f".{name}" or "downsample.1" in name for name in both["train"])
+
+
+def test_a_cache_takes_no_more_than_its_share_of_the_memory_that_is_free(
+    faces: FaceSet,
+    params: Params,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for free, warned in ((2**40, False), (1000, True)):
+        monkeypatch.setattr(Compute, "free_memory", lambda _self, free=free: free)
+        with full_disk():
+            run(faces, params, tmp_path, SGD, train=("head", "conv5_x"), epochs=1)
+        assert ("neither memory nor disk has room" in capsys.readouterr().err) == warned
 
 
 def test_no_room_for_a_frozen_prefix_is_told_and_trains_the_same_within_rounding(

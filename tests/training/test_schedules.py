@@ -29,12 +29,12 @@ def rates(make: object) -> list[float]:
         ("constant", lambda o: lr_scheduler.ConstantLR(o, factor=1)),
         ("onecycle", lambda o: lr_scheduler.OneCycleLR(o, 1.0, total_steps=STEPS * EPOCHS)),
         ("cosine", lambda o: lr_scheduler.CosineAnnealingLR(o, STEPS * EPOCHS)),
-        ("exponential", lambda o: lr_scheduler.LambdaLR(o, lambda s: 0.1 ** (s // STEPS))),
-        ("step", lambda o: lr_scheduler.StepLR(o, STEPS * EPOCHS // 3, gamma=0.1)),
+        ("exponential", lambda o: lr_scheduler.LambdaLR(o, lambda s: 0.5 ** (s // STEPS))),
+        ("step", lambda o: lr_scheduler.StepLR(o, STEPS * EPOCHS // 3, gamma=0.5)),
     ],
 )
 def test_schedule_agrees_with_torch(recipe: Recipe, schedule: str, make: object) -> None:
-    own = recipe.model_copy(update={"schedule": schedule})
+    own = recipe.model_copy(update={"schedule": schedule, "decay": 0.5})
     found = [factor(own, step, STEPS, EPOCHS) for step in range(STEPS * EPOCHS)]
     assert found == pytest.approx(rates(make), rel=1e-6, abs=1e-9)
 

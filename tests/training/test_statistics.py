@@ -15,6 +15,7 @@ from src.config import Params, Recipe
 from src.data.faceset import FaceSet, Split
 from src.training import prefix
 from src.training.engine import run_job
+from src.training.features import Features
 from src.training.job import TrainingJob, make_features, recalibrate_blocks
 from tests.training.conftest import make_job
 from tests.training.loops import changed, snapshot, torchvision_network
@@ -83,6 +84,16 @@ def test_features_are_of_a_wholly_recalibrated_network_and_come_with_its_statist
     with torch.no_grad():
         values = expected(training_images(job))
     torch.testing.assert_close(features.values[0], values, rtol=1e-2, atol=1e-2)
+
+
+def test_features_come_with_their_statistics_from_a_file_too(
+    job: TrainingJob, tmp_path: Path
+) -> None:
+    made = make_features(job)
+    made.save(tmp_path / "features.safetensors")
+    found = Features.load(tmp_path / "features.safetensors").buffers
+    assert made.buffers and found.keys() == made.buffers.keys()
+    assert all(torch.equal(found[name], buffer) for name, buffer in made.buffers.items())
 
 
 def test_what_is_frozen_below_a_trained_block_is_recalibrated(job: TrainingJob) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -45,13 +46,14 @@ def search(
     params: Params,
     on_change: Callable[[], None] = nothing,
     beating: type[Heartbeats] = Heartbeats,
+    deadline: float = float("inf"),
 ) -> tuple[Study, Objective]:
     silence_optuna()
     url, objective = parse_url(params.tune.storage), Objective.load(params)
     Path("mlruns").mkdir(exist_ok=True)
     study = open_study(open_storage(url, 1), params, objective.definition)
     with beating(study, None) as heartbeats:
-        Search(study, objective, StaleTrials(study, url, 1), heartbeats, on_change=on_change).run()
+        Search(study, objective, StaleTrials(study, url, 1), heartbeats, deadline, on_change).run()
     return study, objective
 
 
@@ -118,18 +120,27 @@ def test_heads_stop_at_the_rung_at_which_they_are_worse_than_those_that_go_on() 
     assert mean(reached[TrialState.PRUNED]) < mean(reached[TrialState.COMPLETE]) - 0.05
 
 
-def test_where_the_last_epoch_counts_a_head_is_judged_by_its_latest_not_by_its_best() -> None:
+def test_no_wave_starts_after_the_deadline() -> None:
+    study, _ = search(tuned(), deadline=time.monotonic())
+    assert {trial.state for trial in study.trials} == {TrialState.WAITING}, "published heads"
+
+
+@pytest.mark.parametrize("select", ["best", "last"])
+def test_a_head_is_judged_by_its_best_so_far_or_where_the_last_epoch_counts_by_its_latest(
+    select: str,
+) -> None:
     alike = {"layers": [1], "width": [8, 32], "dropout": [0.0], "weight_decay": [0.01]}
     space = {**alike, "batch_size": [8], "learning_rate": [0.001, 0.003]}
     params = tuned(space=space, trials=4)
-    steady = {"select": "last", "schedule": "constant"}  # so that accuracy goes up and down
+    steady = {"select": select, "schedule": "constant"}  # so that accuracy goes up and down
     recipes = {"tuned": params.recipes["tuned"].model_copy(update=steady)}
     study, _ = search(params.model_copy(update={"recipes": recipes}))
     reached = [[epoch.val_accuracy for epoch in history_of(trial)] for trial in study.trials]
     for trial, each in zip(study.trials, reached, strict=True):
-        assert trial.intermediate_values == {5: pytest.approx(each[4], rel=1e-5)}
+        judged = [max(each[:5]), max(each)] if select == "best" else [each[4], each[-1]]
+        assert trial.intermediate_values == {5: pytest.approx(judged[0], rel=1e-5)}
         if trial.state == TrialState.COMPLETE:
-            assert trial.value == pytest.approx(each[5], rel=1e-5)
+            assert trial.value == pytest.approx(judged[1], rel=1e-5)
     assert any(max(each[:5]) > each[4] + 0.01 for each in reached)
 
 
