@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+T = TypeVar("T")
+
 EXAMPLES = """\
   python -m benchmarks.significance
   python -m benchmarks.significance --images 300 --seeds 5,5 3,3 --repeats 500 --json"""
 DIFFICULTY = 1.5  # standard deviation of the images' difficulty, on the logit scale
 OWN = 0.5  # the same of what an image has of its own for one experiment
-T = TypeVar("T")
 EASE = 0.5  # logit of the middle image: about 60% are right
 LIFT = 8.0  # points by which one experiment is better where the power is measured
 
